@@ -1,0 +1,97 @@
+// Command posnode is one binary for three users: a register, head office, and an
+// auditor; see README.md. This package wires the others together and holds no rule.
+//
+// Exit codes: 0 fine, 1 failed, 2 usage, 3 integrity.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/posnode/posnode/events"
+)
+
+// stdio is where a command reads and writes, so that a test can be the terminal.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is every command and flag. Each flag can also be set as POSNODE_<FLAG>.
+type cli struct {
+	Audit auditCmd `cmd:"" help:"Verify, show and report what a journal holds."`
+}
+
+// Exit codes.
+const (
+	exitFine      = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitIntegrity = 3
+)
+
+// errIntegrity says that a check ran to its end and found damage, which has been reported.
+var errIntegrity = errors.New("the journal is damaged")
+
+// hinted is an error with a line on what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+func main() {
+	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, std stdio) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var c cli
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("posnode"),
+		kong.Description("The offline-first transaction ledger for shops."),
+		kong.DefaultEnvars("POSNODE"),
+		kong.UsageOnError(),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(int) { exited = true }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+	)
+	if err != nil {
+		panic(err) // the command structs are wrong: a bug
+	}
+	parsed, err := parser.Parse(args)
+	if exited {
+		return exitFine // --help has been printed
+	}
+	if err != nil {
+		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
+		return exitUsage
+	}
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
+		if h, ok := errors.AsType[hinted](err); ok {
+			fmt.Fprintf(std.err, "posnode: hint: %s\n", h.hint)
+		}
+		return exitCode(err)
+	}
+	return exitFine
+}
+
+func exitCode(err error) int {
+	if _, corrupt := errors.AsType[*events.CorruptError](err); corrupt || errors.Is(err, errIntegrity) {
+		return exitIntegrity
+	}
+	return exitFailed
+}

@@ -1,0 +1,137 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/posnode/posnode/events"
+)
+
+// Copy is the store of a stopped register node, opened as a copy: opening a store
+// writes to it, so what is under audit is never opened itself.
+type Copy struct {
+	dir      string
+	server   *server.Server
+	nc       *nats.Conn
+	register events.Register
+	journals map[int]*Journal
+	close    func() error
+}
+
+// OpenCopy copies the journals under dir to a temporary directory and opens them
+// there. It writes nothing to dir, and refuses one that a node has open.
+func OpenCopy(dir string) (*Copy, error) {
+	tmp, err := copyStore(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open a copy of %s: %w", dir, err)
+	}
+	c := &Copy{dir: tmp, journals: map[int]*Journal{}}
+	c.close = sync.OnceValue(c.stop)
+	if err := c.open(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open a copy of %s: %w", dir, err), c.Close())
+	}
+	return c, nil
+}
+
+const storeName = "jetstream" // the folder that the server makes in its data directory
+
+func copyStore(dir string) (tmp string, err error) {
+	store := filepath.Join(dir, storeName)
+	if _, err := os.Stat(store); err != nil {
+		return "", fmt.Errorf("not the data directory of a register: %w", err)
+	}
+	lock, err := lockDirRead(dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	tmp, err = os.MkdirTemp("", "posnode-copy-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(filepath.Join(tmp, storeName), os.DirFS(store)); err != nil {
+		return "", errors.Join(err, os.RemoveAll(tmp))
+	}
+	return tmp, nil
+}
+
+func (c *Copy) open(ctx context.Context) (err error) {
+	if c.server, err = startServer(ctx, serverOptions("copy", "", c.dir), logger(nil)); err != nil {
+		return err
+	}
+	if c.nc, err = connect(c.server, nats.InboxPrefix+"copy"); err != nil {
+		return err
+	}
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return err
+	}
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		if err := c.add(ctx, js, info.Config); err != nil {
+			return err
+		}
+	}
+	if err := list.Err(); err != nil {
+		return err
+	}
+	if len(c.journals) == 0 {
+		return errors.New("no journal in it")
+	}
+	return nil
+}
+
+func (c *Copy) add(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
+	epoch, ok := journalEpoch(cfg.Name)
+	if !ok {
+		return nil
+	}
+	r, err := events.ParseRegister(cfg.Metadata[metaRegister])
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", cfg.Name, err)
+	}
+	j, err := openJournal(ctx, c.nc, js, r, epoch)
+	if err != nil {
+		return err
+	}
+	c.register, c.journals[epoch] = r, j
+	return nil
+}
+
+// Register is whose store it is.
+func (c *Copy) Register() events.Register { return c.register }
+
+// Epochs lists the epochs whose journals are in the store, in order.
+func (c *Copy) Epochs() []int {
+	var epochs []int
+	for epoch := range c.journals {
+		epochs = append(epochs, epoch)
+	}
+	slices.Sort(epochs)
+	return epochs
+}
+
+// Journal is the journal of one of Epochs, for reading; nil for any other.
+func (c *Copy) Journal(epoch int) *Journal { return c.journals[epoch] }
+
+// Close ends the server on the copy and removes the copy.
+func (c *Copy) Close() error { return c.close() }
+
+func (c *Copy) stop() error {
+	if c.nc != nil {
+		c.nc.Close()
+	}
+	if c.server != nil {
+		stopServer(c.server)
+	}
+	return os.RemoveAll(c.dir)
+}

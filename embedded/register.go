@@ -1,0 +1,366 @@
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/posnode/posnode/events"
+)
+
+// RegisterConfig says what a register's node is.
+type RegisterConfig struct {
+	Dir      string          // data directory, this node's alone
+	Register events.Register // also the server's name and JetStream domain
+	Epoch    int             // the journal's, from 1
+	MaxBytes int64           // the most that this epoch's journal may take; 0: 8 GiB, less on a small disk
+	HQ       string          // leaf URL of HQ, "nats-leaf://host:port" or "tls://host:port"; "": no link
+	Creds    string          // credentials file from HQ's Enroll; ""
+	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
+	Logger   *slog.Logger
+}
+
+func (cfg RegisterConfig) validate() error {
+	if err := cfg.Register.Validate(); err != nil {
+		return err
+	}
+	if cfg.Epoch < 1 {
+		return fmt.Errorf("epoch %d: epochs count from 1", cfg.Epoch)
+	}
+	if cfg.Dir == "" {
+		return errors.New("no data directory given")
+	}
+	return nil
+}
+
+// RegisterNode is a running register node.
+type RegisterNode struct {
+	cfg     RegisterConfig
+	options *server.Options
+	lock    *os.File
+	server  *server.Server
+	nc      *nats.Conn
+	journal *Journal
+	link    *linkWatch
+	close   func() error
+
+	reload sync.Mutex // one SetLink at a time
+}
+
+// StartRegister opens the data directory and brings the node up. It returns when
+// the journal can be appended to; it never waits for HQ.
+//
+// Every step can be repeated: if we died anywhere in here, the next start does the
+// same again.
+func StartRegister(ctx context.Context, cfg RegisterConfig) (*RegisterNode, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("start register: %w", err)
+	}
+	n := &RegisterNode{cfg: cfg}
+	n.close = sync.OnceValue(n.stop)
+	if err := n.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start register %s: %w", cfg.Register, err), n.Close())
+	}
+	return n, nil
+}
+
+func (n *RegisterNode) start(ctx context.Context) (err error) {
+	if err := os.MkdirAll(n.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
+		return err
+	}
+	user, options, err := registerOptions(n.cfg)
+	if err != nil {
+		return err
+	}
+	n.options = options
+	if n.server, err = startServer(ctx, options.Clone(), logger(n.cfg.Logger)); err != nil {
+		return err
+	}
+	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), user); err != nil {
+		return err
+	}
+	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {
+		return err
+	}
+	n.link = watchLink(n.server, n.cfg.HQ)
+	return nil
+}
+
+// Journal is the journal of the node's epoch.
+func (n *RegisterNode) Journal() *Journal { return n.journal }
+
+// Conn is the node's own connection, within the process.
+func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
+
+// ClientURL is where NATS clients of the till may read along, "" when that is off.
+func (n *RegisterNode) ClientURL() string {
+	if n.cfg.Listen == "" {
+		return ""
+	}
+	return n.server.ClientURL()
+}
+
+// AckedByHQ is the sequence up to which HQ has the journal on its disk. It trails
+// what HQ has by up to a second.
+func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
+	c, err := n.journal.stream.Consumer(ctx, hqConsumer)
+	if err != nil {
+		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
+	}
+	return c.CachedInfo().AckFloor.Stream, nil
+}
+
+// Close ends the node. Whoever appends must have stopped: an append on its way
+// gets an error and an unknown outcome.
+func (n *RegisterNode) Close() error { return n.close() }
+
+func (n *RegisterNode) stop() error {
+	if n.link != nil {
+		n.link.stop()
+	}
+	if n.nc != nil {
+		n.nc.Close()
+	}
+	if n.server != nil {
+		stopServer(n.server)
+	}
+	if n.lock != nil {
+		// Last, so that nobody opens the store while the server still writes its index.
+		return n.lock.Close()
+	}
+	return nil
+}
+
+// registerOptions are the settings of a register's server, and how the node's own
+// connection signs on.
+func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
+	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
+	user := addUsers(o, cfg.Register)
+	if cfg.Listen != "" {
+		host, port, err := splitListen(cfg.Listen)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.DontListen, o.Host, o.Port = false, host, port
+	}
+	if cfg.HQ != "" {
+		remote, err := hqRemote(cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
+	}
+	return user, o, nil
+}
+
+// addUsers makes the node the only one who may write. Anyone else, who can only
+// come in by the loopback listener, may read entries and listen to new ones.
+func addUsers(o *server.Options, r events.Register) nats.Option {
+	password := rand.Text()
+	reader := &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
+			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
+	}
+	o.Users = []*server.User{
+		{Username: "node", Password: password},
+		{Username: "reader", Password: rand.Text(), Permissions: reader},
+	}
+	o.NoAuthUser = "reader"
+	return nats.UserInfo("node", password)
+}
+
+// hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
+// keep a live entry from travelling beside the replication even if HQ were careless.
+func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
+	u, err := url.Parse(cfg.HQ)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", cfg.HQ)
+	}
+	return &server.RemoteLeafOpts{
+		URLs:                    []*url.URL{u},
+		Credentials:             cfg.Creds,
+		TLS:                     u.Scheme == "tls",
+		DenyImports:             []string{"pos.>"},
+		DenyExports:             []string{"pos.>"},
+		DialTimeout:             dialTimeout,
+		FirstInfoTimeout:        dialTimeout,
+		IgnoreDiscoveredServers: true,
+	}, nil
+}
+
+// prepareJournal opens the journal of the node's epoch, makes it when it is new,
+// closes those of earlier epochs, and sees to HQ's consumer on each.
+func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Journal, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	if err := closeEarlier(ctx, js, cfg); err != nil {
+		return nil, err
+	}
+	maxBytes := cfg.MaxBytes
+	if maxBytes == 0 {
+		if maxBytes, err = defaultMaxBytes(cfg.Dir); err != nil {
+			return nil, err
+		}
+	}
+	// If we died here, the earlier epochs are closed and this one is not begun: the
+	// start that follows begins it.
+	stream, err := js.CreateOrUpdateStream(ctx, journalConfig(cfg.Register, cfg.Epoch, maxBytes))
+	if err != nil {
+		return nil, fmt.Errorf("open journal of epoch %d: %w", cfg.Epoch, err)
+	}
+	// If we died here, HQ cannot read the journal yet, and goes on asking until the
+	// start that follows has made its consumer.
+	if _, err := stream.CreateOrUpdateConsumer(ctx, hqConsumerConfig(cfg.Register, cfg.Epoch)); err != nil {
+		return nil, fmt.Errorf("consumer for HQ on epoch %d: %w", cfg.Epoch, err)
+	}
+	return &Journal{
+		register: cfg.Register,
+		epoch:    cfg.Epoch,
+		nc:       nc,
+		js:       js,
+		stream:   stream,
+		disk:     &diskGuard{dir: cfg.Dir},
+	}, nil
+}
+
+// closeEarlier seals the journals of earlier epochs, and refuses a directory that is
+// another register's or already further.
+func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig) error {
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		epoch, ok := journalEpoch(info.Config.Name)
+		if !ok {
+			continue
+		}
+		if r := info.Config.Metadata[metaRegister]; r != cfg.Register.String() {
+			return fmt.Errorf("data directory belongs to register %s", r)
+		}
+		if epoch > cfg.Epoch {
+			return fmt.Errorf("data directory is already in epoch %d, asked for %d", epoch, cfg.Epoch)
+		}
+		if epoch == cfg.Epoch || info.Config.Sealed {
+			continue
+		}
+		// Point of no return: a sealed journal never takes another entry. If we died
+		// here, it is sealed or not; the start that follows seals it.
+		if _, err := js.UpdateStream(ctx, closedConfig(info.Config, info.State.Bytes)); err != nil {
+			return fmt.Errorf("close journal of epoch %d: %w", epoch, err)
+		}
+	}
+	return list.Err()
+}
+
+// defaultMaxBytes is 8 GiB, about 13 million entries, or what the disk can hold
+// beside the reserve if that is less. It goes by the size of the disk, not by what is free at
+// this moment: that changes, and is watched on every append.
+func defaultMaxBytes(dir string) (int64, error) {
+	total, _, err := diskSpace(dir)
+	if err != nil {
+		return 0, err
+	}
+	if total <= 2*diskReserve {
+		return 0, fmt.Errorf("disk of %s has %s MiB: too small", dir, strconv.FormatUint(total>>20, 10))
+	}
+	return int64(min(8<<30, total-diskReserve)), nil
+}
+
+// LinkState says whether the leaf link to HQ is up. Whether HQ's services answer is
+// another question.
+type LinkState struct {
+	HQ        string    // the configured URL, "" without a link
+	Enabled   bool      // not cut by SetLink
+	Connected bool      //
+	Since     time.Time // when Connected became what it is
+}
+
+// linkWatch looks at the link four times a second, which costs next to nothing: the
+// server tells only its system account of changes.
+type linkWatch struct {
+	server *server.Server
+	done   chan struct{}
+	ended  sync.WaitGroup
+
+	mu    sync.Mutex
+	state LinkState
+}
+
+func watchLink(s *server.Server, hq string) *linkWatch {
+	w := &linkWatch{server: s, done: make(chan struct{}), state: LinkState{HQ: hq, Enabled: hq != "", Since: time.Now()}}
+	w.ended.Go(w.run)
+	return w
+}
+
+func (w *linkWatch) run() {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		w.look()
+		select {
+		case <-w.done:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *linkWatch) look() LinkState {
+	up := w.server.NumLeafNodes() > 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if up != w.state.Connected {
+		w.state.Connected, w.state.Since = up, time.Now()
+	}
+	return w.state
+}
+
+func (w *linkWatch) setEnabled(enabled bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state.Enabled = enabled
+}
+
+func (w *linkWatch) stop() {
+	close(w.done)
+	w.ended.Wait()
+}
+
+// Link is the state of the link at this moment. It costs a lock or two.
+func (n *RegisterNode) Link() LinkState { return n.link.look() }
+
+// SetLink cuts the link to HQ, or lets it come back. Cut means that this side hangs
+// up and does not call again; coming back takes as long as connecting takes.
+func (n *RegisterNode) SetLink(enabled bool) error {
+	if n.cfg.HQ == "" {
+		return errors.New("set link: this register has no HQ")
+	}
+	n.reload.Lock()
+	defer n.reload.Unlock()
+	o := n.options.Clone()
+	remote := *o.LeafNode.Remotes[0]
+	remote.Disabled = !enabled
+	o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
+	if err := n.server.ReloadOptions(o); err != nil {
+		return fmt.Errorf("set link: %w", err)
+	}
+	n.link.setEnabled(enabled)
+	return nil
+}

@@ -1,0 +1,217 @@
+package events
+
+// saleFacts are about one transaction: a sale, a return, or both.
+var saleFacts = []func() Fact{
+	func() Fact { return new(LineAdded) },
+	func() Fact { return new(LineVoided) },
+	func() Fact { return new(LineRestored) },
+	func() Fact { return new(QuantitySet) },
+	func() Fact { return new(TotalDiscountSet) },
+	func() Fact { return new(PaymentTaken) },
+	func() Fact { return new(PaymentVoided) },
+	func() Fact { return new(SaleVoided) },
+	func() Fact { return new(SaleConcluded) },
+}
+
+// OfSale is what every fact about a transaction carries.
+type OfSale struct {
+	Transaction TransactionID `json:"transaction"`
+	// Begins holds the terms of a transaction in its first fact, and is absent from the others.
+	Begins *Terms `json:"begins,omitempty"`
+	// After is how the transaction stands with this fact applied.
+	After Totals `json:"after"`
+}
+
+// About is the transaction.
+func (s *OfSale) About() string { return string(s.Transaction) }
+
+// Sale gives access to the embedded OfSale of any fact about a transaction.
+func (s *OfSale) Sale() *OfSale { return s }
+
+// OfTransaction is a fact about a transaction.
+type OfTransaction interface {
+	Fact
+	Sale() *OfSale
+}
+
+// Terms are what a transaction is sold under, fixed when it begins.
+type Terms struct {
+	Number      int    `json:"number"`   // of this register and epoch, from 1
+	Currency    string `json:"currency"` // ISO 4217, of every amount that names none
+	Digits      int    `json:"digits"`   // of its minor unit
+	TaxIncluded bool   `json:"tax_included"`
+}
+
+// Totals are the sums of a transaction in minor units.
+type Totals struct {
+	Lines    int   `json:"lines"`    // that are not voided
+	Subtotal Money `json:"subtotal"` // of the lines, after their own discounts, before the total discount
+	Discount Money `json:"discount"` // the total discount, positive
+	Tax      Money `json:"tax"`
+	Total    Money `json:"total"` // to pay; negative when the shop pays
+	Paid     Money `json:"paid"`
+	Due      Money `json:"due"`
+}
+
+// TaxRate is one rate that a line is taxed at.
+type TaxRate struct {
+	Code string  `json:"code"`
+	Rate Percent `json:"rate"`
+}
+
+// Line is one line as it was sold or returned. Amounts are in minor units and
+// negative for a return.
+type Line struct {
+	Number      int       `json:"line"` // in its transaction, from 1
+	Product     ProductID `json:"product"`
+	Description string    `json:"description"`
+	Quantity    Quantity  `json:"quantity"`
+	Price       Price     `json:"price"`                 // of one unit, as charged
+	PriceKeyed  bool      `json:"price_keyed,omitempty"` // by the cashier, not the product's
+	Gross       Money     `json:"gross"`                 // quantity x price, rounded half away from zero
+	// QuantityDecimals is how many decimals a quantity in the product's unit may have.
+	QuantityDecimals int       `json:"quantity_decimals,omitempty"`
+	Taxes            []TaxRate `json:"taxes,omitempty"`
+	// NotDiscountable keeps the line out of total discounts.
+	NotDiscountable bool `json:"not_discountable,omitempty"`
+}
+
+// LineAdded says that a product was put on the transaction, or returned on it
+// with a negative quantity (operations 100, 109).
+type LineAdded struct {
+	Asked
+	OfSale
+	Line Line `json:"added"`
+}
+
+func (*LineAdded) Type() string { return "sale.line_added.v1" }
+
+// LineVoided says that a line was taken back; it stays on the document with no effect (operation 102).
+type LineVoided struct {
+	Asked
+	OfSale
+	Line int `json:"line"`
+}
+
+func (*LineVoided) Type() string { return "sale.line_voided.v1" }
+
+// LineRestored says that a voided line counts again (operation 102 once more).
+type LineRestored struct {
+	Asked
+	OfSale
+	Line int `json:"line"`
+}
+
+func (*LineRestored) Type() string { return "sale.line_restored.v1" }
+
+// QuantitySet says that a line's quantity was changed (operations 105, 106).
+type QuantitySet struct {
+	Asked
+	OfSale
+	Line     int      `json:"line"`
+	Quantity Quantity `json:"quantity"`
+	Gross    Money    `json:"gross"`
+}
+
+func (*QuantitySet) Type() string { return "sale.quantity_set.v1" }
+
+// TotalDiscountSet says that the cashier set, changed or cleared the discount on the
+// whole transaction: an amount or a percentage, never both, none to clear it (operations 302, 303).
+type TotalDiscountSet struct {
+	Asked
+	OfSale
+	Amount  Money   `json:"amount,omitempty"`
+	Percent Percent `json:"percent,omitzero"`
+}
+
+func (*TotalDiscountSet) Type() string { return "sale.total_discount_set.v1" }
+
+// Payment is money that changed hands. Amount is what it settles, positive from
+// the customer; Tendered is what was handed over.
+type Payment struct {
+	Number   int      `json:"payment"` // in its transaction, from 1
+	Tender   TenderID `json:"tender"`
+	Amount   Money    `json:"amount"`
+	Tendered Money    `json:"tendered"`
+	Change   Money    `json:"change,omitempty"`   // given back in cash: tendered - amount
+	Rounding Money    `json:"rounding,omitempty"` // of the amount due to the smallest coin: what was settled beyond the money taken
+}
+
+// PaymentTaken says that a part of the amount due was paid (operations 200, 206 and
+// the other payments). A payment that reaches the amount due is in [SaleConcluded]:
+// one operation is one entry.
+type PaymentTaken struct {
+	Asked
+	OfSale
+	Payment Payment `json:"taken"`
+}
+
+func (*PaymentTaken) Type() string { return "sale.payment_taken.v1" }
+
+// PaymentVoided says that a payment was taken back before the end (operation 211).
+type PaymentVoided struct {
+	Asked
+	OfSale
+	Payment int `json:"payment"`
+}
+
+func (*PaymentVoided) Type() string { return "sale.payment_voided.v1" }
+
+// SaleVoided says that the whole transaction was given up. It keeps its receipt number (operation 500).
+type SaleVoided struct {
+	Asked
+	OfSale
+	Receipt ReceiptNumber `json:"receipt"`
+}
+
+func (*SaleVoided) Type() string { return "sale.voided.v1" }
+
+// ConcludedLine is a line as printed.
+type ConcludedLine struct {
+	Line
+	Voided        bool    `json:"voided,omitempty"`
+	TotalDiscount Money   `json:"total_discount,omitempty"` // this line's share of it, positive
+	Net           Money   `json:"net"`                      // gross less discounts; with tax where prices include it
+	Tax           []Money `json:"tax,omitempty"`            // for each of Taxes
+}
+
+// TaxTotal is the tax of a document at one rate.
+type TaxTotal struct {
+	TaxRate
+	Base Money `json:"base"` // without tax
+	Tax  Money `json:"tax"`
+}
+
+// SaleConcluded is the finished document, whole: every line, tax, payment and
+// posting as printed. Where a payment concluded it, that payment is the last of
+// Payments and stands in no other entry (operations 200, 206, 139).
+type SaleConcluded struct {
+	Asked
+	OfSale
+	Receipt  ReceiptNumber   `json:"receipt"`
+	Terms    Terms           `json:"terms"`
+	Lines    []ConcludedLine `json:"lines"`
+	Taxes    []TaxTotal      `json:"taxes"`
+	Payments []Payment       `json:"payments"` // that were not voided
+	Sales    Money           `json:"sales"`    // net of the lines sold
+	Returns  Money           `json:"returns"`  // net of the lines returned, negative
+	Postings []Posting       `json:"postings"`
+	Checked
+}
+
+func (*SaleConcluded) Type() string { return "sale.concluded.v1" }
+
+// Checked is embedded in a fact that carries a signed checkpoint.
+type Checked struct {
+	// Checkpoint is the register's signed note over the chain before this entry: origin, size, hash.
+	Checkpoint string `json:"checkpoint"`
+}
+
+// Sign gives access to the embedded Checked.
+func (c *Checked) Sign() *Checked { return c }
+
+// Checkpointed is a fact that carries a signed checkpoint of the chain before it.
+type Checkpointed interface {
+	Fact
+	Sign() *Checked
+}

@@ -1,0 +1,50 @@
+package ledger
+
+import "slices"
+
+// How an operation fares while the Retail Server cannot be reached.
+const (
+	Local   = "local"   // decided here, with nothing missing
+	Bounded = "bounded" // decided here within the offline limits
+	Refused = "refused" // not without HQ
+)
+
+// Operation is one line of the catalogue.
+type Operation struct {
+	ID      int         `json:"id"`
+	Name    string      `json:"name"`
+	Group   string      `json:"group"`
+	Offline string      `json:"offline"` // local, bounded or refused
+	Gates   Gates       `json:"gates"`
+	Params  []Parameter `json:"parameters"`
+
+	asks   func(in values) []Query
+	decide decider
+}
+
+// Catalogue lists every operation, by id.
+func Catalogue() []*Operation { return catalogue }
+
+// Find is the operation with that id, or nil.
+func Find(id int) *Operation {
+	i, ok := slices.BinarySearchFunc(catalogue, id, func(op *Operation, id int) int { return op.ID - id })
+	if !ok {
+		return nil
+	}
+	return catalogue[i]
+}
+
+var catalogue = newCatalogue()
+
+func newCatalogue() (all []*Operation) {
+	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), transactionOperations(), staffOperations(), shiftOperations()} {
+		all = append(all, group...)
+	}
+	slices.SortFunc(all, func(a, b *Operation) int { return a.ID - b.ID })
+	return all
+}
+
+var (
+	lineParam    = Parameter{Name: "line", Kind: KindNumber, Required: true, Max: MaxLines, Doc: "number of the line in its transaction, from 1"}
+	commentParam = Parameter{Name: "comment", Kind: KindText, Max: 200, Doc: "a note"}
+)

@@ -1,0 +1,63 @@
+package ledger
+
+import "github.com/posnode/posnode/events"
+
+// Query is one question to the reference data: which record of which kind.
+type Query struct {
+	Kind string `json:"kind"` // product, barcode, staff, ...
+	Key  string `json:"key"`
+}
+
+// Reference is the reference data that came with a command: the store's
+// settings, and the records that [Asks] named and that were found. A record
+// that is not in Found does not exist.
+type Reference struct {
+	Store Store
+	Found map[Query]any
+}
+
+// find is the record that answers q, if it was found.
+func find[T any](r Reference, kind, key string) (T, bool) {
+	record, ok := r.Found[Query{kind, key}].(T)
+	return record, ok
+}
+
+// Store holds the settings of a store and its registers.
+type Store struct {
+	Currency    string            `json:"currency"`     // ISO 4217
+	Digits      int               `json:"digits"`       // of its minor unit
+	TaxIncluded bool              `json:"tax_included"` // prices include tax
+	ReceiptMask string            `json:"receipt_mask"` // see [ReceiptNumber]
+	MaxQuantity events.Quantity   `json:"max_quantity"` // of one line
+	Tenders     map[string]Tender `json:"tenders"`
+}
+
+// Tender is a way to pay.
+type Tender struct {
+	ID       events.TenderID `json:"id"`
+	Name     string          `json:"name"`
+	Kind     string          `json:"kind"`               // cash
+	RoundTo  events.Money    `json:"round_to,omitempty"` // smallest coin in minor units; 0 or 1 for none
+	OverPaid bool            `json:"over_paid"`          // may be more than is due, with change
+}
+
+// Product is one item of the range.
+type Product struct {
+	ID               events.ProductID `json:"product"`
+	Description      string           `json:"description"`
+	Price            events.Price     `json:"price"`
+	KeyPrice         bool             `json:"key_price,omitempty"`         // the cashier may key the price in
+	ZeroPrice        bool             `json:"zero_price,omitempty"`        // may be sold for nothing
+	QuantityDecimals int              `json:"quantity_decimals,omitempty"` // of its unit
+	Blocked          bool             `json:"blocked,omitempty"`           // not for sale
+	NotDiscountable  bool             `json:"not_discountable,omitempty"`
+	Taxes            []events.TaxRate `json:"taxes,omitempty"`
+}
+
+// StaffMember is someone who may sign on.
+type StaffMember struct {
+	ID      events.StaffID `json:"staff"`
+	Name    string         `json:"name"`
+	PIN     string         `json:"pin,omitempty"` // argon2id, PHC string format
+	Blocked bool           `json:"blocked,omitempty"`
+}

@@ -1,0 +1,29 @@
+package ledger
+
+import "fmt"
+
+// Refusal is a rule that says no. Nothing was stored and nothing has changed.
+type Refusal struct {
+	Code      string // stable, snake_case: clients build on it
+	Why       string // one sentence for the cashier
+	Parameter string // the parameter that broke a rule, if one did
+	Instead   string // what could be done instead, if anything
+}
+
+func (r *Refusal) Error() string { return r.Code + ": " + r.Why }
+
+// refuse makes a refusal whose sentence is formatted.
+func refuse(code, why string, args ...any) *Refusal {
+	return &Refusal{Code: code, Why: fmt.Sprintf(why, args...)}
+}
+
+// refuseParameter makes a refusal that names the parameter that broke a rule.
+func refuseParameter(name, why string, args ...any) *Refusal {
+	return &Refusal{Code: "invalid_parameter", Parameter: name, Why: name + ": " + fmt.Sprintf(why, args...)}
+}
+
+// instead says what could be done instead.
+func (r *Refusal) instead(what string) *Refusal {
+	r.Instead = what
+	return r
+}

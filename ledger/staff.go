@@ -1,0 +1,35 @@
+package ledger
+
+import "github.com/posnode/posnode/events"
+
+func staffOperations() []*Operation {
+	return []*Operation{
+		{ID: 700, Name: "Log on", Group: "staff", Offline: Local, Gates: Gates{Open: true},
+			Params: []Parameter{
+				{Name: "staff", Kind: KindText, Required: true, Max: 20, Doc: "staff number"},
+				{Name: "pin", Kind: KindText, Max: 40, Secret: true, Doc: "the staff member's PIN"},
+			},
+			asks:   func(in values) []Query { return []Query{{"staff", in.text("staff")}} },
+			decide: logOn},
+		{ID: 701, Name: "Log off", Group: "staff", Offline: Local, Gates: Gates{Cart: NoCart}, decide: logOff},
+	}
+}
+
+// logOn signs a member of staff on, or records that it was refused (operation 700).
+func logOn(d *deciding) (events.Requested, error) {
+	id := events.StaffID(d.in.text("staff"))
+	if d.State.Staff != nil && d.State.Staff.ID != id {
+		return nil, refuse("another_signed_on", "%s is signed on at this register.", d.State.Staff.ID).instead("Log off first.")
+	}
+	member, known := find[StaffMember](d.Reference, "staff", string(id))
+	if !known || member.Blocked || !d.PINMatches {
+		// One code for all three: who tries numbers learns nothing from it.
+		return &events.SignOnRefused{Staff: id, Code: "sign_on_refused"}, nil
+	}
+	return &events.StaffLoggedOn{Staff: id, Name: member.Name}, nil
+}
+
+// logOff signs the member of staff off; the shift stays open (operation 701).
+func logOff(d *deciding) (events.Requested, error) {
+	return &events.StaffLoggedOff{Staff: d.State.Staff.ID}, nil
+}

@@ -1,0 +1,240 @@
+package ledger
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/posnode/posnode/events"
+)
+
+// State is what a register's journal adds up to, as far as a decision needs it.
+// It is small whatever the length of the journal, and is what a snapshot holds.
+// Its owner is one goroutine.
+type State struct {
+	Register events.Register `json:"register"`
+	Head     events.Head     `json:"head"`    // of the last applied entry
+	LastID   string          `json:"last_id"` // its ULID
+	Mode     events.Mode     `json:"mode"`
+	Staff    *Staff          `json:"staff,omitempty"` // who is signed on
+	Shift    *Shift          `json:"shift,omitempty"` // the open one
+	// Transaction is the one in progress, nil for none.
+	Transaction  *Transaction   `json:"transaction,omitempty"`
+	Transactions int            `json:"transactions"` // begun in this epoch
+	Shifts       int            `json:"shifts"`       // opened in this epoch
+	Receipts     map[string]int `json:"receipts"`     // last number of each type
+	Commands     recent         `json:"commands"`
+}
+
+// Staff is who is signed on.
+type Staff struct {
+	ID   events.StaffID `json:"staff"`
+	Name string         `json:"name,omitempty"`
+}
+
+// Shift is an open shift and what its drawer should hold.
+type Shift struct {
+	events.ShiftOpened
+	Started  bool                             `json:"started"`  // its start amount is declared
+	Expected map[events.TenderID]events.Money `json:"expected"` // in the drawer, per tender
+}
+
+// Transaction is a sale in progress.
+type Transaction struct {
+	ID       events.TransactionID `json:"transaction"`
+	Terms    events.Terms         `json:"terms"`
+	Lines    []*Line              `json:"lines"`
+	Discount Discount             `json:"discount"`
+	Payments []*Payment           `json:"payments"`
+	Totals   events.Totals        `json:"totals"`
+	Sums     sums                 `json:"sums"`
+}
+
+// Line is a line of a sale in progress.
+type Line struct {
+	events.Line
+	Voided bool `json:"voided,omitempty"`
+}
+
+// Payment is a payment of a sale in progress.
+type Payment struct {
+	events.Payment
+	Voided bool `json:"voided,omitempty"`
+}
+
+// NewState is the state before the first entry of a register's epoch. Its head
+// holds the hash of the activation record.
+func NewState(r events.Register, epoch int, activation events.Digest) *State {
+	return &State{
+		Register: r,
+		Head:     events.Head{Epoch: epoch, Hash: activation},
+		Mode:     events.Offline,
+		Receipts: map[string]int{},
+	}
+}
+
+// all yields the lines, with changed in the place of the one that has its
+// number, or at the end where there is none.
+func (t *Transaction) all(changed *Line) iter.Seq[*Line] {
+	return func(yield func(*Line) bool) {
+		for _, line := range t.Lines {
+			if changed != nil && line.Number == changed.Number {
+				line = changed
+			}
+			if !yield(line) {
+				return
+			}
+		}
+		if changed != nil && changed.Number > len(t.Lines) {
+			yield(changed)
+		}
+	}
+}
+
+// line is the line with that number, or nil.
+func (t *Transaction) line(number int) *Line {
+	if number < 1 || number > len(t.Lines) {
+		return nil
+	}
+	return t.Lines[number-1]
+}
+
+// paid is what the payments that were not voided settle.
+func (t *Transaction) paid() (sum events.Money) {
+	for _, p := range t.Payments {
+		if !p.Voided {
+			sum += p.Amount
+		}
+	}
+	return sum
+}
+
+// replaceLine puts line in the place of the one with its number, or at the end.
+func (t *Transaction) replaceLine(line *Line) {
+	if old := t.line(line.Number); old != nil {
+		t.Sums = t.Sums.plus(old, -1, t.Terms.TaxIncluded)
+		t.Lines[line.Number-1] = line
+	} else {
+		t.Lines = append(t.Lines, line)
+	}
+	t.Sums = t.Sums.plus(line, 1, t.Terms.TaxIncluded)
+}
+
+// Apply folds the entry that follows the head into the state. It fails only
+// where the entry cannot have been written after this state: the journal, or
+// this program, is not what it should be.
+func (s *State) Apply(e *events.Entry) error {
+	chain := events.Chain{Register: s.Register, Head: s.Head}
+	if err := chain.Next(e.Head.Sequence, e); err != nil {
+		return err
+	}
+	if f, ok := e.Fact.(events.Requested); ok {
+		s.Commands.add(Done{Key: e.Command, Sequence: e.Head.Sequence, Input: f.Request().Input})
+	}
+	if err := s.apply(e.Fact); err != nil {
+		return &events.CorruptError{Sequence: e.Head.Sequence, Kind: "impossible", Want: "a fact that can follow", Got: e.Type, Hint: err.Error()}
+	}
+	s.Head, s.LastID = e.Head, e.ID
+	return nil
+}
+
+func (s *State) apply(fact events.Fact) error {
+	switch f := fact.(type) {
+	case *events.RegisterActivated:
+	case *events.ModeChanged:
+		s.Mode = f.To
+	case *events.StaffLoggedOn:
+		s.Staff = &Staff{ID: f.Staff, Name: f.Name}
+	case *events.StaffLoggedOff:
+		s.Staff = nil
+	case *events.SignOnRefused:
+	case *events.ShiftOpened:
+		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
+		s.Shifts = f.Number
+	case *events.StartAmountDeclared:
+		if s.Shift == nil {
+			return fmt.Errorf("no shift is open")
+		}
+		s.Shift.Started = true
+		s.Shift.Expected[f.Tender] += f.Amount
+	case events.OfTransaction:
+		return s.applySale(f)
+	default:
+		return fmt.Errorf("fact %s has no place in the state", fact.Type())
+	}
+	return nil
+}
+
+// applySale folds a fact about a transaction.
+func (s *State) applySale(fact events.OfTransaction) error {
+	of := fact.Sale()
+	if of.Begins != nil {
+		if s.Transaction != nil {
+			return fmt.Errorf("transaction %s is in progress", s.Transaction.ID)
+		}
+		s.Transaction = &Transaction{ID: of.Transaction, Terms: *of.Begins}
+		s.Transactions = of.Begins.Number
+	}
+	t := s.Transaction
+	if t == nil || t.ID != of.Transaction {
+		return fmt.Errorf("transaction %s is not in progress", of.Transaction)
+	}
+	switch f := fact.(type) {
+	case *events.LineAdded:
+		if f.Line.Number != len(t.Lines)+1 {
+			return fmt.Errorf("line %d after %d lines", f.Line.Number, len(t.Lines))
+		}
+		t.replaceLine(&Line{Line: f.Line})
+	case *events.LineVoided:
+		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
+	case *events.LineRestored:
+		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
+	case *events.QuantitySet:
+		return s.changeLine(of, f.Line, func(line *Line) { line.Quantity, line.Gross = f.Quantity, f.Gross })
+	case *events.TotalDiscountSet:
+		t.Discount = Discount{Amount: f.Amount, Percent: f.Percent}
+	case *events.PaymentTaken:
+		t.Payments = append(t.Payments, &Payment{Payment: f.Payment})
+	case *events.PaymentVoided:
+		if f.Payment < 1 || f.Payment > len(t.Payments) {
+			return fmt.Errorf("no payment %d", f.Payment)
+		}
+		t.Payments[f.Payment-1].Voided = true
+	case *events.SaleVoided:
+		s.Receipts[receiptSale]++
+		s.Transaction = nil
+		return nil
+	case *events.SaleConcluded:
+		s.Receipts[receiptSale]++
+		s.Transaction = nil
+		return s.countPayments(f)
+	default:
+		return fmt.Errorf("fact %s has no place in a transaction", fact.Type())
+	}
+	t.Totals = of.After
+	return nil
+}
+
+// changeLine applies change to a copy of a line, so that the sums see both.
+func (s *State) changeLine(of *events.OfSale, number int, change func(*Line)) error {
+	t := s.Transaction
+	old := t.line(number)
+	if old == nil {
+		return fmt.Errorf("no line %d", number)
+	}
+	line := *old
+	change(&line)
+	t.replaceLine(&line)
+	t.Totals = of.After
+	return nil
+}
+
+// countPayments adds what a concluded sale left in the drawer.
+func (s *State) countPayments(f *events.SaleConcluded) error {
+	if s.Shift == nil {
+		return fmt.Errorf("no shift is open")
+	}
+	for _, p := range f.Payments {
+		s.Shift.Expected[p.Tender] += p.Amount - p.Rounding
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package ledger
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/posnode/posnode/events"
+)
+
+// receiptSale is the type of receipt number that sales, returns and voided transactions share.
+const receiptSale = "sale"
+
+func transactionOperations() []*Operation {
+	need := Gates{Shift: true, Cart: NeedCart}
+	return []*Operation{
+		{ID: 139, Name: "Conclude transaction", Group: "transaction", Offline: Local, Gates: need, decide: concludePaid},
+		{ID: 302, Name: "Total discount amount", Group: "discounts", Offline: Local, Gates: need,
+			Params: []Parameter{{Name: "amount", Kind: KindAmount, Required: true, Doc: "in minor units; 0 clears the discount"}},
+			decide: discountTotal},
+		{ID: 303, Name: "Total discount percent", Group: "discounts", Offline: Local, Gates: need,
+			Params: []Parameter{{Name: "percent", Kind: KindPercent, Required: true, Doc: "of the discountable lines; 0 clears the discount"}},
+			decide: discountTotal},
+		{ID: 500, Name: "Void transaction", Group: "transaction", Offline: Local, Gates: need, decide: voidTransaction},
+	}
+}
+
+// transactionID names the n-th transaction of a register's epoch.
+func transactionID(s *State, n int) events.TransactionID {
+	return events.TransactionID(fmt.Sprintf("%s-%d-%d", s.Register, s.Head.Epoch, n))
+}
+
+// ReceiptNumber fills a mask: {store}, {register}, {epoch}, {yyyy}, {mm} and {dd}
+// of the business date, and {####}, the number, padded with zeros to as many
+// digits. An empty mask is "{store}-{register}-{epoch}-{######}".
+func ReceiptNumber(mask string, r events.Register, epoch, n int, date string) events.ReceiptNumber {
+	if mask == "" {
+		mask = "{store}-{register}-{epoch}-{######}"
+	}
+	number := fmt.Sprint(n)
+	if from, to := strings.Index(mask, "{#"), strings.Index(mask, "#}"); from >= 0 && to > from {
+		mask = mask[:from] + fmt.Sprintf("%0*d", to-from, n) + mask[to+2:]
+		number = ""
+	}
+	year, rest, _ := strings.Cut(date, "-")
+	month, day, _ := strings.Cut(rest, "-")
+	return events.ReceiptNumber(strings.NewReplacer(
+		"{store}", string(r.Store), "{register}", string(r.ID), "{epoch}", fmt.Sprint(epoch),
+		"{yyyy}", year, "{mm}", month, "{dd}", day,
+	).Replace(mask) + number)
+}
+
+// nextReceipt is the number that the document gets that is concluded next.
+func (d *deciding) nextReceipt() events.ReceiptNumber {
+	return ReceiptNumber(d.Reference.Store.ReceiptMask, d.Register, d.Head.Epoch, d.Receipts[receiptSale]+1, d.Date)
+}
+
+// discountTotal sets, changes or clears the discount on the whole transaction (operations 302, 303).
+func discountTotal(d *deciding) (events.Requested, error) {
+	t := d.Transaction
+	discount := Discount{Amount: d.in.amount("amount"), Percent: d.in.percent("percent")}
+	hundred, _ := events.ParsePercent("100")
+	switch {
+	case discount.Amount < 0:
+		return nil, refuseParameter("amount", "must not be negative")
+	case discount.Percent.Sign() < 0 || discount.Percent.Cmp(hundred) > 0:
+		return nil, refuseParameter("percent", "must be from 0 to 100")
+	case discount.Amount > t.Sums.Discountable:
+		return nil, refuse("discount_too_large", "The discount is more than the products that can be discounted, %s.", t.Sums.Discountable.Decimal(t.Terms.Digits))
+	}
+	of, err := d.ofSale(t, nil, t.totalsOf(t.Sums, discount, t.all(nil)))
+	return &events.TotalDiscountSet{OfSale: of, Amount: discount.Amount, Percent: discount.Percent}, err
+}
+
+// voidTransaction gives the whole transaction up (operation 500).
+func voidTransaction(d *deciding) (events.Requested, error) {
+	t := d.Transaction
+	if slices.ContainsFunc(t.Payments, func(p *Payment) bool { return !p.Voided }) {
+		return nil, refuse("payments_taken", "The transaction has payments.").instead("Void them first.")
+	}
+	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt()}, nil
+}
+
+// concludePaid finishes a transaction with nothing left to pay (operation 139).
+func concludePaid(d *deciding) (events.Requested, error) {
+	t := d.Transaction
+	if t.Totals.Due != 0 {
+		return nil, refuse("sale_not_paid", "%s %s is still due.", t.Totals.Due.Decimal(t.Terms.Digits), t.Terms.Currency).instead("Take a payment.")
+	}
+	return d.conclude(nil)
+}
+
+// conclude makes the finished document, with the payment that reached the amount due if one did.
+func (d *deciding) conclude(last *events.Payment) (events.Requested, error) {
+	t := d.Transaction
+	if t.Totals.Lines == 0 {
+		return nil, refuse("no_lines", "Every line is voided.").instead("Void the transaction.")
+	}
+	f := &events.SaleConcluded{Receipt: d.nextReceipt(), Terms: t.Terms}
+	for _, p := range t.Payments {
+		if !p.Voided {
+			f.Payments = append(f.Payments, p.Payment)
+		}
+	}
+	after := t.Totals
+	if last != nil {
+		f.Payments = append(f.Payments, *last)
+		after.Paid, after.Due = after.Paid+last.Amount, 0
+	}
+	f.OfSale = events.OfSale{Transaction: t.ID, After: after}
+	f.Lines = t.concludedLines()
+	f.Taxes = taxTotals(f.Lines, t.Terms.TaxIncluded)
+	for _, line := range f.Lines {
+		if line.Quantity.Sign() > 0 {
+			f.Sales += line.Net
+		} else {
+			f.Returns += line.Net
+		}
+	}
+	f.Postings = postings(f)
+	return f, nil
+}
+
+// concludedLines are the lines as printed: each with its share of the total discount, and its tax.
+func (t *Transaction) concludedLines() []events.ConcludedLine {
+	out := make([]events.ConcludedLine, len(t.Lines))
+	shares := spreadDiscount(t.Totals.Discount, t.Lines)
+	for i, line := range t.Lines {
+		out[i] = events.ConcludedLine{Line: line.Line, Voided: line.Voided}
+		if line.Voided {
+			continue
+		}
+		out[i].TotalDiscount = shares[i]
+		out[i].Net = line.Gross - shares[i]
+		out[i].Tax = taxShares(taxSum(out[i].Net, line.Taxes, t.Terms.TaxIncluded), line.Taxes)
+	}
+	return out
+}
+
+// taxTotals adds up the lines' taxes by rate.
+func taxTotals(lines []events.ConcludedLine, taxIncluded bool) []events.TaxTotal {
+	totals := map[string]*events.TaxTotal{}
+	for _, line := range lines {
+		base := lineBase(line, taxIncluded)
+		for i, rate := range line.Taxes {
+			if line.Voided {
+				continue
+			}
+			key := rate.Code + " " + rate.Rate.String()
+			if totals[key] == nil {
+				totals[key] = &events.TaxTotal{TaxRate: rate}
+			}
+			totals[key].Base += base
+			totals[key].Tax += line.Tax[i]
+		}
+	}
+	out := []events.TaxTotal{}
+	for _, key := range slices.Sorted(maps.Keys(totals)) {
+		out = append(out, *totals[key])
+	}
+	return out
+}
+
+// lineBase is a line's net without tax.
+func lineBase(line events.ConcludedLine, taxIncluded bool) events.Money {
+	base := line.Net
+	if taxIncluded {
+		for _, tax := range line.Tax {
+			base -= tax
+		}
+	}
+	return base
+}
+
+// postings are the balanced entries of a concluded sale: debits what was taken, credits what it was taken for.
+func postings(f *events.SaleConcluded) []events.Posting {
+	sums := map[string]events.Money{}
+	for _, p := range f.Payments {
+		sums["tender:"+string(p.Tender)] += p.Amount - p.Rounding
+		sums["rounding"] += p.Rounding
+	}
+	for _, line := range f.Lines {
+		if line.Voided {
+			continue
+		}
+		account := "sales"
+		if line.Quantity.Sign() < 0 {
+			account = "returns"
+		}
+		for i, rate := range line.Taxes {
+			account += ":" + rate.Code
+			sums["tax:"+rate.Code] -= line.Tax[i]
+		}
+		sums[account] -= lineBase(line, f.Terms.TaxIncluded)
+	}
+	out := []events.Posting{}
+	for _, account := range slices.Sorted(maps.Keys(sums)) {
+		if sums[account] != 0 {
+			out = append(out, events.Posting{Account: account, Amount: sums[account]})
+		}
+	}
+	return out
+}
