@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -133,4 +132,3 @@ func logger(l *slog.Logger) *slog.Logger {
 	}
 	return l
 }
-

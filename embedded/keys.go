@@ -1,0 +1,225 @@
+package embedded
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"github.com/posnode/posnode/events"
+)
+
+// fleetKeys are HQ's keys: who holds them can make himself any register's
+// credentials. They are made once; without them every register must be enrolled anew.
+type fleetKeys struct {
+	operator  nkeys.KeyPair
+	system    nkeys.KeyPair // account of the server itself
+	fleet     nkeys.KeyPair // account FLEET: all registers and HQ's own connection
+	registers nkeys.KeyPair // signs registers' users, and can give them no more than registerScope
+}
+
+const keysName = "keys.json"
+
+// keysFile is what is stored: the seeds.
+type keysFile struct {
+	Operator  string `json:"operator"`
+	System    string `json:"system"`
+	Fleet     string `json:"fleet"`
+	Registers string `json:"registers"`
+}
+
+// openKeys reads the keys, or makes them when there are none.
+func openKeys(dir string) (*fleetKeys, error) {
+	path := filepath.Join(dir, keysName)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if data, err = makeKeys(); err == nil {
+			err = writeFileDurably(path, data)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys of HQ: %w", err)
+	}
+	k, err := parseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+	}
+	return k, nil
+}
+
+func makeKeys() ([]byte, error) {
+	var f keysFile
+	for seed, create := range map[*string]func() (nkeys.KeyPair, error){
+		&f.Operator:  nkeys.CreateOperator,
+		&f.System:    nkeys.CreateAccount,
+		&f.Fleet:     nkeys.CreateAccount,
+		&f.Registers: nkeys.CreateAccount,
+	} {
+		kp, err := create()
+		if err != nil {
+			return nil, err
+		}
+		s, err := kp.Seed()
+		if err != nil {
+			return nil, err
+		}
+		*seed = string(s)
+	}
+	return json.MarshalIndent(f, "", "\t")
+}
+
+func parseKeys(data []byte) (*fleetKeys, error) {
+	var f keysFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, err
+	}
+	var k fleetKeys
+	for seed, kp := range map[string]*nkeys.KeyPair{
+		f.Operator: &k.operator, f.System: &k.system, f.Fleet: &k.fleet, f.Registers: &k.registers,
+	} {
+		var err error
+		if *kp, err = nkeys.FromSeed([]byte(seed)); err != nil {
+			return nil, err
+		}
+	}
+	return &k, nil
+}
+
+// registerScope is all that a register may do at HQ, seen from the register.
+// {{name()}} is the register, written into its credentials by HQ and nobody else.
+func registerScope(registers string) *jwt.UserScope {
+	scope := jwt.NewUserScope()
+	scope.Key = registers
+	scope.Role = "register"
+	scope.Template.Pub.Allow = jwt.StringList{
+		"up.{{name()}}.>",            // its journals' entries
+		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
+	}
+	scope.Template.Sub.Allow = jwt.StringList{
+		"$JS.{{name()}}.API.CONSUMER.RESET.*.hq", // HQ says where to go on
+		"$JS.FC.{{name()}}.*.*.hq.*",             // HQ acknowledges
+	}
+	return scope
+}
+
+// trust makes the server accept what these keys sign, and only that.
+func (k *fleetKeys) trust(o *server.Options) error {
+	system, err := k.system.PublicKey()
+	if err != nil {
+		return err
+	}
+	operator, err := k.operatorClaims(system)
+	if err != nil {
+		return err
+	}
+	accounts := &server.MemAccResolver{}
+	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims} {
+		c, err := claims()
+		if err != nil {
+			return err
+		}
+		token, err := c.Encode(k.operator)
+		if err != nil {
+			return err
+		}
+		if err := accounts.Store(c.Subject, token); err != nil {
+			return err
+		}
+	}
+	o.TrustedOperators = []*jwt.OperatorClaims{operator}
+	o.SystemAccount = system
+	o.AccountResolver = accounts
+	return nil
+}
+
+func (k *fleetKeys) operatorClaims(system string) (*jwt.OperatorClaims, error) {
+	public, err := k.operator.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	c := jwt.NewOperatorClaims(public)
+	c.Name = "posnode"
+	c.SystemAccount = system
+	// The server wants to see the signature, so there and back.
+	token, err := c.Encode(k.operator)
+	if err != nil {
+		return nil, err
+	}
+	return jwt.DecodeOperatorClaims(token)
+}
+
+func (k *fleetKeys) systemClaims() (*jwt.AccountClaims, error) {
+	public, err := k.system.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	c := jwt.NewAccountClaims(public)
+	c.Name = "SYS"
+	return c, nil
+}
+
+func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
+	public, err := k.fleet.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	registers, err := k.registers.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	c := jwt.NewAccountClaims(public)
+	c.Name = "FLEET"
+	c.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
+	}
+	c.SigningKeys.AddScopedSigner(registerScope(registers))
+	return c, nil
+}
+
+// enroll makes a new user key and signs it as the register's.
+func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
+	token, seed, err := k.user(r.String(), k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	if err != nil {
+		return nil, err
+	}
+	return jwt.FormatUserConfig(token, seed)
+}
+
+// ownUser is how HQ's own connection signs on: a new key at every start, never stored.
+func (k *fleetKeys) ownUser() (nats.Option, error) {
+	token, seed, err := k.user("hq", k.fleet, func(*jwt.UserClaims) {})
+	if err != nil {
+		return nil, err
+	}
+	return nats.UserJWTAndSeed(token, string(seed)), nil
+}
+
+func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		return "", nil, err
+	}
+	if seed, err = kp.Seed(); err != nil {
+		return "", nil, err
+	}
+	public, err := kp.PublicKey()
+	if err != nil {
+		return "", nil, err
+	}
+	c := jwt.NewUserClaims(public)
+	c.Name = name
+	if c.IssuerAccount, err = k.fleet.PublicKey(); err != nil {
+		return "", nil, err
+	}
+	set(c)
+	if token, err = c.Encode(signer); err != nil {
+		return "", nil, err
+	}
+	return token, seed, nil
+}
