@@ -102,8 +102,10 @@ func registerScope(registers string) *jwt.UserScope {
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
 	}
 	scope.Template.Sub.Allow = jwt.StringList{
-		"$JS.{{name()}}.API.CONSUMER.RESET.*.hq", // HQ says where to go on
-		"$JS.FC.{{name()}}.*.*.hq.*",             // HQ acknowledges
+		// HQ says where to go on. Not RESET.*.hq: nats-server 2.15.2 does not find a "*" in
+		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
+		"$JS.{{name()}}.API.CONSUMER.RESET.>",
+		"$JS.FC.{{name()}}.*.*.hq.*", // HQ acknowledges
 	}
 	return scope
 }

@@ -29,6 +29,8 @@ type RegisterConfig struct {
 	Creds    string          // credentials file from HQ's Enroll; ""
 	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger   *slog.Logger
+
+	unsynced bool // for tests: what happens without SyncAlways
 }
 
 func (cfg RegisterConfig) validate() error {
@@ -117,7 +119,7 @@ func (n *RegisterNode) ClientURL() string {
 // AckedByHQ is the sequence up to which HQ has the journal on its disk. It trails
 // what HQ has by up to a second.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
-	c, err := n.journal.stream.Consumer(ctx, hqConsumer)
+	c, err := n.journal.stream.PushConsumer(ctx, hqConsumer)
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
 	}
@@ -149,6 +151,7 @@ func (n *RegisterNode) stop() error {
 // connection signs on.
 func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
+	o.SyncAlways = !cfg.unsynced
 	user := addUsers(o, cfg.Register)
 	if cfg.Listen != "" {
 		host, port, err := splitListen(cfg.Listen)

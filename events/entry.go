@@ -38,10 +38,13 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // MarshalText writes 64 hex digits.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads 64 hex digits.
+// UnmarshalText reads 64 hex digits in lower case.
 func (d *Digest) UnmarshalText(b []byte) error {
 	if len(b) != hex.EncodedLen(len(d)) {
 		return fmt.Errorf("digest of %d characters, want %d", len(b), hex.EncodedLen(len(d)))
+	}
+	if bytes.ContainsAny(b, "ABCDEF") {
+		return fmt.Errorf("digest in upper case, want what sha256sum writes")
 	}
 	_, err := hex.Decode(d[:], b)
 	return err
@@ -103,17 +106,11 @@ type Entry struct {
 const timeFormat = "2006-01-02T15:04:05.000000000Z"
 
 // Seal encodes the entry that follows head in r's chain: the only place where an
-// entry's bytes are made. The message it returns is ready to append, and next is
-// the head once it is stored.
-func Seal(r Register, head Head, c Circumstances, fact Fact) (m Message, next Head, err error) {
-	next = Head{Epoch: head.Epoch, Sequence: head.Sequence + 1}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	err = enc.Encode(struct {
-		Envelope
-		Data Fact `json:"data"`
-	}{
+// entry's bytes are made. The message is ready to append; the entry is what
+// [Decode] makes of it.
+func Seal(r Register, head Head, c Circumstances, fact Fact) (Message, *Entry, error) {
+	sequence := head.Sequence + 1
+	e := &Entry{
 		Envelope: Envelope{
 			SpecVersion: "1.0",
 			ID:          c.ID.String(),
@@ -121,28 +118,35 @@ func Seal(r Register, head Head, c Circumstances, fact Fact) (m Message, next He
 			Type:        fact.Type(),
 			Subject:     fact.About(),
 			Time:        c.Time.UTC().Format(timeFormat),
-			Sequence:    strconv.FormatUint(next.Sequence, 10),
+			Sequence:    strconv.FormatUint(sequence, 10),
 			Epoch:       head.Epoch,
 			PrevHash:    head.Hash.String(),
 			Operation:   c.Operation, Command: c.Command, Staff: c.Staff, Approver: c.Approver, Shift: c.Shift, Mode: c.Mode,
 			DataContentType: "application/json",
 		},
-		Data: fact,
-	})
-	if err != nil {
-		return Message{}, Head{}, fmt.Errorf("encode %s: %w", fact.Type(), err)
+		Register: r, Time: c.Time.UTC().Round(0), PrevHash: head.Hash, Fact: fact,
 	}
-	m = Message{
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(struct {
+		Envelope
+		Data Fact `json:"data"`
+	}{e.Envelope, fact})
+	if err != nil {
+		return Message{}, nil, fmt.Errorf("encode %s: %w", fact.Type(), err)
+	}
+	m := Message{
 		Subject:  StreamSubject(r, fact.Type()),
-		ID:       c.ID.String(),
-		Sequence: next.Sequence,
+		ID:       e.ID,
+		Sequence: sequence,
 		Body:     bytes.TrimSuffix(body.Bytes(), []byte("\n")),
 	}
 	if len(m.Body) > MaxBody {
-		return Message{}, Head{}, fmt.Errorf("encode %s: entry of %d bytes is larger than %d", fact.Type(), len(m.Body), MaxBody)
+		return Message{}, nil, fmt.Errorf("encode %s: entry of %d bytes is larger than %d", fact.Type(), len(m.Body), MaxBody)
 	}
-	next.Hash = Hash(m.Body)
-	return m, next, nil
+	e.Head = Head{Epoch: head.Epoch, Sequence: sequence, Hash: Hash(m.Body)}
+	return m, e, nil
 }
 
 // StreamSubject is pos.<store>.<register>.<entity>.<fact>: closed sets only, no ids, no version.
@@ -168,6 +172,9 @@ func Decode(body []byte) (*Entry, error) {
 	}
 	if err := json.Unmarshal(body, &raw); err != nil {
 		return nil, fmt.Errorf("entry is not JSON: %w", err)
+	}
+	if err := checkNames(body); err != nil {
+		return nil, fmt.Errorf("entry: %w", err)
 	}
 	e := &Entry{Envelope: raw.Envelope}
 	if err := e.read(); err != nil {
@@ -201,7 +208,7 @@ func (e *Entry) read() error {
 		return fmt.Errorf("source %q, want /stores/<store>/registers/<register>", e.Source)
 	}
 	var err error
-	if e.Time, err = time.Parse(timeFormat, e.Envelope.Time); err != nil {
+	if e.Time, err = time.Parse(timeFormat, e.Envelope.Time); err != nil || e.Time.Format(timeFormat) != e.Envelope.Time {
 		return fmt.Errorf("time %q: want RFC 3339 with nine decimals in UTC", e.Envelope.Time)
 	}
 	seq, err := strconv.ParseUint(e.Sequence, 10, 64)

@@ -1,5 +1,7 @@
 package events
 
+import "time"
+
 // registerFacts are about the register itself: its activation and its connection.
 var registerFacts = []func() Fact{
 	func() Fact { return new(RegisterActivated) },
@@ -41,3 +43,10 @@ type ModeChanged struct {
 
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }
 func (*ModeChanged) About() string { return "connection" }
+
+// Announcement is what a register tells HQ of the end of its journal, again and
+// again while the link is up: a note, not a fact.
+type Announcement struct {
+	Head
+	Time time.Time `json:"time"` // the register's clock
+}

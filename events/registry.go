@@ -92,6 +92,9 @@ func (e *UnknownTypeError) Error() string { return fmt.Sprintf("fact %.80q is no
 // Decode reads the data of a stored fact and brings it up to its newest version.
 // It is strict: a field that the fact does not have is an error, for to pass over it would be to lose it.
 func (r *Registry) Decode(name string, data json.RawMessage) (Fact, error) {
+	if !bytes.HasPrefix(data, []byte("{")) {
+		return nil, fmt.Errorf("data of %.80s is not an object", name) // encoding/json would read null as an empty fact
+	}
 	for {
 		up, old := r.upcasts[name]
 		if !old {

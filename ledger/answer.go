@@ -38,8 +38,8 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 		Mode:      e.Mode,
 		Result:    e.Fact,
 	}
-	if f, ok := e.Fact.(*events.SignOnRefused); ok {
-		return Answer{}, refuse(f.Code, "The staff number or the PIN is wrong.")
+	if _, ok := e.Fact.(*events.SignOnRefused); ok {
+		return Answer{}, refuseSignOn()
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok {
 		of := f.Sale()

@@ -59,6 +59,10 @@ func Decide(s *State, c Command) (Decision, error) {
 			return Decision{}, refuse("command_reused", "This idempotency key was used for something else.").
 				instead("Use a new key for a new command.")
 		}
+		if c.Operation == 700 && !c.PINMatches {
+			// The answer opens a session, so that even a repeated command must prove itself.
+			return Decision{}, refuseSignOn()
+		}
 		return Decision{Repeated: prior.Sequence}, nil
 	}
 	if err := op.Gates.check(s, c); err != nil {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -61,7 +63,7 @@ func ParseInput(body []byte) (Input, error) {
 	if len(bytes.TrimSpace(body)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.UseNumber()
-		if err := dec.Decode(&fields); err != nil {
+		if err := dec.Decode(&fields); err != nil || fields == nil {
 			return Input{}, &Refusal{Code: "malformed_input", Why: "The request is not a JSON object."}
 		}
 		if _, err := dec.Token(); err != io.EOF {
@@ -121,7 +123,7 @@ func (in Input) check(params []Parameter) (values, *Refusal) {
 		}
 		out[p.Name] = v
 	}
-	for name := range in.fields {
+	for _, name := range slices.Sorted(maps.Keys(in.fields)) {
 		if !known[name] {
 			return nil, refuseParameter(fmt.Sprintf("%.40s", name), "is not a parameter of this operation")
 		}

@@ -23,10 +23,14 @@ func logOn(d *deciding) (events.Requested, error) {
 	}
 	member, known := find[StaffMember](d.Reference, "staff", string(id))
 	if !known || member.Blocked || !d.PINMatches {
-		// One code for all three: who tries numbers learns nothing from it.
-		return &events.SignOnRefused{Staff: id, Code: "sign_on_refused"}, nil
+		return &events.SignOnRefused{Staff: id, Code: refuseSignOn().Code}, nil
 	}
 	return &events.StaffLoggedOn{Staff: id, Name: member.Name}, nil
+}
+
+// refuseSignOn is one refusal for every reason: who tries numbers learns nothing from it.
+func refuseSignOn() *Refusal {
+	return refuse("sign_on_refused", "The staff number or the PIN is wrong.")
 }
 
 // logOff signs the member of staff off; the shift stays open (operation 701).

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/posnode/posnode/events"
 )
@@ -26,7 +28,14 @@ type stdio struct {
 
 // cli is every command and flag. Each flag can also be set as POSNODE_<FLAG>.
 type cli struct {
-	Audit auditCmd `cmd:"" help:"Verify, show and report what a journal holds."`
+	Demo       demoCmd       `cmd:"" help:"Head office and two registers on this machine: a day of sales, with the link cut in the middle."`
+	Register   registerCmd   `cmd:"" help:"Run a till: its journal, its offline database, its API on loopback."`
+	HQ         hqCmd         `cmd:"" name:"hq" help:"Run head office, which receives the journals of all registers."`
+	Audit      auditCmd      `cmd:"" help:"Verify, show and report what a journal holds."`
+	Operations operationsCmd `cmd:"" help:"List every operation and what it needs offline."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine, each figure beside its floor."`
+
+	Config kong.ConfigFlag `placeholder:"FILE" help:"YAML file with values for flags."`
 }
 
 // Exit codes.
@@ -39,6 +48,23 @@ const (
 
 // errIntegrity says that a check ran to its end and found damage, which has been reported.
 var errIntegrity = errors.New("the journal is damaged")
+
+// registerName reads "s001-r01" from a flag.
+type registerName struct{ events.Register }
+
+// UnmarshalText is how a flag's value is read.
+func (n *registerName) UnmarshalText(b []byte) (err error) {
+	n.Register, err = events.ParseRegister(string(b))
+	return err
+}
+
+// printJSON writes v for a program, indented for a person who looks anyway.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
 
 // hinted is an error with a line on what to do about it.
 type hinted struct {
@@ -62,7 +88,7 @@ func run(args []string, std stdio) int {
 		kong.Name("posnode"),
 		kong.Description("The offline-first transaction ledger for shops."),
 		kong.DefaultEnvars("POSNODE"),
-		kong.UsageOnError(),
+		kong.Configuration(kongyaml.Loader),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { exited = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),

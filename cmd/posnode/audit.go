@@ -1,0 +1,520 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
+	"github.com/posnode/posnode/replay"
+)
+
+// auditCmd is the auditor's desk. Nothing here writes to what it reads.
+type auditCmd struct {
+	Verify auditVerifyCmd `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
+	Show   auditShowCmd   `cmd:"" help:"Print entries."`
+	Report auditReportCmd `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
+	At     auditAtCmd     `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
+	Export auditExportCmd `cmd:"" help:"Write a journal to a bundle."`
+	Diff   auditDiffCmd   `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
+}
+
+// journalArg names a journal.
+type journalArg struct {
+	Path string `arg:"" help:"A bundle (.jsonl or .jsonl.zst), or the data directory of a stopped register."`
+}
+
+// audited is a journal that is open for reading.
+type audited struct {
+	replay.Source
+	dir   string // the data directory, "" for a bundle
+	close func() error
+}
+
+func openAudited(path string) (audited, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return audited{}, fmt.Errorf("there is no journal at %s", path)
+	}
+	if err != nil {
+		return audited{}, err
+	}
+	if !info.IsDir() {
+		bundle, err := replay.OpenBundle(path)
+		return audited{Source: bundle, close: func() error { return nil }}, err
+	}
+	store, err := embedded.OpenCopy(path)
+	if errors.Is(err, embedded.ErrInUse) {
+		return audited{}, hinted{err, "stop the node first, or audit a bundle"}
+	}
+	if err != nil {
+		return audited{}, err
+	}
+	return audited{Source: storeSource{store}, dir: path, close: store.Close}, nil
+}
+
+// storeSource reads the journals of a store.
+type storeSource struct{ *embedded.Copy }
+
+// Read implements [replay.Source].
+func (s storeSource) Read(ctx context.Context, yield func(int, events.Message) error) error {
+	for _, epoch := range s.Epochs() {
+		err := readAround(ctx, s.Journal(epoch), func(m events.Message) error { return yield(epoch, m) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAround reads a journal and goes on behind each gap.
+func readAround(ctx context.Context, j *embedded.Journal, yield func(events.Message) error) error {
+	for from := uint64(1); ; {
+		err := j.Read(ctx, from, yield)
+		gap, damaged := errors.AsType[*events.CorruptError](err)
+		if !damaged || gap.Kind != replay.KindGap {
+			return err
+		}
+		behind, more, err := j.Next(ctx, gap.Sequence+1)
+		if err != nil {
+			return err
+		}
+		if !more {
+			last, err := j.Last(ctx)
+			if err != nil {
+				return err
+			}
+			return yield(events.Message{Sequence: last})
+		}
+		from = behind.Sequence
+	}
+}
+
+type auditVerifyCmd struct {
+	journalArg
+	Head []knownHeads `sep:"none" placeholder:"[EPOCH/]SEQ:HASH|FILE" help:"An entry that the journal must have, or a file with the output of an earlier 'audit verify --json'. Only this shows that the end was cut off, or rewritten with the register's own key. Repeatable."`
+	Key  []string     `sep:"none" placeholder:"KEY" help:"The register's public key; another one in the journal is a finding. Repeatable."`
+	JSON bool         `name:"json" help:"Print a JSON object."`
+}
+
+// knownHeads are the heads that one --head names.
+type knownHeads struct{ list []events.Head }
+
+// UnmarshalText reads SEQ:HASH, EPOCH/SEQ:HASH, or the name of a file that holds a report.
+func (k *knownHeads) UnmarshalText(b []byte) error {
+	place, digest, ok := strings.Cut(string(b), ":")
+	if !ok || len(digest) != 64 {
+		return k.readFile(string(b))
+	}
+	h := events.Head{Epoch: 1}
+	if epoch, sequence, ok := strings.Cut(place, "/"); ok {
+		n, err := strconv.Atoi(epoch)
+		if err != nil {
+			return fmt.Errorf("epoch %q is not a number", epoch)
+		}
+		h.Epoch, place = n, sequence
+	}
+	var err error
+	if h.Sequence, err = strconv.ParseUint(place, 10, 64); err != nil {
+		return fmt.Errorf("sequence %q is not a number", place)
+	}
+	k.list = []events.Head{h}
+	return k.list[0].Hash.UnmarshalText([]byte(digest))
+}
+
+func (k *knownHeads) readFile(path string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var r replay.Report
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if k.list = r.Heads; len(r.Heads) == 0 {
+		return fmt.Errorf("%s names no heads", path)
+	}
+	return nil
+}
+
+// Run verifies, and where there is an offline database beside the journal compares it with a rebuilt one.
+func (c *auditVerifyCmd) Run(ctx context.Context, std stdio) (err error) {
+	j, err := openAudited(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	opts := replay.Options{Keys: c.Key}
+	for _, known := range c.Head {
+		opts.Heads = append(opts.Heads, known.list...)
+	}
+	offline, derived, err := j.offline()
+	if err != nil {
+		return err
+	}
+	if offline != nil {
+		defer func() { err = errors.Join(err, offline.Close()) }()
+		position, err := offline.Position(ctx)
+		if err != nil {
+			return err
+		}
+		if position != (events.Head{}) {
+			opts.Heads = append(opts.Heads, position)
+		}
+	}
+	report, err := replay.Verify(ctx, j, opts)
+	if err != nil {
+		return err
+	}
+	// From a damaged journal nothing can be rebuilt to compare with.
+	if offline != nil && len(report.Findings) == 0 {
+		if derived, err = replay.Compare(ctx, j, offline); err != nil {
+			return err
+		}
+	}
+	report.Findings = append(report.Findings, derived...)
+	if c.JSON {
+		err = printJSON(std.out, report)
+	} else {
+		err = printVerified(std.out, c.Path, report)
+	}
+	if err == nil && len(report.Findings) > 0 {
+		return errIntegrity
+	}
+	return err
+}
+
+// offline opens the offline database beside the journal, nil for none. One that
+// cannot be read is a finding.
+func (j audited) offline() (*projections.DB, []replay.Finding, error) {
+	if j.dir == "" {
+		return nil, nil, nil
+	}
+	path := filepath.Join(j.dir, "offline.db")
+	db, err := projections.OpenReadOnly(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, nil
+	case errors.Is(err, projections.ErrDamaged), errors.Is(err, projections.ErrVersion):
+		return nil, []replay.Finding{{Kind: replay.KindProjection, Want: "an offline database", Got: err.Error(), Hint: "delete the file, and it is rebuilt"}}, nil
+	}
+	return db, nil, err
+}
+
+func printVerified(w io.Writer, path string, r replay.Report) error {
+	fmt.Fprintf(w, "%s: register %s, %d entries\n", path, r.Register, r.Entries)
+	for i, h := range r.Heads {
+		fmt.Fprintf(w, "  epoch %d ends at entry %d, hash %s\n", h.Epoch, h.Sequence, h.Hash)
+		if r.Keys[i] != "" {
+			fmt.Fprintf(w, "  its public key is %s\n", r.Keys[i])
+		}
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(w, "%v\n", f)
+	}
+	if len(r.Findings) == 0 {
+		_, err := fmt.Fprintln(w, "nothing is wrong with it")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d findings\n", len(r.Findings))
+	return err
+}
+
+type auditShowCmd struct {
+	journalArg
+	From        uint64               `placeholder:"SEQ" help:"First sequence, of each epoch."`
+	Limit       int                  `placeholder:"N" help:"How many entries; 0 for all."`
+	Type        string               `placeholder:"FACT" help:"Only facts of this stored name, such as sale.concluded.v1."`
+	Transaction events.TransactionID `placeholder:"ID" help:"Only facts about this transaction."`
+	JSON        bool                 `name:"json" help:"Print the entries exactly as stored, one per line."`
+}
+
+// Run prints the entries that the filters leave.
+func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
+	j, err := openAudited(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	shown := 0
+	tell := teller{w: std.out}
+	err = replay.Show(ctx, j, func(body []byte, e *events.Entry, broken error) error {
+		if e != nil {
+			tell.learn(e.Fact)
+		}
+		if !c.wants(e) {
+			return nil
+		}
+		if c.JSON {
+			_, err = fmt.Fprintf(std.out, "%s\n", body)
+		} else {
+			err = tell.entry(e, broken)
+		}
+		if shown++; err == nil && shown == c.Limit {
+			return errShown
+		}
+		return err
+	})
+	if errors.Is(err, errShown) {
+		return nil
+	}
+	return err
+}
+
+var errShown = errors.New("as many as were wanted")
+
+// wants says whether the filters leave an entry; nil stands for one that cannot be read.
+func (c *auditShowCmd) wants(e *events.Entry) bool {
+	if e == nil {
+		return c.From == 0 && c.Type == "" && c.Transaction == ""
+	}
+	return e.Head.Sequence >= c.From && (c.Type == "" || e.Type == c.Type) &&
+		(c.Transaction == "" || e.Subject == string(c.Transaction))
+}
+
+// teller tells entries to a person.
+type teller struct {
+	w      io.Writer
+	digits int // of the currency's minor unit
+}
+
+// learn notes what later entries leave out.
+func (t *teller) learn(fact events.Fact) {
+	switch f := fact.(type) {
+	case *events.ShiftOpened:
+		t.digits = f.Digits
+	case events.OfTransaction:
+		if begins := f.Sale().Begins; begins != nil {
+			t.digits = begins.Digits
+		}
+	}
+}
+
+func (t *teller) entry(e *events.Entry, broken error) error {
+	if e == nil {
+		_, err := fmt.Fprintf(t.w, "?\tundecodable: %v\n", broken)
+		return err
+	}
+	_, err := fmt.Fprintf(t.w, "%d/%-7d %s  %-24s %-7s %s%s\n",
+		e.Head.Epoch, e.Head.Sequence, e.Time.Format("2006-01-02 15:04:05.000"), e.Type, e.Mode, e.Subject, t.fact(e.Fact))
+	return err
+}
+
+// fact is what the type and the subject of an entry do not tell.
+func (t *teller) fact(fact events.Fact) string {
+	money := func(m events.Money) string { return m.Decimal(t.digits) }
+	switch f := fact.(type) {
+	case *events.ModeChanged:
+		return fmt.Sprintf(": %s to %s, %s", f.From, f.To, f.Cause)
+	case *events.StaffLoggedOn:
+		return ": " + f.Name
+	case *events.SignOnRefused:
+		return ": " + f.Code
+	case *events.ShiftOpened:
+		return fmt.Sprintf(": %s, staff %s", f.BusinessDate, f.Staff)
+	case *events.StartAmountDeclared:
+		return fmt.Sprintf(": %s %s", money(f.Amount), f.Tender)
+	case *events.LineAdded:
+		return fmt.Sprintf(": line %d, %s x %s %q at %s = %s", f.Line.Number, f.Line.Quantity, f.Line.Product, f.Line.Description, f.Line.Price, money(f.Line.Gross))
+	case *events.LineVoided:
+		return fmt.Sprintf(": line %d", f.Line)
+	case *events.LineRestored:
+		return fmt.Sprintf(": line %d", f.Line)
+	case *events.QuantitySet:
+		return fmt.Sprintf(": line %d, %s = %s", f.Line, f.Quantity, money(f.Gross))
+	case *events.TotalDiscountSet:
+		return ": " + money(f.After.Discount)
+	case *events.PaymentTaken:
+		return fmt.Sprintf(": %s %s, due %s", money(f.Payment.Amount), f.Payment.Tender, money(f.After.Due))
+	case *events.PaymentVoided:
+		return fmt.Sprintf(": payment %d, due %s", f.Payment, money(f.After.Due))
+	case *events.SaleVoided:
+		return fmt.Sprintf(": receipt %s", f.Receipt)
+	case *events.SaleConcluded:
+		return fmt.Sprintf(": receipt %s, %d lines, total %s", f.Receipt, f.After.Lines, money(f.After.Total))
+	}
+	return ""
+}
+
+type auditReportCmd struct {
+	journalArg
+	JSON bool `name:"json" help:"Print a JSON object."`
+}
+
+// audit is what audit report prints.
+type audit struct {
+	AsOf     events.Head                `json:"as_of"`
+	Days     []projections.Day          `json:"days"`
+	Tenders  []projections.TenderTotal  `json:"tenders"`
+	Products []projections.ProductTotal `json:"products"`
+	Balance  []projections.Balance      `json:"trial_balance"`
+}
+
+// Run rebuilds the offline database from the journal and reports from it.
+func (c *auditReportCmd) Run(ctx context.Context, std stdio) (err error) {
+	j, err := openAudited(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	return replay.WithRebuilt(ctx, j, events.Head{}, func(db *projections.DB) error {
+		a, err := newAudit(ctx, db)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(std.out, a)
+		}
+		return a.print(std.out)
+	})
+}
+
+func newAudit(ctx context.Context, db *projections.DB) (a audit, err error) {
+	all := projections.Period{}
+	var errs [5]error
+	a.AsOf, errs[0] = db.Position(ctx)
+	a.Days, errs[1] = db.Days(ctx, all)
+	a.Tenders, errs[2] = db.Tenders(ctx, all)
+	a.Products, errs[3] = db.Products(ctx, all)
+	a.Balance, errs[4] = db.TrialBalance(ctx, all)
+	return a, errors.Join(errs[:]...)
+}
+
+func (a audit) print(w io.Writer) error {
+	fmt.Fprintf(w, "as of entry %d of epoch %d, hash %s\n", a.AsOf.Sequence, a.AsOf.Epoch, a.AsOf.Hash)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\nDAY\tCURRENCY\tCONCLUDED\tVOIDED\tSALES\tRETURNS\tNET\tDISCOUNTS\tTAX\tTOTAL\t")
+	for _, d := range a.Days {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", d.Date, d.Currency, d.Concluded, d.Voided, d.Sales.Decimal(d.Digits),
+			d.Returns.Decimal(d.Digits), d.Net.Decimal(d.Digits), d.Discounts.Decimal(d.Digits), d.Tax.Decimal(d.Digits), d.Total.Decimal(d.Digits))
+	}
+	t.Flush()
+	fmt.Fprintln(t, "\nDAY\tTENDER\tCURRENCY\tPAYMENTS\tTENDERED\tCHANGE\tKEPT\t")
+	for _, x := range a.Tenders {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t\n", x.Date, x.Tender, x.Currency, x.Payments,
+			x.Tendered.Decimal(x.Digits), x.Change.Decimal(x.Digits), x.Kept.Decimal(x.Digits))
+	}
+	t.Flush()
+	fmt.Fprintln(t, "\nPRODUCT\tCURRENCY\tQUANTITY\tAMOUNT\t")
+	for _, p := range a.Products {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t\n", p.Product, p.Currency, p.Quantity, p.Amount.Decimal(p.Digits))
+	}
+	t.Flush()
+	fmt.Fprintln(t, "\nDAY\tACCOUNT\tCURRENCY\tDEBIT\tCREDIT\t")
+	for _, b := range a.Balance {
+		debit, credit := b.Amount.Decimal(b.Digits), ""
+		if b.Amount < 0 {
+			debit, credit = "", (-b.Amount).Decimal(b.Digits)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t\n", b.Date, b.Account, b.Currency, debit, credit)
+	}
+	return t.Flush()
+}
+
+type auditAtCmd struct {
+	journalArg
+	Sequence uint64 `arg:"" help:"The last entry that counts."`
+	Epoch    int    `placeholder:"N" help:"Of which epoch; the newest if absent."`
+}
+
+// Run prints a JSON object: a state has no other form that shows all of it.
+func (c *auditAtCmd) Run(ctx context.Context, std stdio) (err error) {
+	j, err := openAudited(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	s, err := replay.At(ctx, j, c.Epoch, c.Sequence)
+	if err != nil {
+		return err
+	}
+	return printJSON(std.out, struct {
+		*ledger.State
+		Commands any `json:"commands,omitempty"` // hides the register's memory of idempotency keys
+	}{State: s})
+}
+
+type auditExportCmd struct {
+	journalArg
+	File string `arg:"" help:"The bundle to write; compressed where its name ends in .zst. It must not exist."`
+}
+
+// Run writes the bundle. What of a damaged journal can be read is in it.
+func (c *auditExportCmd) Run(ctx context.Context, std stdio) (err error) {
+	j, err := openAudited(c.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	if err := replay.Export(ctx, c.File, j); err != nil {
+		return fmt.Errorf("export to %s: %w", c.File, err)
+	}
+	_, err = fmt.Fprintf(std.out, "exported to %s\n", c.File)
+	return err
+}
+
+type auditDiffCmd struct {
+	A    string `arg:"" help:"A bundle or data directory."`
+	B    string `arg:"" help:"Another one."`
+	JSON bool   `name:"json" help:"Print the difference as a JSON object, null for none."`
+}
+
+// Run compares two journals. That one of them ends earlier is a difference, but no damage.
+func (c *auditDiffCmd) Run(ctx context.Context, std stdio) (err error) {
+	a, err := openAudited(c.A)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	b, err := openAudited(c.B)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	d, err := replay.Diff(ctx, a, b)
+	if err != nil {
+		return err
+	}
+	if err := c.print(std.out, d); err != nil {
+		return err
+	}
+	if d != nil && d.A != nil && d.B != nil {
+		return errIntegrity
+	}
+	return nil
+}
+
+func (c *auditDiffCmd) print(w io.Writer, d *replay.Difference) error {
+	if c.JSON {
+		return printJSON(w, d)
+	}
+	if d == nil {
+		_, err := fmt.Fprintln(w, "the journals are the same")
+		return err
+	}
+	fmt.Fprintf(w, "the journals are the same up to entry %d of epoch %d\n", d.Sequence-1, d.Epoch)
+	for _, side := range []struct {
+		path string
+		hash *events.Digest
+	}{{c.A, d.A}, {c.B, d.B}} {
+		at := "ends there"
+		if side.hash != nil {
+			at = fmt.Sprintf("has entry %d with hash %s", d.Sequence, side.hash)
+		}
+		if _, err := fmt.Fprintf(w, "  %s %s\n", side.path, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}

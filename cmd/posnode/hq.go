@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/posnode/posnode/hq"
+)
+
+// hqCmd is head office.
+type hqCmd struct {
+	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
+	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
+}
+
+type hqRunCmd struct {
+	Data       string `required:"" type:"path" placeholder:"DIR" help:"Data directory, this node's alone."`
+	Listen     string `placeholder:"ADDR" help:"Where NATS clients with credentials may connect; none if absent."`
+	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive."`
+}
+
+// Run serves until the context ends.
+func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
+	h, err := hq.Open(ctx, hq.Config{Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Clock: time.Now, Logger: newLogger(std.err)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	fmt.Fprintf(std.out, "head office is up; registers link to %s\n", h.LeafURL())
+	<-ctx.Done()
+	return nil
+}
+
+type hqEnrollCmd struct {
+	Data  string       `required:"" type:"path" placeholder:"DIR" help:"Data directory of head office, running or not."`
+	Name  registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
+	Creds string       `arg:"" type:"path" placeholder:"FILE" help:"Where the credentials go."`
+}
+
+// Run writes the file, readable by its owner alone.
+func (c *hqEnrollCmd) Run(std stdio) error {
+	creds, err := hq.Enroll(c.Data, c.Name.Register)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Creds, creds, 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "%s may link with %s\n", c.Name, c.Creds)
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/posnode/posnode/register"
+	"github.com/posnode/posnode/web"
+)
+
+// registerCmd runs one till.
+type registerCmd struct {
+	Data      string        `required:"" type:"path" placeholder:"DIR" help:"Data directory, this register's alone."`
+	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
+	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
+	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
+	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Without it the register stands alone."`
+	Creds     string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
+	NATS      string        `name:"nats" placeholder:"ADDR" help:"Loopback address where NATS clients of the till may read along."`
+	Reconnect time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
+	Zone      string        `default:"Local" help:"Time zone of the store, such as Europe/London: the business date is the date there."`
+	MaxBytes  int64         `help:"The journal's share of the disk, in bytes; 0 for 8 GiB or what the disk allows."`
+	Check     bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
+}
+
+func (c *registerCmd) config(log *slog.Logger) (register.Config, error) {
+	zone, err := time.LoadLocation(c.Zone)
+	return register.Config{
+		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, Creds: c.Creds, Listen: c.NATS, MaxBytes: c.MaxBytes,
+		Reconnect: c.Reconnect, Zone: zone, Clock: time.Now, Logger: log,
+	}, err
+}
+
+// Run serves until the context ends.
+func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
+	config, err := c.config(newLogger(std.err))
+	if err != nil {
+		return err
+	}
+	if c.Check {
+		return c.check(ctx, config, std)
+	}
+	listener, err := listenLoopback(c.Listen)
+	if err != nil {
+		return err
+	}
+	r, err := register.Open(ctx, config)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if c.Reference != "" {
+		if err := importReference(ctx, r, c.Reference, std); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+	}
+	fmt.Fprintf(std.out, "register %s is up on http://%s\n", c.Name, listener.Addr())
+	if damage := r.Damage(); damage != nil {
+		fmt.Fprintf(std.err, "posnode: warning: %v; this register can be read, and sells no more\n", damage)
+	}
+	return serve(ctx, listener, web.Register(r))
+}
+
+// check reads the journal of a stopped register.
+func (c *registerCmd) check(ctx context.Context, config register.Config, std stdio) error {
+	if _, err := os.Stat(c.Data); err != nil {
+		return fmt.Errorf("there is no register in %s: %w", c.Data, err)
+	}
+	config.HQ = ""
+	r, err := register.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	err = r.Check(ctx)
+	if damage := r.Damage(); err == nil && damage != nil {
+		err = damage
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "register %s: %d entries, all sound\n", c.Name, r.View().Head.Sequence)
+	return nil
+}
+
+func importReference(ctx context.Context, r *register.Register, path string, std stdio) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	report, err := r.Reference().Import(ctx, f, time.Now(), false)
+	for _, e := range report.Problems {
+		fmt.Fprintf(std.err, "posnode: %s:%d: %s\n", path, e.Line, e.What)
+	}
+	return err
+}
+
+// listenLoopback listens where only this machine can reach it: the API trusts who is at the till.
+func listenLoopback(addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", addr, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, hinted{fmt.Errorf("listen on %q: not a loopback address", addr), "use 127.0.0.1 or localhost"}
+	}
+	return net.Listen("tcp", addr)
+}
+
+// serve answers requests until ctx ends, and lets those begun end.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	// The context of requests ends with ctx, so that event streams let go.
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(end)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}
+
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

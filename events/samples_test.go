@@ -1,0 +1,106 @@
+package events
+
+import (
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// samples holds one fact of every stored type, in its newest version: the
+// golden files, the seeds of the fuzzer and the examples of docs/events.md are
+// made of it. Whoever adds a fact adds a sample with every field filled in, and
+// runs `go test ./events -update`.
+func samples() []Fact {
+	return []Fact{
+		&RegisterActivated{Record: sampleRecord},
+		&ModeChanged{From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
+		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann"},
+		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
+		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused"},
+		&ShiftOpened{Asked: sampleAsked, Shift: "s001-r01-1-s1", Number: 1, Staff: "7", BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2},
+		&StartAmountDeclared{
+			Asked: sampleAsked, Shift: "s001-r01-1-s1", Tender: "cash", Amount: 10000, Currency: "GBP", Comment: "from the safe",
+			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}},
+		},
+		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
+		&LineVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
+		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
+		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75")), Gross: 262},
+		&TotalDiscountSet{Asked: sampleAsked, OfSale: sampleOfSale(0), Amount: 100, Percent: sample(ParsePercent("12.5"))},
+		&PaymentTaken{Asked: sampleAsked, OfSale: sampleOfSale(200), Payment: Payment{Number: 1, Tender: "cash", Amount: 200, Tendered: 200}},
+		&PaymentVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Payment: 1},
+		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
+		&SaleConcluded{
+			Asked: sampleAsked, Receipt: "s001-r01-1-000042", Terms: sampleTerms,
+			OfSale: OfSale{
+				Transaction: "s001-r01-1-7",
+				After:       Totals{Lines: 2, Subtotal: 188, Discount: 100, Tax: 14, Total: 88, Paid: 88},
+			},
+			Lines: []ConcludedLine{
+				{Line: sampleLine, TotalDiscount: 100, Net: 338, Tax: []Money{56}},
+				{Line: sampleLine, Voided: true},
+				{Line: sampleReturn, Net: -250, Tax: []Money{-42}},
+			},
+			Taxes:    []TaxTotal{{TaxRate: sampleRate, Base: 74, Tax: 14}},
+			Payments: []Payment{{Number: 1, Tender: "cash", Amount: 88, Tendered: 290, Change: 200, Rounding: -2}},
+			Sales:    338,
+			Returns:  -250,
+			Postings: []Posting{{"returns:S", 208}, {"rounding", -2}, {"sales:S", -282}, {"tax:S", -14}, {"tender:cash", 90}},
+			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
+		},
+	}
+}
+
+const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01+33d7a0bc+Ab0","time":"2026-03-02T08:00:00Z"}`
+
+var (
+	sampleRegister = Register{Store: "s001", ID: "r01"}
+	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
+	sampleTerms    = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
+	sampleRate     = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
+	sampleLine     = Line{
+		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
+		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
+	}
+	sampleReturn = Line{
+		Number: 3, Product: "TEA", Description: "Tea", Quantity: sample(ParseQuantity("-1")), Price: sample(ParsePrice("2.5")),
+		Gross: -250, Taxes: []TaxRate{sampleRate},
+	}
+)
+
+// sampleOfSale is a transaction of 4.38 less 1.00, of which paid is paid.
+func sampleOfSale(paid Money) OfSale {
+	return OfSale{
+		Transaction: "s001-r01-1-7",
+		After:       Totals{Lines: 1, Subtotal: 438, Discount: 100, Tax: 56, Total: 338, Paid: paid, Due: 338 - paid},
+	}
+}
+
+// sampleBegins is the same in its first fact.
+func sampleBegins() OfSale {
+	of := sampleOfSale(0)
+	of.Begins = &sampleTerms
+	return of
+}
+
+// sealSample seals a fact as the golden files have it.
+func sealSample(fact Fact) (Message, *Entry, error) {
+	c := Circumstances{
+		ID: ulid.MustParse("01KJPB5X00EXAMP1EEXAMP1E00"), Time: time.Date(2026, 3, 2, 9, 30, 15, 120_000_000, time.UTC), Mode: Offline,
+	}
+	head := Head{Epoch: 1, Sequence: 41, Hash: Hash([]byte("the entry before"))}
+	if _, first := fact.(*RegisterActivated); first {
+		head = Head{Epoch: 1, Hash: Hash([]byte(sampleRecord))}
+	}
+	if _, asked := fact.(Requested); asked {
+		c.Operation, c.Command, c.Staff, c.Approver, c.Shift = 100, "01KJPB5WZZKEYKEYKEYKEYKEYK", "7", "8", "s001-r01-1-s1"
+	}
+	return Seal(sampleRegister, head, c, fact)
+}
+
+func sample[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

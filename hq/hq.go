@@ -1,0 +1,209 @@
+package hq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+)
+
+// Config says where head office lives.
+type Config struct {
+	Dir        string // data directory, this node's alone
+	Listen     string // for NATS clients with credentials; "" for none
+	ListenLeaf string // for the registers' links
+	Clock      func() time.Time
+	Logger     *slog.Logger
+}
+
+// HQ is a running head office.
+type HQ struct {
+	cfg  Config
+	node *embedded.HQNode
+	db   *database
+	stop context.CancelFunc
+	wait sync.WaitGroup
+
+	mu    sync.Mutex
+	heard map[embedded.JournalName]announcement
+	close func() error
+}
+
+// announcement is the last one of a journal, and when HQ heard it.
+type announcement struct {
+	events.Announcement
+	heard time.Time
+}
+
+// Open brings head office up.
+func Open(ctx context.Context, cfg Config) (*HQ, error) {
+	h := &HQ{cfg: cfg, heard: map[embedded.JournalName]announcement{}}
+	h.close = sync.OnceValue(h.shutdown)
+	if err := h.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open head office: %w", err), h.Close())
+	}
+	return h, nil
+}
+
+func (h *HQ) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(h.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
+		return err
+	}
+	ctx, h.stop = context.WithCancel(context.Background())
+	for _, shard := range h.node.Shards() {
+		h.wait.Go(func() { h.follow(ctx, shard) })
+	}
+	return h.node.Announced(func(r events.Register, payload []byte) { h.hear(ctx, r, payload) })
+}
+
+// hear notes what a register says of its journal, and begins to receive one that is new.
+func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
+	a := announcement{heard: h.cfg.Clock()}
+	if err := json.Unmarshal(payload, &a.Announcement); err != nil || a.Epoch < 1 {
+		h.cfg.Logger.Warn("announcement cannot be read", "register", r, "error", err)
+		return
+	}
+	journal := embedded.JournalName{Register: r, Epoch: a.Epoch}
+	h.mu.Lock()
+	_, known := h.heard[journal]
+	h.heard[journal] = a
+	h.mu.Unlock()
+	if known {
+		return
+	}
+	if err := h.node.AddJournal(ctx, r, a.Epoch); err != nil && ctx.Err() == nil {
+		h.cfg.Logger.Error("journal could not be added", "journal", journal, "error", err)
+		h.mu.Lock()
+		delete(h.heard, journal) // its next announcement tries again
+		h.mu.Unlock()
+	}
+}
+
+// Enroll makes the credentials by which a register links to the head office whose
+// data directory this is, running or not.
+func Enroll(dir string, r events.Register) (creds []byte, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return embedded.Enroll(dir, r)
+}
+
+// LeafURL is where registers link to.
+func (h *HQ) LeafURL() string { return h.node.LeafURL() }
+
+// Received yields every entry that head office holds and has read, once for each
+// time that it is stored: for who wants to see the streams themselves.
+func (h *HQ) Received(ctx context.Context, yield func(events.Message)) error {
+	for _, shard := range h.node.Shards() {
+		last, err := h.db.position(ctx, shard)
+		if err != nil {
+			return err
+		}
+		if last == 0 {
+			continue
+		}
+		err = h.node.Receive(ctx, shard, 1, func(r embedded.Received) error {
+			yield(r.Message)
+			if r.ShardSequence >= last {
+				return errEnough
+			}
+			return nil
+		})
+		if !errors.Is(err, errEnough) {
+			return err
+		}
+	}
+	return nil
+}
+
+// errEnough ends a reading that would else wait for what comes.
+var errEnough = errors.New("enough")
+
+// Close ends head office.
+func (h *HQ) Close() error { return h.close() }
+
+func (h *HQ) shutdown() error {
+	var errs []error
+	if h.stop != nil {
+		h.stop()
+		h.wait.Wait()
+	}
+	if h.node != nil {
+		errs = append(errs, h.node.Close())
+	}
+	if h.db != nil {
+		errs = append(errs, h.db.close())
+	}
+	return errors.Join(errs...)
+}
+
+// follow reads one shard until ctx ends.
+func (h *HQ) follow(ctx context.Context, shard string) {
+	for ctx.Err() == nil {
+		err := h.read(ctx, shard)
+		if ctx.Err() != nil {
+			return
+		}
+		h.cfg.Logger.Warn("reading a shard has stopped, and goes on", "shard", shard, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// read verifies what a shard holds after the last position, many entries in one transaction where many wait.
+func (h *HQ) read(ctx context.Context, shard string) error {
+	const most = 500
+	from, err := h.db.position(ctx, shard)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	waiting := make(chan embedded.Received, most)
+	var receiving error
+	go func() {
+		defer close(waiting)
+		receiving = h.node.Receive(ctx, shard, from+1, func(r embedded.Received) error {
+			select {
+			case waiting <- r:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	defer func() {
+		cancel()
+		for range waiting { // until the receiver has ended
+		}
+	}()
+	for first := range waiting {
+		batch := append(make([]embedded.Received, 0, most), first)
+		for len(batch) < most && len(waiting) > 0 {
+			batch = append(batch, <-waiting)
+		}
+		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
+		if err := h.db.apply(ctx, shard, batch); err != nil {
+			return err
+		}
+	}
+	return receiving
+}

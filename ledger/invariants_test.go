@@ -1,0 +1,265 @@
+package ledger_test
+
+import (
+	"fmt"
+	"math/big"
+	"reflect"
+	"strings"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// What must hold after every entry, whatever the operation. The sums are made
+// here once more from nothing, with fractions and in the slowest way there is:
+// the ledger keeps them up to date line by line and rounds integers.
+
+// books are what the postings of the journal add up to.
+type books struct {
+	drawer   map[string]events.Money // by tender, since the shift was opened
+	receipts int
+	ids      map[string]bool
+}
+
+// check says what is wrong with the till after entry, which was applied last.
+func (w *till) check(entry *events.Entry) error {
+	b := &w.books
+	if b.ids == nil {
+		b.ids, b.drawer = map[string]bool{}, map[string]events.Money{}
+	}
+	if b.ids[entry.ID] {
+		return fmt.Errorf("id %s twice", entry.ID)
+	}
+	b.ids[entry.ID] = true
+	if _, opened := entry.Fact.(*events.ShiftOpened); opened {
+		b.drawer = map[string]events.Money{}
+	}
+	if err := w.checkPostings(entry.Fact); err != nil {
+		return err
+	}
+	if receipt, ok := field[events.ReceiptNumber](entry.Fact, "Receipt"); ok && receipt != "" && w.store.ReceiptMask == "" {
+		b.receipts++
+		if want := fmt.Sprintf("s001-r01-1-%06d", b.receipts); string(receipt) != want {
+			return fmt.Errorf("receipt %s, want %s", receipt, want)
+		}
+	}
+	if w.hasty {
+		return nil
+	}
+	if f, ok := entry.Fact.(*events.SaleConcluded); ok {
+		if err := checkDocument(f); err != nil {
+			return err
+		}
+	}
+	f, ok := entry.Fact.(events.OfTransaction)
+	if t := w.state.Transaction; ok && t != nil {
+		want, err := addUp(t)
+		if err != nil {
+			return err
+		}
+		if t.Totals != want || f.Sale().After != want {
+			return fmt.Errorf("totals %+v, after %+v, added up from nothing %+v", t.Totals, f.Sale().After, want)
+		}
+	}
+	return nil
+}
+
+// checkPostings says whether money was made or lost, and whether the drawer holds what was posted to it.
+func (w *till) checkPostings(fact events.Fact) error {
+	postings, ok := field[[]events.Posting](fact, "Postings")
+	if !ok {
+		return nil
+	}
+	var sum events.Money
+	for _, p := range postings {
+		sum += p.Amount
+		if tender, ok := strings.CutPrefix(p.Account, "tender:"); ok {
+			w.books.drawer[tender] += p.Amount
+		}
+	}
+	if sum != 0 {
+		return fmt.Errorf("the postings of %s sum to %d: %v", fact.Type(), sum, postings)
+	}
+	if w.state.Shift == nil {
+		return nil
+	}
+	for tender, want := range w.books.drawer {
+		if got := w.state.Shift.Expected[events.TenderID(tender)]; got != want {
+			return fmt.Errorf("the drawer should hold %d of %s by the postings, and %d by the state", want, tender, got)
+		}
+	}
+	return nil
+}
+
+// checkDocument says whether a concluded sale follows from its own lines and payments.
+func checkDocument(f *events.SaleConcluded) error {
+	t := &ledger.Transaction{Terms: f.Terms}
+	for i := range f.Lines {
+		t.Lines = append(t.Lines, &ledger.Line{Line: f.Lines[i].Line, Voided: f.Lines[i].Voided})
+	}
+	for _, p := range f.Payments {
+		t.Payments = append(t.Payments, &ledger.Payment{Payment: p})
+		if p.Amount-p.Rounding+p.Change != p.Tendered {
+			return fmt.Errorf("payment %+v does not add up", p)
+		}
+	}
+	t.Discount.Amount = f.After.Discount
+	want, err := addUp(t)
+	if err != nil {
+		return err
+	}
+	if f.After != want || want.Due != 0 {
+		return fmt.Errorf("after %+v, added up from the document %+v", f.After, want)
+	}
+	var net, tax, shares events.Money
+	for i, line := range f.Lines {
+		if line.Voided && (line.Net != 0 || line.TotalDiscount != 0 || line.Tax != nil) {
+			return fmt.Errorf("voided line %d counts", i+1)
+		}
+		net, shares = net+line.Net, shares+line.TotalDiscount
+		for _, m := range line.Tax {
+			tax += m
+		}
+	}
+	var taxTotals events.Money
+	for _, total := range f.Taxes {
+		taxTotals += total.Tax
+	}
+	if net != want.Subtotal-want.Discount || f.Sales+f.Returns != net || tax != want.Tax || taxTotals != tax || shares != want.Discount {
+		return fmt.Errorf("lines: net %d, tax %d, shares %d; sales %d, returns %d, tax totals %d; totals %+v",
+			net, tax, shares, f.Sales, f.Returns, taxTotals, want)
+	}
+	return nil
+}
+
+// addUp is how a transaction stands, from its lines, its discount and its payments alone.
+func addUp(t *ledger.Transaction) (events.Totals, error) {
+	var out events.Totals
+	weights := make([]*big.Rat, len(t.Lines))
+	discountable := new(big.Rat)
+	for i, line := range t.Lines {
+		weights[i] = new(big.Rat)
+		if line.Voided {
+			continue
+		}
+		if want := roundHalfAway(mul(rat(line.Price), rat(line.Quantity), tenTo(t.Terms.Digits))); line.Gross != want {
+			return out, fmt.Errorf("line %d: gross %d, want %d", i+1, line.Gross, want)
+		}
+		out.Lines++
+		out.Subtotal += line.Gross
+		if line.Gross > 0 && !line.NotDiscountable {
+			weights[i] = units(line.Gross)
+			discountable.Add(discountable, weights[i])
+		}
+	}
+	if t.Discount.Percent.IsZero() {
+		out.Discount = min(t.Discount.Amount, roundHalfAway(discountable))
+	} else {
+		out.Discount = roundHalfAway(mul(discountable, rat(t.Discount.Percent), big.NewRat(1, 100)))
+	}
+	for i, share := range largestRemainder(out.Discount, weights) {
+		if !t.Lines[i].Voided {
+			out.Tax += taxOn(t.Lines[i].Gross-share, t.Lines[i].Taxes, t.Terms.TaxIncluded)
+		}
+	}
+	out.Total = out.Subtotal - out.Discount
+	if !t.Terms.TaxIncluded {
+		out.Total += out.Tax
+	}
+	for _, p := range t.Payments {
+		if !p.Voided {
+			out.Paid += p.Amount
+		}
+	}
+	out.Due = out.Total - out.Paid
+	return out, nil
+}
+
+// taxOn is the tax on (or, with prices that include it, in) net at all rates together.
+func taxOn(net events.Money, rates []events.TaxRate, included bool) events.Money {
+	percent := new(big.Rat)
+	for _, r := range rates {
+		percent.Add(percent, rat(r.Rate))
+	}
+	of := big.NewRat(100, 1)
+	if included {
+		of.Add(of, percent)
+	}
+	return roundHalfAway(mul(units(net), percent, new(big.Rat).Inv(of)))
+}
+
+// largestRemainder gives out whole units one by one, each to whom the most is still owed.
+func largestRemainder(amount events.Money, weights []*big.Rat) []events.Money {
+	shares := make([]events.Money, len(weights))
+	total := new(big.Rat)
+	for _, w := range weights {
+		total.Add(total, w)
+	}
+	if total.Sign() == 0 || amount == 0 {
+		return shares
+	}
+	owed := make([]*big.Rat, len(weights))
+	left := amount
+	for i, w := range weights {
+		owed[i] = mul(units(amount), w, new(big.Rat).Inv(total))
+		shares[i] = events.Money(new(big.Int).Quo(owed[i].Num(), owed[i].Denom()).Int64())
+		owed[i].Sub(owed[i], units(shares[i]))
+		left -= shares[i]
+	}
+	for ; left > 0; left-- {
+		most := 0
+		for i := range owed {
+			if owed[i].Cmp(owed[most]) > 0 {
+				most = i
+			}
+		}
+		shares[most]++
+		owed[most].SetInt64(-1)
+	}
+	return shares
+}
+
+func rat(s fmt.Stringer) *big.Rat {
+	r, ok := new(big.Rat).SetString(s.String())
+	if !ok {
+		panic(s.String() + " is not a number")
+	}
+	return r
+}
+
+func units(m events.Money) *big.Rat { return new(big.Rat).SetInt64(int64(m)) }
+
+func tenTo(digits int) *big.Rat {
+	return new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil))
+}
+
+func mul(factors ...*big.Rat) *big.Rat {
+	product := big.NewRat(1, 1)
+	for _, f := range factors {
+		product.Mul(product, f)
+	}
+	return product
+}
+
+// roundHalfAway is r without its fraction, and one more, away from zero, where that was a half or more.
+func roundHalfAway(r *big.Rat) events.Money {
+	whole := new(big.Int).Quo(r.Num(), r.Denom())
+	rest := new(big.Rat).Sub(r, new(big.Rat).SetInt(whole))
+	if rest.Abs(rest).Cmp(big.NewRat(1, 2)) >= 0 {
+		whole.Add(whole, big.NewInt(int64(r.Sign())))
+	}
+	if !whole.IsInt64() {
+		panic(whole.String() + " is more than an int64")
+	}
+	return events.Money(whole.Int64())
+}
+
+// field is the field of a fact with that name and type, also of one that is embedded.
+func field[T any](fact events.Fact, name string) (T, bool) {
+	v := reflect.ValueOf(fact).Elem().FieldByName(name)
+	if !v.IsValid() {
+		return *new(T), false
+	}
+	out, ok := v.Interface().(T)
+	return out, ok
+}

@@ -1,0 +1,271 @@
+package ledger_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// TestRandomDays plays random commands on random stores: sensible ones, wrong
+// ones, repeated ones, with restarts in between. What must hold after each is
+// checked by the till (till_test.go: Decide changes nothing, what is sealed reads
+// back, a repeated command changes nothing; invariants_test.go: money is
+// conserved, every sum equals the one made from nothing, receipts are gapless); here are the
+// properties of a whole journal. Operations come from the catalogue: a new one is
+// played as soon as it is there, and better once likely knows its parameters.
+func TestRandomDays(t *testing.T) {
+	names := slices.Sorted(maps.Keys(stores()))
+	played := map[string]int{} // facts and refusals
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom(names).Draw(t, "store")
+		w := readyTill(stores()[name])
+		for range rapid.IntRange(20, 80).Draw(t, "steps") {
+			switch rapid.IntRange(0, 19).Draw(t, "what") {
+			case 0:
+				w.restart()
+			case 1:
+				repeatSome(t, w)
+			default:
+				playOne(t, w, played)
+			}
+		}
+		replayInParts(t, w)
+	})
+	for _, kind := range []string{
+		"sale.concluded.v1", "sale.voided.v1", "sale.line_voided.v1", "sale.line_restored.v1", "sale.total_discount_set.v1",
+		"sale.payment_taken.v1", "sale.quantity_set.v1", "invalid_parameter",
+	} {
+		require.Positive(t, played[kind], "the random days never came to %s: %v", kind, played)
+	}
+}
+
+// playOne draws and carries out one command.
+func playOne(t *rapid.T, w *till, played map[string]int) {
+	op := drawOperation(t, w)
+	input := drawInput(t, w, op)
+	c := w.command(op.ID, string(must(json.Marshal(input))))
+	if staff := w.state.Staff; staff != nil {
+		c.Staff = staff.ID
+	}
+	a, err := w.do(c)
+	if err != nil {
+		refusal := (*ledger.Refusal)(nil)
+		require.True(t, errors.As(err, &refusal))
+		played[refusal.Code]++
+		return
+	}
+	played[a.entry.Type]++
+	if _, err := ledger.AnswerOf(a.entry); err != nil {
+		refusal := (*ledger.Refusal)(nil)
+		require.True(t, errors.As(err, &refusal), "an answer is one, or a refusal")
+	}
+}
+
+// drawOperation prefers what makes a day of sales go on.
+func drawOperation(t *rapid.T, w *till) *ledger.Operation {
+	likely := []int{100, 100, 100, 100, 109, 102, 105, 200, 200, 200, 302, 303, 211, 206}
+	switch {
+	case w.state.Staff == nil:
+		likely = []int{700}
+	case w.state.Shift == nil:
+		likely = []int{1050}
+	case w.state.Transaction == nil:
+		likely = []int{100, 100, 109}
+	}
+	if rapid.IntRange(0, 5).Draw(t, "any operation") > 0 {
+		return ledger.Find(rapid.SampledFrom(likely).Draw(t, "operation"))
+	}
+	return rapid.SampledFrom(ledger.Catalogue()).Draw(t, "operation")
+}
+
+// drawInput gives each parameter a likely value mostly, a wild one at times, or none.
+func drawInput(t *rapid.T, w *till, op *ledger.Operation) map[string]any {
+	input := map[string]any{}
+	for _, p := range op.Params {
+		given := p.Required || p.Name == "amount" || rapid.IntRange(0, 2).Draw(t, p.Name+" given") == 0
+		if !given || rapid.IntRange(0, 49).Draw(t, p.Name+" left out") == 0 {
+			continue
+		}
+		if rapid.IntRange(0, 14).Draw(t, p.Name+" wild") == 0 {
+			input[p.Name] = rapid.SampledFrom(wild).Draw(t, p.Name)
+			continue
+		}
+		input[p.Name] = drawValue(t, w, p)
+	}
+	return input
+}
+
+var wild = []any{
+	nil, true, "", " ", "x", "\x00", strings.Repeat("9", 40), strings.Repeat("x", 5000), "-1", "1e9", 0, -1, 1 << 40, 1.5, -0.5,
+	json.Number("1e999"), json.Number("9223372036854775808"), []int{1}, map[string]any{"a": map[string]any{}},
+	"0.0001", "99999999.9999", "1000000000", int64(events.MaxMoney), -int64(events.MaxMoney),
+}
+
+func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
+	lines, payments, due := 0, 0, 0
+	if tr := w.state.Transaction; tr != nil {
+		lines, payments, due = len(tr.Lines), len(tr.Payments), int(tr.Totals.Due)
+	}
+	// What is known of a parameter by its name.
+	switch p.Name {
+	case "product":
+		return rapid.SampledFrom(recordKeys(w, "product")).Draw(t, p.Name)
+	case "staff":
+		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)
+	case "pin":
+		return rapid.SampledFrom(slices.Sorted(maps.Values(pins))).Draw(t, p.Name)
+	case "line":
+		return rapid.IntRange(1, lines+1).Draw(t, p.Name)
+	case "payment":
+		return rapid.IntRange(1, payments+1).Draw(t, p.Name)
+	}
+	switch p.Kind {
+	case ledger.KindAmount:
+		return rapid.OneOf(rapid.Just(due), rapid.IntRange(-100, 2000), rapid.Just(due+due/2), rapid.Just(due/2), rapid.Just(due/10*5)).Draw(t, p.Name)
+	case ledger.KindQuantity:
+		return rapid.SampledFrom([]string{"1", "2", "3", "7", "-1", "-2", "0.5", "1.255", "0.001", "499", "10000"}).Draw(t, p.Name)
+	case ledger.KindPrice:
+		return rapid.SampledFrom([]string{"1", "0.001", "0.015", "2.55", "99.99", "0", "1000000"}).Draw(t, p.Name)
+	case ledger.KindPercent:
+		return rapid.SampledFrom([]string{"10", "33.3333", "0.0001", "50", "100", "0"}).Draw(t, p.Name)
+	case ledger.KindNumber:
+		return rapid.IntRange(0, p.Max).Draw(t, p.Name)
+	case ledger.KindFlag:
+		return rapid.Bool().Draw(t, p.Name)
+	}
+	return rapid.StringMatching(`[a-zA-Zäß ]{0,12}`).Draw(t, p.Name)
+}
+
+func recordKeys(w *till, kind string) (keys []string) {
+	for q := range w.records {
+		if q.Kind == kind {
+			keys = append(keys, q.Key)
+		}
+	}
+	slices.Sort(keys)
+	return append(keys, "NIL")
+}
+
+// repeatSome sends an old command again, and its key with something else.
+func repeatSome(t *rapid.T, w *till) {
+	e := rapid.SampledFrom(w.entries).Draw(t, "entry")
+	if _, ok := e.Fact.(events.Requested); !ok || e.Operation == 700 {
+		return
+	}
+	first, firstErr := ledger.AnswerOf(e)
+	before := w.snapshot()
+	done, known := w.state.Commands.Find(e.Command)
+	require.True(t, known)
+	require.Equal(t, e.Head.Sequence, done.Sequence)
+
+	c := w.command(e.Operation, `{"something":"else"}`)
+	c.Key, c.Staff = e.Command, "no one"
+	_, err := ledger.Decide(w.state, c)
+	require.ErrorContains(t, err, "command_reused")
+	c.Operation = 100 + 9*(e.Operation%2) // of another operation
+	_, err = ledger.Decide(w.state, c)
+	require.ErrorContains(t, err, "command_reused")
+
+	again, againErr := ledger.AnswerOf(must(events.Decode(w.bodies[e.Head.Sequence-1])))
+	require.Equal(t, first, again, "an answer follows from the entry alone")
+	require.Equal(t, firstErr, againErr)
+	require.Equal(t, string(before), string(w.snapshot()))
+}
+
+// replayInParts folds the journal up to somewhere, stores and reads the state, and folds
+// the rest: it must come to the same state as never having stopped.
+func replayInParts(t *rapid.T, w *till) {
+	cut := rapid.IntRange(0, len(w.bodies)).Draw(t, "cut")
+	record := w.entries[0].Fact.(*events.RegisterActivated).Record
+	state := ledger.NewState(tillRegister, 1, events.Hash([]byte(record)))
+	for i, body := range w.bodies {
+		if i == cut {
+			snapshot := must(json.Marshal(state))
+			state = new(ledger.State)
+			require.NoError(t, json.Unmarshal(snapshot, state))
+		}
+		require.NoError(t, state.Apply(must(events.Decode(body))), "entry %d", i+1)
+	}
+	require.Equal(t, string(w.snapshot()), string(must(json.Marshal(state))), "cut at %d of %d", cut, len(w.bodies))
+}
+
+// TestApplyRefusesWhatCannotFollow: an entry that is sound in itself and cannot have been
+// written here is a corrupt journal, never a panic.
+func TestApplyRefusesWhatCannotFollow(t *testing.T) {
+	sale := func(op int, input string) func(w *till) {
+		return func(w *till) { must(w.do(w.command(op, input))) }
+	}
+	tea, paid := sale(100, `{"product":"TEA"}`), sale(200, `{"amount":100}`)
+	of := events.OfSale{Transaction: "s001-r01-1-1"}
+	for _, c := range []struct {
+		name  string
+		steps []func(w *till)
+		fact  events.Fact
+	}{
+		{"a line of no transaction", nil, &events.LineAdded{OfSale: of}},
+		{"a line of another transaction", []func(*till){tea}, &events.LineAdded{OfSale: events.OfSale{Transaction: "s001-r01-1-2"}}},
+		{"a second transaction", []func(*till){tea}, &events.LineAdded{OfSale: events.OfSale{Transaction: "s001-r01-1-2", Begins: &events.Terms{Number: 2}}}},
+		{"a line left out", []func(*till){tea}, &events.LineAdded{OfSale: of, Line: events.Line{Number: 3}}},
+		{"a line that is not there voided", []func(*till){tea}, &events.LineVoided{OfSale: of, Line: 2}},
+		{"line 0 restored", []func(*till){tea}, &events.LineRestored{OfSale: of, Line: 0}},
+		{"a quantity of no line", []func(*till){tea}, &events.QuantitySet{OfSale: of, Line: -1}},
+		{"a payment that is not there voided", []func(*till){tea, paid}, &events.PaymentVoided{OfSale: of, Payment: 2}},
+		{"payment 0 voided", []func(*till){tea, paid}, &events.PaymentVoided{OfSale: of, Payment: 0}},
+		{"nothing concluded", nil, &events.SaleConcluded{OfSale: of}},
+		{"nothing voided", nil, &events.SaleVoided{OfSale: of}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := readyTill(stores()["standard"])
+			for _, step := range c.steps {
+				step(w)
+			}
+			head := w.state.Head
+			_, err := w.record(c.fact, ledger.Command{Key: w.newKey()})
+			var corrupt *events.CorruptError
+			require.ErrorAs(t, err, &corrupt)
+			require.Equal(t, "impossible", corrupt.Kind)
+			require.Equal(t, head.Sequence+1, corrupt.Sequence)
+			require.Equal(t, head, w.state.Head, "the head has not moved")
+		})
+	}
+	t.Run("no shift", func(t *testing.T) {
+		w := newTill(stores()["standard"])
+		_, err := w.record(&events.StartAmountDeclared{}, ledger.Command{})
+		require.ErrorContains(t, err, "no shift is open")
+	})
+	t.Run("another chain", func(t *testing.T) {
+		w, other := readyTill(stores()["standard"]), readyTill(stores()["standard"])
+		tea(w)
+		tea(other)
+		sale(100, `{"product":"MUG"}`)(other)
+		paid(other)
+		require.Error(t, w.state.Apply(other.entries[len(other.entries)-1]), "a gap")
+		sale(100, `{"product":"COAL"}`)(w)
+		err := w.state.Apply(other.entries[len(other.entries)-1])
+		require.ErrorContains(t, err, "chain")
+	})
+}
+
+// TestEveryFactHasAPlaceInTheState: a fact that Apply does not know stops every register that replays it.
+func TestEveryFactHasAPlaceInTheState(t *testing.T) {
+	for _, name := range events.Facts.Types() {
+		w := readyTill(stores()["standard"])
+		must(w.do(w.command(100, `{"product":"TEA"}`)))
+		fact := events.Facts.New(name)
+		if f, ok := fact.(events.OfTransaction); ok {
+			f.Sale().Transaction = w.state.Transaction.ID
+		}
+		if _, err := w.record(fact, ledger.Command{Key: w.newKey()}); err != nil {
+			require.NotContains(t, err.Error(), "has no place", name)
+		}
+	}
+}

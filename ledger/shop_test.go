@@ -1,0 +1,91 @@
+package ledger_test
+
+import (
+	"maps"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// The reference shop of all scenarios. Every product is there for a reason;
+// new operations add records here.
+
+var (
+	standardRate = events.TaxRate{Code: "S", Rate: percent("20")}
+	reducedRate  = events.TaxRate{Code: "R", Rate: percent("5")}
+	zeroRate     = events.TaxRate{Code: "Z", Rate: percent("0")}
+	localRate    = events.TaxRate{Code: "L", Rate: percent("2.5")}
+)
+
+// pins are the PINs of the staff.
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999"}
+
+// stores are the store's settings that a scenario can begin with.
+func stores() map[string]ledger.Store {
+	standard := ledger.Store{
+		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: quantity("10000"),
+		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true}},
+	}
+	variant := func(change func(*ledger.Store)) ledger.Store {
+		s := standard
+		s.Tenders = maps.Clone(standard.Tenders)
+		change(&s)
+		return s
+	}
+	return map[string]ledger.Store{
+		"standard": standard,
+		// The smallest coin is 0.05.
+		"rounding": variant(func(s *ledger.Store) {
+			s.Currency = "CHF"
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, RoundTo: 5}
+		}),
+		// Prices are without tax.
+		"exclusive": variant(func(s *ledger.Store) { s.Currency, s.TaxIncluded = "USD", false }),
+		// A currency without a minor unit.
+		"yen": variant(func(s *ledger.Store) { s.Currency, s.Digits = "JPY", 0 }),
+		// Cash must be exact.
+		"exact": variant(func(s *ledger.Store) {
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash"}
+		}),
+		"cashless": variant(func(s *ledger.Store) { delete(s.Tenders, "cash") }),
+		"masked":   variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
+	}
+}
+
+func shopRecords() map[ledger.Query]any {
+	records := map[ledger.Query]any{}
+	for _, p := range []ledger.Product{
+		{ID: "TEA", Description: "Tea", Price: price("2.50"), Taxes: []events.TaxRate{standardRate}},
+		{ID: "MUG", Description: "Mug", Price: price("7.95"), Taxes: []events.TaxRate{standardRate}},
+		{ID: "COAL", Description: "Coal, bag", Price: price("12.00"), Taxes: []events.TaxRate{reducedRate}},
+		{ID: "BOOK", Description: "Book", Price: price("9.99"), Taxes: []events.TaxRate{zeroRate}},
+		{ID: "APPLES", Description: "Apples, kg", Price: price("3.49"), QuantityDecimals: 3, Taxes: []events.TaxRate{zeroRate}},
+		{ID: "SCREW", Description: "Screw", Price: price("0.012"), Taxes: []events.TaxRate{standardRate}},
+		{ID: "JUICE", Description: "Juice", Price: price("1.99"), Taxes: []events.TaxRate{standardRate, localRate}},
+		{ID: "PENNY", Description: "Penny sweet", Price: price("0.01")},
+		{ID: "TENNER", Description: "Ten for the sum", Price: price("10")},
+		{ID: "OPEN", Description: "Open department", KeyPrice: true, Taxes: []events.TaxRate{standardRate}},
+		{ID: "BAG", Description: "Bag", ZeroPrice: true},
+		{ID: "SAMPLE", Description: "Without a price"},
+		{ID: "GONE", Description: "No longer sold", Price: price("1"), Blocked: true},
+		{ID: "STAMP", Description: "Stamp", Price: price("1.35"), NotDiscountable: true, Taxes: []events.TaxRate{zeroRate}},
+		{ID: "GOLD", Description: "Gold, everything there is", Price: price("999999999"), Taxes: []events.TaxRate{standardRate}},
+	} {
+		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
+	}
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann"}, {ID: "8", Name: "Ben"}, {ID: "9", Name: "Cy", Blocked: true}} {
+		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
+	}
+	return records
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func percent(s string) events.Percent   { return must(events.ParsePercent(s)) }
+func price(s string) events.Price       { return must(events.ParsePrice(s)) }
+func quantity(s string) events.Quantity { return must(events.ParseQuantity(s)) }

@@ -1,0 +1,59 @@
+package projections
+
+import (
+	"context"
+
+	"github.com/posnode/posnode/events"
+)
+
+// tendersView holds what was paid in each shift, by tender.
+var tendersView = view{
+	name: "tenders",
+	keys: 2,
+	schema: `
+CREATE TABLE tenders (
+	shift    TEXT NOT NULL,
+	tender   TEXT NOT NULL,
+	payments INTEGER NOT NULL, -- how many
+	tendered INTEGER NOT NULL, -- amounts in minor units of the shift's currency
+	change   INTEGER NOT NULL,
+	PRIMARY KEY (shift, tender)
+) WITHOUT ROWID`,
+	folds: []fold{on(addPayments)},
+}
+
+func addPayments(b *batch, e *events.Entry, f *events.SaleConcluded) error {
+	for _, p := range f.Payments {
+		err := b.exec(`INSERT INTO tenders VALUES (?, ?, 1, ?, ?)
+			ON CONFLICT DO UPDATE SET payments = payments + 1, tendered = tendered + excluded.tendered, change = change + excluded.change`,
+			string(e.Shift), string(p.Tender), int64(p.Tendered), int64(p.Change))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TenderTotal is what was paid by one tender on one business date. Amounts are in minor units.
+type TenderTotal struct {
+	Date     string          `json:"business_date"` // YYYY-MM-DD
+	Tender   events.TenderID `json:"tender"`
+	Currency string          `json:"currency"` // ISO 4217
+	Digits   int             `json:"digits"`   // of its minor unit
+	Payments int             `json:"payments"` // how many
+	Tendered events.Money    `json:"tendered"` // handed over by customers, less what was paid out to them
+	Change   events.Money    `json:"change"`   // given back
+	Kept     events.Money    `json:"kept"`     // tendered less change
+}
+
+func (t *TenderTotal) columns() []any {
+	return []any{&t.Date, &t.Tender, &t.Currency, &t.Digits, &t.Payments, &t.Tendered, &t.Change, &t.Kept}
+}
+
+// Tenders lists what was paid in a period, by business date and tender.
+func (db *DB) Tenders(ctx context.Context, p Period) ([]TenderTotal, error) {
+	return list(ctx, db, "tenders", (*TenderTotal).columns, `
+		SELECT date, tender, currency, digits, sum(payments), sum(tendered), sum(change), sum(tendered - change)
+		FROM tenders JOIN shifts USING (shift) WHERE`+inPeriod+`
+		GROUP BY date, tender, currency, digits ORDER BY date, tender, currency, digits`, p.args()...)
+}

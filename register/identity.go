@@ -1,0 +1,112 @@
+package register
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
+)
+
+// identity is who the register is: what identity.json holds.
+type identity struct {
+	events.Register
+	Epoch int `json:"epoch"`
+	// Key signs checkpoints. It is the one secret of the directory.
+	Key string `json:"key"`
+
+	activation []byte             // the activation record of the epoch, exactly as hashed
+	public     string             // verifies what Key signs
+	signer     *checkpoint.Signer // of Key
+}
+
+func identityPath(dir string) string { return filepath.Join(dir, "identity.json") }
+
+func activationPath(dir string, epoch int) string {
+	return filepath.Join(dir, fmt.Sprintf("activation-%d.json", epoch))
+}
+
+// loadIdentity reads who the register is, or makes it at the first start.
+func loadIdentity(dir string, r events.Register, now time.Time) (*identity, error) {
+	raw, err := os.ReadFile(identityPath(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return newIdentity(dir, r, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var id identity
+	if err := json.Unmarshal(raw, &id); err != nil {
+		return nil, fmt.Errorf("read %s: %w", identityPath(dir), err)
+	}
+	if id.Register != r {
+		return nil, fmt.Errorf("data directory belongs to register %s, not %s", id.Register, r)
+	}
+	if id.activation, err = os.ReadFile(activationPath(dir, id.Epoch)); err != nil {
+		return nil, fmt.Errorf("read activation record: %w", err)
+	}
+	var record events.ActivationRecord
+	if err := json.Unmarshal(id.activation, &record); err != nil {
+		return nil, fmt.Errorf("read activation record: %w", err)
+	}
+	id.public = record.Key
+	id.signer, err = checkpoint.NewSigner(id.Key)
+	return &id, err
+}
+
+// newIdentity makes the register's key and first activation record.
+func newIdentity(dir string, r events.Register, now time.Time) (*identity, error) {
+	private, public, err := checkpoint.GenerateKey(r.String())
+	if err != nil {
+		return nil, fmt.Errorf("make signing key: %w", err)
+	}
+	id := &identity{Register: r, Epoch: 1, Key: private, public: public}
+	record := events.ActivationRecord{Register: r, Epoch: 1, Key: public, Time: now.UTC().Format(time.RFC3339)}
+	if id.activation, err = json.Marshal(record); err != nil {
+		return nil, err
+	}
+	if err := writeFile(activationPath(dir, 1), id.activation); err != nil {
+		return nil, err
+	}
+	// If we died here, there is a record without an identity: the next start makes
+	// another key and overwrites it, and nothing was ever chained to it.
+	raw, err := json.Marshal(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(identityPath(dir), raw); err != nil {
+		return nil, err
+	}
+	id.signer, err = checkpoint.NewSigner(private)
+	return id, err
+}
+
+// writeFile replaces a file whole or not at all, and returns when it is on disk.
+func writeFile(path string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

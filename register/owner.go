@@ -1,0 +1,260 @@
+package register
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
+	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
+)
+
+// Request is one operation that a client wants.
+type Request struct {
+	Operation int
+	Key       events.CommandKey // the client's idempotency key
+	Body      []byte            // a JSON object of parameters
+	Staff     events.StaffID    // whose session it is; "" for none
+}
+
+// request is a prepared command on its way to the owner.
+type request struct {
+	ctx     context.Context
+	command ledger.Command
+	answer  chan<- outcome
+}
+
+type outcome struct {
+	answer ledger.Answer
+	err    error
+}
+
+// Do carries an operation out and answers once it is on disk. A rule that says
+// no is a *[ledger.Refusal]. After any other error the outcome is unknown: the
+// same request with the same key tells, now or after a restart.
+func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
+	command, err := r.prepare(ctx, req)
+	if err != nil {
+		return ledger.Answer{}, err
+	}
+	answer := make(chan outcome, 1)
+	select {
+	case r.commands <- request{ctx, command, answer}:
+	case <-ctx.Done():
+		return ledger.Answer{}, ctx.Err() // it was never begun
+	}
+	// Begun is not given up: the owner finishes it whether or not the client still waits.
+	out := <-answer
+	return out.answer, out.err
+}
+
+// prepare gathers what deciding the command needs, while the owner may be busy with another.
+func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, error) {
+	input, err := ledger.ParseInput(req.Body)
+	if err != nil {
+		return ledger.Command{}, err
+	}
+	c := ledger.Command{Operation: req.Operation, Key: req.Key, Input: input, Staff: req.Staff, Date: r.businessDate()}
+	if c.Reference, err = r.answers(ctx, ledger.Asks(c)); err != nil {
+		return c, err
+	}
+	c.PINMatches = pinMatches(c)
+	c.Prior, err = r.offline.Prior(ctx, c.Key)
+	return c, err
+}
+
+// answers looks up what a command asks of the reference data.
+func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref ledger.Reference, err error) {
+	if ref.Store, err = r.reference.Store(ctx); err != nil {
+		return ref, err
+	}
+	ref.Found = make(map[ledger.Query]any, len(queries))
+	for _, q := range queries {
+		record, found, err := r.reference.Find(ctx, q)
+		if err != nil {
+			return ref, err
+		}
+		if found {
+			ref.Found[q] = record
+		}
+	}
+	return ref, nil
+}
+
+func (r *Register) businessDate() string {
+	return r.cfg.Clock().In(r.cfg.Zone).Format(time.DateOnly)
+}
+
+// own is the owner: the one goroutine that touches the state and the journal.
+func (r *Register) own(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			r.projector.close()
+			return
+		case req := <-r.commands:
+			answer, err := r.carryOut(req.ctx, req.command)
+			req.answer <- outcome{answer, err}
+		case look := <-r.looks:
+			look(r.state)
+		}
+	}
+}
+
+// carryOut is the append path: decide, append, apply, answer.
+func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answer, error) {
+	if damage := r.Damage(); damage != nil {
+		return ledger.Answer{}, &ledger.Refusal{
+			Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
+			Instead: "Call support, and sell at another register.",
+		}
+	}
+	// The client may have gone; what it asked for is finished all the same.
+	ctx = context.WithoutCancel(ctx)
+	if err := r.followLink(ctx); err != nil {
+		return ledger.Answer{}, err
+	}
+	if r.projector.full() {
+		return ledger.Answer{}, &ledger.Refusal{Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment."}
+	}
+	decision, err := ledger.Decide(r.state, c)
+	if err != nil {
+		return ledger.Answer{}, err
+	}
+	if decision.Fact == nil {
+		return r.answerAgain(ctx, decision.Repeated)
+	}
+	if err := r.reconnect(ctx, decision.Fact); err != nil {
+		return ledger.Answer{}, err
+	}
+	entry, err := r.append(ctx, decision.Fact, events.Circumstances{
+		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Shift: r.shift(decision.Fact),
+	})
+	if err != nil {
+		return ledger.Answer{}, err
+	}
+	return ledger.AnswerOf(entry)
+}
+
+// answerAgain is the answer that a command got when it was carried out.
+func (r *Register) answerAgain(ctx context.Context, sequence uint64) (ledger.Answer, error) {
+	m, err := r.journal.Get(ctx, sequence)
+	if err != nil {
+		r.noteDamage(err)
+		return ledger.Answer{}, err
+	}
+	entry, err := decode(m)
+	if err != nil {
+		r.noteDamage(err)
+		return ledger.Answer{}, err
+	}
+	return ledger.AnswerOf(entry)
+}
+
+// shift is the shift that a fact belongs to: the one it opens, or the open one.
+func (r *Register) shift(fact events.Fact) events.ShiftID {
+	if f, ok := fact.(*events.ShiftOpened); ok {
+		return f.Shift
+	}
+	if r.state.Shift != nil {
+		return r.state.Shift.Shift
+	}
+	return ""
+}
+
+// append makes fact an entry of the journal, and returns it once it is on
+// disk and in the state.
+func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circumstances) (*events.Entry, error) {
+	now := r.cfg.Clock()
+	c.ID, c.Time, c.Mode = r.ids.next(now), now, r.state.Mode
+	if err := r.sign(fact); err != nil {
+		return nil, err
+	}
+	m, entry, err := events.Seal(r.cfg.Register, r.state.Head, c, fact)
+	if err != nil {
+		return nil, &ledger.Refusal{Code: "entry_too_large", Why: err.Error()}
+	}
+	// Before this line nothing is on disk: if we die, the client repeats its command and it is new.
+	err = r.journal.Append(ctx, r.state.Head.Sequence, m)
+	// After it the entry is on disk: if we die, the next start folds it, and the
+	// client that repeats its command gets this entry's answer.
+	if err != nil {
+		if err = r.settle(ctx, m, err); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.state.Apply(entry); err != nil {
+		// It is on disk and cannot be folded: a bug, and going on would make it worse.
+		panic(fmt.Sprintf("apply what was just decided: %v", err))
+	}
+	// The offline database follows; if we die before it has, the next start catches up.
+	stored := projections.Stored{Entry: entry, Body: m.Body}
+	r.projector.add(stored)
+	r.publish()
+	r.watchers.tell(stored)
+	if r.sinceShot++; r.sinceShot >= snapshotEvery {
+		return entry, r.writeSnapshot()
+	}
+	return entry, nil
+}
+
+// settle finds out what became of an append that did not say that it was stored.
+// It returns nil where the entry is in the journal after all.
+func (r *Register) settle(ctx context.Context, m events.Message, cause error) error {
+	if errors.Is(cause, events.ErrFull) {
+		return &ledger.Refusal{
+			Code: "journal_full", Why: "There is no room left on this register's disk. Nothing was recorded.",
+			Instead: "Free some room; the same operation can then be repeated.",
+		}
+	}
+	last, err := r.journal.Last(ctx)
+	if err != nil {
+		return fmt.Errorf("%w; and the end of the journal cannot be read: %w", cause, err)
+	}
+	switch {
+	case last == m.Sequence-1:
+		return fmt.Errorf("%w; it was not stored", cause)
+	case last >= m.Sequence:
+		stored, err := r.journal.Get(ctx, m.Sequence)
+		if err != nil {
+			return fmt.Errorf("%w; and entry %d cannot be read: %w", cause, m.Sequence, err)
+		}
+		if last == m.Sequence && stored.ID == m.ID {
+			return nil // it was stored, only its acknowledgement was lost
+		}
+		err = &events.CorruptError{Sequence: m.Sequence, Kind: "second writer", Want: m.ID, Got: stored.ID, Hint: "something else has written to this journal"}
+		r.noteDamage(err)
+		return err
+	}
+	err = &events.CorruptError{Sequence: last + 1, Kind: "truncated", Want: fmt.Sprintf("%d entries", m.Sequence-1), Got: fmt.Sprint(last)}
+	r.noteDamage(err)
+	return err
+}
+
+// sign puts a checkpoint of the chain so far into a fact that carries one.
+func (r *Register) sign(fact events.Fact) (err error) {
+	if f, ok := fact.(events.Checkpointed); ok {
+		f.Sign().Checkpoint, err = r.Checkpoint(r.state.Head)
+	}
+	return err
+}
+
+// Checkpoint signs a head of the register's chain.
+func (r *Register) Checkpoint(head events.Head) (string, error) {
+	return r.identity.signer.Sign(checkpoint.Checkpoint{
+		Origin: fmt.Sprintf("%s/%d", r.cfg.Register, head.Epoch), Size: head.Sequence, Hash: head.Hash,
+	})
+}
+
+func (r *Register) writeSnapshot() error {
+	raw, err := json.Marshal(r.state)
+	if err != nil {
+		return err
+	}
+	r.sinceShot = 0
+	return writeSnapshot(r.cfg.Dir, raw)
+}

@@ -1,0 +1,60 @@
+package register
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// Cost of a PIN's hash: the smallest that OWASP recommends for argon2id, for a
+// till checks it while a cashier waits.
+const (
+	pinMemory  = 19 * 1024 // KiB
+	pinPasses  = 2
+	pinThreads = 1
+	pinKeySize = 32
+)
+
+// HashPIN is the form in which a PIN stands in the reference data: argon2id in PHC string format.
+func HashPIN(pin string) string {
+	salt := []byte(rand.Text())[:16]
+	key := argon2.IDKey([]byte(pin), salt, pinPasses, pinMemory, pinThreads, pinKeySize)
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, pinMemory, pinPasses, pinThreads,
+		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
+}
+
+// checkPIN says whether pin is the one that was hashed. A hash that cannot be read matches nothing.
+func checkPIN(hash, pin string) bool {
+	var version, memory, passes, threads uint32
+	fields := strings.Split(hash, "$")
+	if len(fields) != 6 || fields[1] != "argon2id" {
+		return false
+	}
+	if _, err := fmt.Sscanf(fields[2]+" "+fields[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &threads); err != nil {
+		return false
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(fields[4])
+	if err != nil || version != argon2.Version || memory > 1<<20 || passes < 1 || passes > 100 || threads < 1 || threads > 255 {
+		return false
+	}
+	want, err := base64.RawStdEncoding.DecodeString(fields[5])
+	if err != nil || len(want) == 0 {
+		return false
+	}
+	got := argon2.IDKey([]byte(pin), salt, passes, memory, uint8(threads), uint32(len(want)))
+	return subtle.ConstantTimeCompare(got, want) == 1
+}
+
+// pinMatches checks the PIN of a command that gives one, before the owner sees it: it takes long on purpose.
+func pinMatches(c ledger.Command) bool {
+	staff := events.StaffID(c.Input.Text("staff"))
+	member, ok := c.Reference.Found[ledger.Query{Kind: "staff", Key: string(staff)}].(ledger.StaffMember)
+	return ok && checkPIN(member.PIN, c.Input.Text("pin"))
+}

@@ -1,0 +1,117 @@
+package register
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
+)
+
+const (
+	// batchSize is how many entries go into the offline database in one transaction.
+	batchSize = 500
+	// backlog is how far the offline database may trail the journal. With the batch on
+	// its way it stays below [ledger.RecentCommands], so that every command is found
+	// in one or the other.
+	backlog = 500
+)
+
+// projector brings new entries into the offline database, behind the owner.
+type projector struct {
+	in      chan projections.Stored
+	quit    chan struct{} // closed when the owner has ended
+	mu      sync.Mutex
+	applied events.Head
+	changed chan struct{} // closed and made anew whenever applied moves
+	failing atomic.Bool
+}
+
+func (p *projector) start(wait *sync.WaitGroup, db *projections.DB, at events.Head, note func(error)) {
+	p.in, p.quit = make(chan projections.Stored, backlog), make(chan struct{})
+	p.applied, p.changed = at, make(chan struct{})
+	wait.Go(func() {
+		for first := range p.in {
+			batch := append(make([]projections.Stored, 0, batchSize), first)
+			for len(batch) < batchSize && len(p.in) > 0 {
+				batch = append(batch, <-p.in)
+			}
+			p.apply(db, batch, note)
+		}
+	})
+}
+
+// apply tries until the database takes the batch: a full disk gets room again,
+// and the register refuses to run further ahead meanwhile. At the end it gives
+// up, for the next start catches up.
+func (p *projector) apply(db *projections.DB, batch []projections.Stored, note func(error)) {
+	for {
+		err := db.Apply(context.Background(), batch)
+		p.failing.Store(err != nil)
+		if err == nil {
+			break
+		}
+		note(err)
+		select {
+		case <-p.quit:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.applied = batch[len(batch)-1].Entry.Head
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// full says that the database trails so far that nothing more may be decided.
+func (p *projector) full() bool { return len(p.in) == cap(p.in) }
+
+func (p *projector) add(s projections.Stored) { p.in <- s }
+
+func (p *projector) close() {
+	close(p.quit)
+	close(p.in)
+}
+
+// waitFor returns when the database holds the entry at sequence.
+func (p *projector) waitFor(ctx context.Context, sequence uint64) error {
+	for {
+		p.mu.Lock()
+		applied, changed := p.applied, p.changed
+		p.mu.Unlock()
+		if applied.Sequence >= sequence {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// batcher brings a long run of entries into a database, many at a time.
+type batcher struct {
+	db    *projections.DB
+	batch []projections.Stored
+}
+
+func (b *batcher) add(ctx context.Context, s projections.Stored) error {
+	if b.batch = append(b.batch, s); len(b.batch) < batchSize {
+		return nil
+	}
+	return b.flush(ctx)
+}
+
+func (b *batcher) flush(ctx context.Context) error {
+	if len(b.batch) == 0 {
+		return nil
+	}
+	err := b.db.Apply(ctx, b.batch)
+	b.batch = b.batch[:0]
+	return err
+}

@@ -1,0 +1,253 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
+)
+
+// Config says which register this is and where it lives.
+type Config struct {
+	Dir      string // data directory, this register's alone
+	Register events.Register
+	HQ       string // leaf URL of HQ; "" for a register that stands alone
+	Creds    string // credentials file from HQ
+	Listen   string // loopback address for NATS clients that read along; "" for none
+	MaxBytes int64  // the journal's share of the disk; 0 for the node's default
+	// Reconnect is how long the register stays offline before it tries HQ again, at the beginning of a transaction.
+	Reconnect time.Duration
+	Zone      *time.Location // of the store: the business date is the date there
+	Clock     func() time.Time
+	Logger    *slog.Logger
+}
+
+// Register is one running till.
+type Register struct {
+	cfg       Config
+	identity  *identity
+	node      *embedded.RegisterNode
+	journal   *embedded.Journal
+	offline   *projections.DB
+	reference *projections.Reference
+
+	// The owner's alone, once it runs.
+	state       *ledger.State
+	ids         ids
+	lastAttempt time.Time // to reach HQ
+	sinceShot   int       // entries since the last snapshot
+
+	commands  chan request
+	looks     chan func(*ledger.State)
+	projector projector
+	damage    atomic.Pointer[events.CorruptError] // set once, never cleared: the register sells no more
+	view      atomic.Pointer[View]
+	watchers  watchers
+	stop      context.CancelFunc
+	wait      sync.WaitGroup
+	close     func() error
+}
+
+// Open brings a register up, or says why it cannot. A register whose journal is
+// damaged comes up all the same: see [Register.Damage].
+//
+// Every step can be repeated. If we died anywhere in here, the next start does
+// the same again; only the activation entry is new on disk, once.
+func Open(ctx context.Context, cfg Config) (*Register, error) {
+	r := &Register{cfg: cfg, commands: make(chan request), looks: make(chan func(*ledger.State))}
+	r.close = sync.OnceValue(r.shutdown)
+	if err := r.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open register %s: %w", cfg.Register, err), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Register) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	if r.identity, err = loadIdentity(r.cfg.Dir, r.cfg.Register, r.cfg.Clock()); err != nil {
+		return err
+	}
+	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
+		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
+		HQ: r.cfg.HQ, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	r.journal = r.node.Journal()
+	if r.reference, err = projections.OpenReference(filepath.Join(r.cfg.Dir, "reference.db")); err != nil {
+		return err
+	}
+	if r.offline, err = projections.Open(filepath.Join(r.cfg.Dir, "offline.db")); err != nil {
+		return err
+	}
+	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	r.publish()
+	return r.run(ctx)
+}
+
+// fold reads the newest snapshot and the journal's tail after it.
+func (r *Register) fold(ctx context.Context) error {
+	r.state = ledger.NewState(r.cfg.Register, r.identity.Epoch, events.Hash(r.identity.activation))
+	shot, err := readSnapshot(r.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if shot != nil && shot.Register == r.cfg.Register && shot.Head.Epoch == r.identity.Epoch {
+		if err := r.checkHead(ctx, shot.Head, "the last snapshot"); err != nil {
+			return err
+		}
+		r.state = shot
+	}
+	err = r.journal.Read(ctx, r.state.Head.Sequence+1, func(m events.Message) error {
+		entry, err := decode(m)
+		if err != nil {
+			return err
+		}
+		return r.state.Apply(entry)
+	})
+	if r.state.LastID != "" {
+		r.ids.last = ulid.MustParseStrict(r.state.LastID)
+	}
+	return err
+}
+
+// checkHead compares the journal with what something else knows of it.
+func (r *Register) checkHead(ctx context.Context, head events.Head, witness string) error {
+	last, err := r.journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if last < head.Sequence {
+		return &events.CorruptError{
+			Sequence: last + 1, Kind: "truncated",
+			Want: fmt.Sprintf("%d entries, as %s knows", head.Sequence, witness), Got: fmt.Sprintf("%d", last),
+			Hint: "the end of the journal was lost: the data directory was put back from a copy, or its files were damaged",
+		}
+	}
+	if head.Sequence == 0 {
+		return nil
+	}
+	m, err := r.journal.Get(ctx, head.Sequence)
+	if err != nil {
+		return err
+	}
+	if got := events.Hash(m.Body); got != head.Hash {
+		return &events.CorruptError{Sequence: head.Sequence, Kind: "altered", Want: head.Hash.String() + ", as " + witness + " knows", Got: got.String()}
+	}
+	return nil
+}
+
+// decode reads a stored message and says where it is when it cannot.
+func decode(m events.Message) (*events.Entry, error) {
+	entry, err := events.Decode(m.Body)
+	if err != nil {
+		return nil, &events.CorruptError{Sequence: m.Sequence, Kind: "undecodable", Want: "an entry", Got: err.Error()}
+	}
+	return entry, nil
+}
+
+// bringUpOffline brings the offline database up to the journal, from its
+// beginning where the two do not agree.
+func (r *Register) bringUpOffline(ctx context.Context) error {
+	at, err := r.offline.Position(ctx)
+	if err != nil {
+		return err
+	}
+	stale := at.Sequence > 0 && at.Epoch == r.identity.Epoch && r.checkHead(ctx, at, "the offline database") != nil
+	if stale && r.Damage() == nil {
+		// The ledger has found the journal sound, so it is the database that is wrong.
+		if err := r.offline.Reset(ctx); err != nil {
+			return err
+		}
+		at = events.Head{}
+	}
+	if stale {
+		return nil // a damaged journal: leave what can still be read
+	}
+	batch := batcher{db: r.offline}
+	err = r.journal.Read(ctx, at.Sequence+1, func(m events.Message) error {
+		entry, err := decode(m)
+		if err != nil {
+			return err
+		}
+		return batch.add(ctx, projections.Stored{Entry: entry, Body: m.Body})
+	})
+	return errors.Join(batch.flush(ctx), err)
+}
+
+// noteDamage keeps err as the register's damage if it says that stored bytes are wrong.
+func (r *Register) noteDamage(err error) bool {
+	corrupt, ok := errors.AsType[*events.CorruptError](err)
+	if ok {
+		r.damage.CompareAndSwap(nil, corrupt)
+		r.cfg.Logger.Error("journal is damaged, selling has stopped", "error", corrupt)
+	}
+	return ok
+}
+
+// Damage says where the journal is damaged, or nil. A damaged register refuses every operation.
+func (r *Register) Damage() *events.CorruptError { return r.damage.Load() }
+
+// run starts what goes on until Close. A new epoch gets its first entry here.
+func (r *Register) run(open context.Context) error {
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.projector.start(&r.wait, r.offline, r.state.Head, func(err error) {
+		r.cfg.Logger.Error("the offline database stands still", "error", err)
+	})
+	if r.Damage() == nil && r.state.Head.Sequence == 0 {
+		// If we died before this append, the next start appends it; if after, it finds it.
+		if _, err := r.append(open, &events.RegisterActivated{Record: string(r.identity.activation)}, events.Circumstances{}); err != nil {
+			r.projector.close()
+			return err
+		}
+	}
+	r.wait.Go(func() { r.own(ctx) })
+	r.wait.Go(func() { r.checkAgain(ctx) })
+	r.wait.Go(func() { r.announce(ctx) })
+	return nil
+}
+
+// Close lets the operation in progress end, and closes what Open opened.
+func (r *Register) Close() error { return r.close() }
+
+func (r *Register) shutdown() error {
+	var errs []error
+	if r.stop != nil {
+		r.stop()
+		r.wait.Wait()
+		if r.Damage() == nil {
+			errs = append(errs, r.writeSnapshot())
+		}
+	}
+	if r.offline != nil {
+		errs = append(errs, r.offline.Close())
+	}
+	if r.reference != nil {
+		errs = append(errs, r.reference.Close())
+	}
+	if r.node != nil {
+		errs = append(errs, r.node.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,347 @@
+package replay
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// books folds the entries of one epoch with the ledger's own Apply, and adds up
+// beside it. It compares sums with sums and never prices, taxes or rounds again.
+//
+// After damage it does not know what it missed. It then keeps still about what
+// may follow from that until the next transaction, or shift, begins afresh.
+type books struct {
+	epoch *epoch
+	state *ledger.State
+	// transactionUnsure and shiftUnsure say that what began them, or happened in them, may have been missed.
+	transactionUnsure, shiftUnsure bool
+	// off is by how much the totals of the open transaction are known to be wrong:
+	// said once, not again with every entry that carries it on.
+	off      events.Totals
+	receipts receipts
+}
+
+func (b *books) add(kind string, want, got any, hint string) {
+	b.epoch.add(Finding{Sequence: b.epoch.head.Sequence, Kind: kind, Want: fmt.Sprint(want), Got: fmt.Sprint(got), Hint: hint})
+}
+
+// doubt says that entries were missed, or could not be understood.
+func (b *books) doubt() {
+	b.transactionUnsure, b.shiftUnsure = true, true
+	b.receipts.doubt()
+}
+
+// fold takes an entry that was decoded. inChain says that nothing is known against it.
+func (b *books) fold(entry *events.Entry, inChain bool) {
+	if b.state == nil {
+		b.state = ledger.NewState(entry.Register, entry.Epoch, entry.PrevHash)
+	}
+	if !inChain {
+		// What the chain says has been reported; here it must not stand in the way.
+		b.state.Register = entry.Register
+	}
+	b.state.Head = events.Head{Epoch: entry.Head.Epoch, Sequence: entry.Head.Sequence - 1, Hash: entry.PrevHash}
+	b.checkCommand(entry)
+	b.resume(entry.Fact)
+	// The document is compared with the transaction that it ends, which Apply clears away.
+	open := b.state.Transaction
+	err := b.apply(entry)
+	if c, ok := errors.AsType[*events.CorruptError](err); ok && c.Kind == KindImpossible && !b.unsure(entry.Fact) {
+		b.add(KindImpossible, "a fact that can follow", entry.Type, c.Hint)
+	}
+	if err != nil {
+		b.lost(entry.Fact)
+	}
+	b.checkFact(entry.Fact, open)
+}
+
+// apply is State.Apply on a state that owes nothing to the entry: a hostile one
+// may hold numbers on which its arithmetic panics.
+func (b *books) apply(entry *events.Entry) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &events.CorruptError{Kind: KindImpossible, Hint: fmt.Sprint(p)}
+		}
+	}()
+	return b.state.Apply(entry)
+}
+
+// checkCommand reports a command that was carried out twice, as far back as the state remembers.
+func (b *books) checkCommand(entry *events.Entry) {
+	if entry.Command == "" {
+		return
+	}
+	if done, twice := b.state.Commands.Find(entry.Command); twice {
+		b.add(KindCommand, "a new command", fmt.Sprintf("%s, recorded at entry %d", entry.Command, done.Sequence), "one command was carried out twice")
+	}
+}
+
+// resume makes room for a fact that begins something of which the end was missed, or ends something of which the beginning was.
+func (b *books) resume(fact events.Fact) {
+	s := b.state
+	switch f := fact.(type) {
+	case events.OfTransaction:
+		of := f.Sale()
+		if of.Begins != nil {
+			if b.transactionUnsure {
+				s.Transaction = nil
+			}
+			b.transactionUnsure, b.off = false, events.Totals{}
+		}
+		if _, concluded := fact.(*events.SaleConcluded); concluded && b.shiftUnsure && s.Shift == nil {
+			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}}
+		}
+	case *events.ShiftOpened:
+		b.shiftUnsure = false
+	}
+}
+
+// unsure says whether fact may follow from what was missed.
+func (b *books) unsure(fact events.Fact) bool {
+	if _, sale := fact.(events.OfTransaction); sale {
+		return b.transactionUnsure
+	}
+	return b.shiftUnsure
+}
+
+// lost goes on after a fact that could not be applied.
+func (b *books) lost(fact events.Fact) {
+	if _, sale := fact.(events.OfTransaction); sale {
+		b.transactionUnsure, b.state.Transaction = true, nil
+		return
+	}
+	b.shiftUnsure = true
+}
+
+func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
+	switch f := fact.(type) {
+	case *events.SaleConcluded:
+		b.checkReceipt(f.Receipt)
+		b.checkDocument(f)
+		if open != nil && open.ID == f.Transaction && !b.transactionUnsure {
+			b.checkAgainst(f, open)
+		}
+	case *events.SaleVoided:
+		b.checkReceipt(f.Receipt)
+		if open != nil && open.ID == f.Transaction {
+			b.checkRunning(f.After, open)
+		}
+	case events.OfTransaction:
+		if b.state.Transaction != nil {
+			b.checkRunning(f.Sale().After, b.state.Transaction)
+		}
+	case *events.StartAmountDeclared:
+		b.checkBalance(f.Postings)
+	}
+}
+
+func (b *books) checkReceipt(number events.ReceiptNumber) {
+	if !b.receipts.next(string(number)) {
+		b.add(KindReceipt, "the number after "+b.receipts.last, number, "receipt numbers are gapless")
+		b.receipts.doubt()
+	}
+	b.receipts.last = string(number)
+}
+
+// checkRunning compares the totals of an entry with what the lines and payments so
+// far add up to. The tax and the discount are taken as they are said: making them
+// again would be pricing.
+func (b *books) checkRunning(said events.Totals, t *ledger.Transaction) {
+	sums := events.Totals{Lines: t.Sums.Lines, Subtotal: t.Sums.Net, Discount: said.Discount, Tax: said.Tax}
+	if t.Discount.None() {
+		sums.Discount = 0
+	}
+	for _, p := range t.Payments {
+		if !p.Voided {
+			sums.Paid += p.Amount
+		}
+	}
+	settle(&sums, t.Terms.TaxIncluded)
+	off := minus(said, sums)
+	if off != (events.Totals{}) && off != b.off && !b.transactionUnsure {
+		b.add(KindTotals, sums, said, "the lines and payments so far add up to something else")
+	}
+	b.off = off
+}
+
+// settle fills in what follows from the other totals.
+func settle(t *events.Totals, taxIncluded bool) {
+	t.Total = t.Subtotal - t.Discount
+	if !taxIncluded {
+		t.Total += t.Tax
+	}
+	t.Due = t.Total - t.Paid
+}
+
+func minus(a, b events.Totals) events.Totals {
+	return events.Totals{
+		Lines: a.Lines - b.Lines, Subtotal: a.Subtotal - b.Subtotal, Discount: a.Discount - b.Discount, Tax: a.Tax - b.Tax,
+		Total: a.Total - b.Total, Paid: a.Paid - b.Paid, Due: a.Due - b.Due,
+	}
+}
+
+// checkDocument adds up a concluded document for itself.
+func (b *books) checkDocument(f *events.SaleConcluded) {
+	sums := events.Totals{}
+	var sales, returns events.Money
+	for i := range f.Lines {
+		line := &f.Lines[i]
+		if line.Voided {
+			continue
+		}
+		sums.Lines++
+		sums.Subtotal += line.Gross
+		sums.Discount += line.TotalDiscount
+		for _, tax := range line.Tax {
+			sums.Tax += tax
+		}
+		if want := line.Gross - line.TotalDiscount; line.Net != want || len(line.Tax) != len(line.Taxes) {
+			b.add(KindLines, fmt.Sprintf("line %d net %d with a tax per rate", line.Number, want), fmt.Sprintf("%d with %d taxes at %d rates", line.Net, len(line.Tax), len(line.Taxes)), "")
+		}
+		if line.Quantity.Sign() > 0 {
+			sales += line.Net
+		} else {
+			returns += line.Net
+		}
+	}
+	for _, p := range f.Payments {
+		sums.Paid += p.Amount
+	}
+	settle(&sums, f.Terms.TaxIncluded)
+	if sums != f.After || sums.Due != 0 {
+		b.add(KindTotals, sums, f.After, "the document's lines, taxes and payments add up to something else, or leave something due")
+	}
+	if sales != f.Sales || returns != f.Returns {
+		b.add(KindTotals, fmt.Sprintf("sales %d returns %d", sales, returns), fmt.Sprintf("sales %d returns %d", f.Sales, f.Returns), "the document's lines add up to something else")
+	}
+	b.checkTaxes(f)
+	b.checkPayments(f.Payments)
+	b.checkBalance(f.Postings)
+	b.checkTenderPostings(f)
+}
+
+// checkTaxes compares the tax table with the lines' taxes.
+func (b *books) checkTaxes(f *events.SaleConcluded) {
+	var want []events.TaxTotal
+	for i := range f.Lines {
+		line := &f.Lines[i]
+		if line.Voided || len(line.Tax) != len(line.Taxes) {
+			continue
+		}
+		base := line.Net
+		if f.Terms.TaxIncluded {
+			for _, tax := range line.Tax {
+				base -= tax
+			}
+		}
+		for j, rate := range line.Taxes {
+			at := slices.IndexFunc(want, func(t events.TaxTotal) bool { return sameRate(t.TaxRate, rate) })
+			if at < 0 {
+				at, want = len(want), append(want, events.TaxTotal{TaxRate: rate})
+			}
+			want[at].Base += base
+			want[at].Tax += line.Tax[j]
+		}
+	}
+	same := len(want) == len(f.Taxes)
+	for _, w := range want {
+		same = same && slices.ContainsFunc(f.Taxes, func(t events.TaxTotal) bool {
+			return sameRate(t.TaxRate, w.TaxRate) && t.Base == w.Base && t.Tax == w.Tax
+		})
+	}
+	if !same {
+		b.add(KindTaxes, taxTable(want), taxTable(f.Taxes), "the lines' taxes add up to something else")
+	}
+}
+
+func sameRate(a, b events.TaxRate) bool { return a.Code == b.Code && a.Rate.Cmp(b.Rate) == 0 }
+
+func taxTable(totals []events.TaxTotal) (s string) {
+	for _, t := range totals {
+		s += fmt.Sprintf("[%s %s%% base %d tax %d]", t.Code, t.Rate, t.Base, t.Tax)
+	}
+	return s
+}
+
+func (b *books) checkPayments(payments []events.Payment) {
+	for _, p := range payments {
+		if p.Tendered-p.Change != p.Amount-p.Rounding {
+			b.add(KindPayments, fmt.Sprintf("payment %d: tendered less change is amount less rounding", p.Number), fmt.Sprintf("%+v", p), "")
+		}
+	}
+}
+
+func (b *books) checkBalance(postings []events.Posting) {
+	var sum events.Money
+	for _, p := range postings {
+		sum += p.Amount
+	}
+	if sum != 0 {
+		b.add(KindPostings, "a sum of 0", sum, "the postings do not balance")
+	}
+}
+
+// checkTenderPostings compares what was posted to each tender with what was paid by it.
+func (b *books) checkTenderPostings(f *events.SaleConcluded) {
+	posted := map[string]events.Money{}
+	for _, p := range f.Postings {
+		posted[p.Account] += p.Amount
+	}
+	for _, p := range f.Payments {
+		posted["tender:"+string(p.Tender)] -= p.Amount - p.Rounding
+	}
+	for _, p := range f.Payments {
+		if account := "tender:" + string(p.Tender); posted[account] != 0 {
+			b.add(KindPostings, account+" as paid", fmt.Sprintf("%+d beyond it", posted[account]), "")
+			posted[account] = 0
+		}
+	}
+}
+
+// checkAgainst compares a concluded document with the transaction that led to it.
+func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
+	if f.Terms != t.Terms {
+		b.add(KindLines, fmt.Sprintf("terms %+v", t.Terms), fmt.Sprintf("%+v", f.Terms), "")
+	}
+	if len(f.Lines) != len(t.Lines) {
+		b.add(KindLines, fmt.Sprintf("%d lines", len(t.Lines)), len(f.Lines), "the document is not what was entered")
+		return
+	}
+	for i, line := range t.Lines {
+		if got := &f.Lines[i]; !sameLine(&got.Line, &line.Line) || got.Voided != line.Voided {
+			b.add(KindLines, describe(&line.Line, line.Voided), describe(&got.Line, got.Voided), "the document is not what was entered")
+		}
+	}
+	b.checkTaken(f, t)
+}
+
+func sameLine(a, b *events.Line) bool {
+	return a.Number == b.Number && a.Product == b.Product && a.Description == b.Description && a.Gross == b.Gross &&
+		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate)
+}
+
+func describe(l *events.Line, voided bool) string {
+	s := fmt.Sprintf("line %d: %s x %s %q at %s is %d", l.Number, l.Quantity, l.Product, l.Description, l.Price, l.Gross)
+	if voided {
+		s += ", voided"
+	}
+	return s
+}
+
+// checkTaken compares the payments of a document with those that were taken before
+// its last one, which stands in no other entry.
+func (b *books) checkTaken(f *events.SaleConcluded, t *ledger.Transaction) {
+	var taken []events.Payment
+	for _, p := range t.Payments {
+		if !p.Voided {
+			taken = append(taken, p.Payment)
+		}
+	}
+	if n := len(f.Payments) - len(taken); n < 0 || n > 1 || !slices.Equal(taken, f.Payments[:len(taken)]) {
+		b.add(KindPayments, fmt.Sprintf("%+v and at most one more", taken), fmt.Sprintf("%+v", f.Payments), "the document's payments are not those that were taken")
+	}
+}

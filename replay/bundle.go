@@ -1,0 +1,145 @@
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/posnode/posnode/events"
+)
+
+// bundleSuffix is the end of a compressed bundle's file name.
+const bundleSuffix = ".zst"
+
+// Bundle is an exported journal: one stored entry per line, byte for byte,
+// epochs one after the other. A name that ends in .zst is compressed with zstd.
+type Bundle struct{ path string }
+
+// OpenBundle finds a bundle. The file is opened anew for each reading, and only to read.
+func OpenBundle(path string) (*Bundle, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	return &Bundle{path}, nil
+}
+
+// Read implements [Source]. A line that does not end, or compressed data that
+// cannot be read on, is a *[events.CorruptError] without a sequence.
+func (b *Bundle) Read(ctx context.Context, yield func(int, events.Message) error) error {
+	f, err := os.Open(b.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var in io.Reader = f
+	if strings.HasSuffix(b.path, bundleSuffix) {
+		z, err := zstd.NewReader(f)
+		if err != nil {
+			return unreadable(1, err)
+		}
+		defer z.Close()
+		in = z
+	}
+	return readLines(ctx, in, yield)
+}
+
+func readLines(ctx context.Context, in io.Reader, yield func(int, events.Message) error) error {
+	r := bufio.NewReaderSize(in, 256<<10)
+	for number := 1; ; number++ {
+		line, err := readLine(r)
+		if err == io.EOF && len(line) == 0 {
+			return nil
+		}
+		if err != nil && err != io.EOF {
+			return unreadable(number, err)
+		}
+		if err := yield(0, events.Message{Body: bytes.TrimSuffix(line, []byte("\n"))}); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			return &events.CorruptError{
+				Kind: KindTruncated, Want: "a line end", Got: "the end of the file",
+				Hint: fmt.Sprintf("the end of line %d, and perhaps more after it, is missing", number),
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// readLine reads one line with its end. Of a line that is longer than any entry
+// it keeps only so much that everyone can see that it is too long.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		var part []byte
+		part, err = r.ReadSlice('\n')
+		if len(line) <= events.MaxBody {
+			line = append(line, part...)
+		}
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
+}
+
+func unreadable(line int, err error) error {
+	return &events.CorruptError{
+		Kind: KindUnreadable, Want: "line " + strconv.Itoa(line), Got: err.Error(),
+		Hint: "nothing from this line on could be read; another copy of the bundle may be whole",
+	}
+}
+
+// WriteBundle writes the whole of src to w as the lines of a bundle. A stored
+// entry that cannot be a line is left out, and the last of them returned as a
+// *[events.CorruptError]: only damage makes one.
+func WriteBundle(ctx context.Context, w io.Writer, src Source) error {
+	out := bufio.NewWriterSize(w, 256<<10)
+	var left error
+	err := src.Read(ctx, func(_ int, m events.Message) error {
+		if m.Body == nil || bytes.IndexByte(m.Body, '\n') >= 0 {
+			left = &events.CorruptError{Sequence: m.Sequence, Kind: KindUndecodable, Want: "one line", Got: strconv.Quote(clip(m.Body)), Hint: "it is not in the bundle; all others are"}
+			return nil
+		}
+		// The first error sticks, and Flush returns it.
+		out.Write(m.Body)
+		return out.WriteByte('\n')
+	})
+	return errors.Join(err, left, out.Flush())
+}
+
+// Export writes src to a new bundle file, compressed where its name ends in
+// .zst. It never overwrites a file. Of a damaged journal it keeps what could be
+// read and returns the *[events.CorruptError]; after any other error there is no file.
+func Export(ctx context.Context, path string, src Source) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if _, corrupt := errors.AsType[*events.CorruptError](err); err != nil && !corrupt {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
+	if !strings.HasSuffix(path, bundleSuffix) {
+		return errors.Join(WriteBundle(ctx, f, src), f.Sync())
+	}
+	z, err := zstd.NewWriter(f)
+	if err != nil {
+		return err
+	}
+	return errors.Join(WriteBundle(ctx, z, src), z.Close(), f.Sync())
+}

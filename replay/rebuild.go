@@ -1,0 +1,97 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
+)
+
+// rebuildBatch is how many entries go into the database in one transaction.
+const rebuildBatch = 2000
+
+// Rebuild folds src into db, which must be empty, up to the entry at last; the
+// zero head stands for all of it. An entry that cannot be folded ends it with a *[events.CorruptError].
+func Rebuild(ctx context.Context, src Source, db *projections.DB, last events.Head) error {
+	var batch []projections.Stored
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := db.Apply(ctx, batch)
+		batch = batch[:0]
+		return err
+	}
+	err := walk(ctx, src, func(it *item) error {
+		entry, err := it.decoded()
+		if err != nil {
+			return err
+		}
+		if h := entry.Head; last != (events.Head{}) && (h.Epoch > last.Epoch || h.Epoch == last.Epoch && h.Sequence > last.Sequence) {
+			return errEnough
+		}
+		if batch = append(batch, projections.Stored{Entry: entry, Body: it.Body}); len(batch) < rebuildBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	return flush()
+}
+
+// errEnough ends a walk that has seen what it came for.
+var errEnough = errors.New("enough")
+
+// decoded is the entry, for whoever cannot go on without it.
+func (it *item) decoded() (*events.Entry, error) {
+	if it.err != nil {
+		return nil, &events.CorruptError{Sequence: it.Sequence, Kind: KindUndecodable, Want: "an entry", Got: it.err.Error(), Hint: "verify names everything that is wrong"}
+	}
+	return it.entry, nil
+}
+
+// Compare rebuilds the offline database from src as far as offline has come, and
+// makes a finding of each row that differs. src should have been verified: one that
+// cannot be folded is an error.
+func Compare(ctx context.Context, src Source, offline *projections.DB) (found []Finding, err error) {
+	position, err := offline.Position(ctx)
+	if err != nil || position == (events.Head{}) {
+		return nil, err
+	}
+	err = WithRebuilt(ctx, src, position, func(rebuilt *projections.DB) error {
+		differences, err := projections.Differences(ctx, rebuilt, offline)
+		for _, d := range differences {
+			found = append(found, Finding{
+				Epoch: position.Epoch, Sequence: position.Sequence, Kind: KindProjection,
+				Want: clip(d.Want), Got: clip(d.Got), Hint: fmt.Sprintf("%s %s of the offline database: delete the file, and it is rebuilt", d.View, clip(d.Key)),
+			})
+		}
+		return err
+	})
+	return found, err
+}
+
+// WithRebuilt calls use with an offline database rebuilt from src up to last, as
+// [Rebuild] does, and removes it.
+func WithRebuilt(ctx context.Context, src Source, last events.Head, use func(*projections.DB) error) (err error) {
+	dir, err := os.MkdirTemp("", "posnode-replay-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	db, err := projections.Open(filepath.Join(dir, "rebuilt.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := Rebuild(ctx, src, db, last); err != nil {
+		return err
+	}
+	return use(db)
+}

@@ -1,0 +1,194 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/posnode/posnode/events"
+)
+
+// Options say what is known of a journal from elsewhere.
+type Options struct {
+	// Heads are entries that the journal must have, such as a head that HQ witnessed
+	// or that the offline database stands at. Only they can show a tail that was cut
+	// off, or rewritten by someone who has the register's key.
+	Heads []events.Head
+	// Keys are the public keys that activations may name. None allows any: then a
+	// journal that was forged as a whole, with a key of its own, passes.
+	Keys []string
+}
+
+// Verify reads the whole of src and reports every finding. Its error says that it
+// could not do so; damage is no error.
+func Verify(ctx context.Context, src Source, opts Options) (Report, error) {
+	v := &verifier{opts: opts, epochs: map[int]*epoch{}, notary: startNotary()}
+	err := walk(ctx, src, v.visit)
+	v.notary.finish(&v.findings)
+	if err = v.unread(err); err != nil {
+		return Report{}, err
+	}
+	v.finish()
+	return v.report(), nil
+}
+
+// verifier reads entries as they are stored and deals them to their epochs.
+type verifier struct {
+	opts Options
+	findings
+	entries int
+	epochs  map[int]*epoch
+	current *epoch
+	notary  *notary
+}
+
+func (v *verifier) visit(it *item) error {
+	v.entries++
+	n := v.epochOf(it)
+	switch {
+	case v.current == nil:
+		v.current = v.epoch(n)
+	case v.current.number == 0 && n != 0:
+		// What came before the first readable entry was of its epoch.
+		delete(v.epochs, 0)
+		v.current.number, v.current.head.Epoch = n, n
+		v.epochs[n] = v.current
+		for i := range v.list {
+			v.list[i].Epoch = n
+		}
+	case n != v.current.number:
+		v.turnTo(n)
+	}
+	v.current.visit(it)
+	return nil
+}
+
+// epochOf is the epoch that an entry is stored in. Where the source does not know
+// the entry says it, unless its prevhash shows that it says the wrong one.
+func (v *verifier) epochOf(it *item) int {
+	if it.epoch != 0 {
+		return it.epoch
+	}
+	switch c := v.current; {
+	case it.entry != nil && (c == nil || !c.precedes(it.entry)):
+		return it.entry.Head.Epoch
+	case c != nil:
+		return c.number
+	}
+	return 0
+}
+
+func (v *verifier) turnTo(n int) {
+	if n < v.current.number {
+		v.add(Finding{
+			Epoch: n, Sequence: v.epoch(n).head.Sequence + 1, Kind: KindOrder,
+			Want: fmt.Sprintf("epoch %d before epoch %d", n, v.current.number), Got: "entries of it behind",
+			Hint: "the bundle was put together in the wrong order",
+		})
+	}
+	v.current = v.epoch(n)
+}
+
+func (v *verifier) epoch(n int) *epoch {
+	if v.epochs[n] == nil {
+		v.epochs[n] = newEpoch(n, v)
+	}
+	return v.epochs[n]
+}
+
+// unread makes findings of what ended the reading, and returns what is not damage.
+func (v *verifier) unread(err error) error {
+	c, ok := errors.AsType[*events.CorruptError](err)
+	if !ok {
+		return err
+	}
+	if v.current == nil {
+		v.corrupt(0, c)
+		return nil
+	}
+	f := *c
+	f.Sequence = cmp.Or(f.Sequence, v.current.head.Sequence)
+	v.corrupt(v.current.number, &f)
+	return nil
+}
+
+func (v *verifier) finish() {
+	if v.entries == 0 && len(v.list) == 0 {
+		v.add(Finding{Kind: KindTruncated, Want: "at least an activation", Got: "no entry"})
+	}
+	for _, n := range v.numbers() {
+		v.checkPrevious(v.epochs[n])
+	}
+	for _, h := range v.opts.Heads {
+		v.checkReached(h)
+	}
+}
+
+func (v *verifier) numbers() []int { return slices.Sorted(maps.Keys(v.epochs)) }
+
+// checkPrevious compares where an activation says that the epoch before ended with where it does end.
+func (v *verifier) checkPrevious(e *epoch) {
+	if e.record.Previous == nil {
+		return
+	}
+	want := *e.record.Previous
+	before := v.epochs[want.Epoch]
+	if before == nil {
+		v.add(Finding{
+			Epoch: want.Epoch, Sequence: want.Sequence, Kind: KindTruncated,
+			Want: fmt.Sprintf("epoch %d with at least %d entries", want.Epoch, want.Sequence), Got: "no entry of it",
+			Hint: fmt.Sprintf("the activation of epoch %d names it", e.number),
+		})
+		return
+	}
+	v.checkEnd(want, before, fmt.Sprintf("the activation of epoch %d names it", e.number))
+}
+
+// checkReached reports a known head that the journal does not come up to.
+// One that it has passed was compared on the way.
+func (v *verifier) checkReached(want events.Head) {
+	e := v.epochs[want.Epoch]
+	if e == nil {
+		e = newEpoch(want.Epoch, v)
+	}
+	if want.Sequence > e.head.Sequence {
+		v.checkEnd(want, e, "it is known from elsewhere to have been there")
+	}
+}
+
+func (v *verifier) checkEnd(want events.Head, e *epoch, hint string) {
+	switch {
+	case want.Sequence > e.head.Sequence:
+		v.add(Finding{
+			Epoch: e.number, Sequence: e.head.Sequence + 1, Kind: KindTruncated,
+			Want: fmt.Sprintf("entries up to %d", want.Sequence), Got: fmt.Sprintf("the end after entry %d", e.head.Sequence), Hint: hint,
+		})
+	case want.Sequence == e.head.Sequence && want.Hash != e.head.Hash:
+		v.add(headFinding(want, e.head.Hash, hint))
+	}
+}
+
+func headFinding(want events.Head, got events.Digest, hint string) Finding {
+	return Finding{
+		Epoch: want.Epoch, Sequence: want.Sequence, Kind: KindHead,
+		Want: "hash " + want.Hash.String(), Got: got.String(), Hint: hint,
+	}
+}
+
+func (v *verifier) report() Report {
+	r := Report{Entries: v.entries, Heads: []events.Head{}, Keys: []string{}, Findings: []Finding{}}
+	for _, n := range v.numbers() {
+		e := v.epochs[n]
+		if e.register != (events.Register{}) {
+			r.Register = e.register
+		}
+		r.Heads = append(r.Heads, e.head)
+		r.Keys = append(r.Keys, e.record.Key)
+	}
+	r.Findings = append(r.Findings, v.list...)
+	sortFindings(r.Findings)
+	return r
+}
