@@ -61,8 +61,10 @@ older one stays readable for ever. Fields marked *optional* are left out where t
 |---|---|---|
 `)
 	for _, name := range Facts.Types() {
-		text := w.comment(reflect.TypeOf(Facts.New(name)).Elem().Name(), "")
-		fmt.Fprintf(w, "| [`%s`](#%s) | %s | %s |\n", name, anchor(name), operationsOf(text), firstSentence(text))
+		typ := reflect.TypeOf(Facts.New(name)).Elem().Name()
+		text := w.comment(typ, "")
+		says := strings.TrimPrefix(strings.TrimPrefix(firstSentence(text), typ+" "), "says that ")
+		fmt.Fprintf(w, "| [`%s`](#%s) | %s | %s |\n", name, anchor(name), operationsOf(text), says)
 	}
 	for _, name := range Facts.Types() {
 		w.fact(t, name)
@@ -130,24 +132,23 @@ func (w *document) typeOf(typ reflect.Type) string {
 	return "integer"
 }
 
-// types explains every type that a table has named, and those that they name.
+// types explains every type that a table has named, and those that their tables name.
 func (w *document) types() {
-	w.WriteString("\n# Types\n")
-	written := map[reflect.Type]bool{}
-	for {
-		next := slices.SortedFunc(maps.Keys(w.named), func(a, b reflect.Type) int { return strings.Compare(a.Name(), b.Name()) })
-		next = slices.DeleteFunc(next, func(typ reflect.Type) bool { return written[typ] })
-		if len(next) == 0 {
-			return
-		}
-		for _, typ := range next {
-			written[typ] = true
-			fmt.Fprintf(w, "\n## %s\n\n%s\n", typ.Name(), w.comment(typ.Name(), ""))
+	sections := map[string]string{}
+	for len(sections) < len(w.named) {
+		for _, typ := range slices.Collect(maps.Keys(w.named)) {
+			section := &document{comments: w.comments, named: w.named}
+			fmt.Fprintf(section, "\n## %s\n\n%s\n", typ.Name(), w.comment(typ.Name(), ""))
 			if typ.Kind() == reflect.Struct && typ.NumField() > 0 && typ.Field(0).IsExported() {
-				w.WriteString("\n| Field | Type | |\n|---|---|---|\n")
-				w.fields(typ)
+				section.WriteString("\n| Field | Type | |\n|---|---|---|\n")
+				section.fields(typ)
 			}
+			sections[typ.Name()] = section.String()
 		}
+	}
+	w.WriteString("\n# Types\n")
+	for _, name := range slices.Sorted(maps.Keys(sections)) {
+		w.WriteString(sections[name])
 	}
 }
 
@@ -246,5 +247,5 @@ func (w *document) comment(typ, field string) string {
 
 // plain is a Go comment as Markdown.
 func plain(text string) string {
-	return strings.TrimSpace(links.ReplaceAllString(text, "`$1`"))
+	return strings.TrimSpace(strings.ReplaceAll(links.ReplaceAllString(text, "`$1`"), "<", "&lt;"))
 }

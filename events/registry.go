@@ -24,6 +24,15 @@ type Asked struct {
 	// Input is the first 16 bytes, in hex, of the SHA-256 of the command's operation and
 	// parameters in canonical JSON. The same idempotency key with another input is refused by it.
 	Input string `json:"input"`
+	// Reason is the reason code that was given, where the operation asks for one.
+	Reason *Reason `json:"reason,omitempty"`
+}
+
+// Reason is a reason code as it was given: its text is kept, for the list of codes changes.
+type Reason struct {
+	Code string `json:"code"`
+	Text string `json:"text"`           // the code's
+	Note string `json:"note,omitempty"` // what the cashier added
 }
 
 // Request gives access to the embedded Asked of any fact that a command asked for.

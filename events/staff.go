@@ -5,6 +5,7 @@ var staffFacts = []func() Fact{
 	func() Fact { return new(StaffLoggedOn) },
 	func() Fact { return new(StaffLoggedOff) },
 	func() Fact { return new(SignOnRefused) },
+	func() Fact { return new(PermissionRefused) },
 }
 
 // StaffLoggedOn says that a member of staff signed on (operation 700).
@@ -12,6 +13,24 @@ type StaffLoggedOn struct {
 	Asked
 	Staff StaffID `json:"staff"`
 	Name  string  `json:"name,omitempty"`
+	// Rights are what the member of staff may do until they sign off.
+	Rights Rights `json:"rights"`
+}
+
+// Rights are what someone may do: the permission groups of all their positions
+// merged, flags by or, limits by the largest.
+type Rights struct {
+	Manager    bool  `json:"manager,omitempty"`    // everything, without a limit
+	Operations []int `json:"operations,omitempty"` // ids of the operations, ascending
+	// Limits: 0 is none at all, which is another refusal than too much.
+	LineDiscountPercent  Percent `json:"line_discount_percent,omitzero"`
+	LineDiscountAmount   Money   `json:"line_discount_amount,omitempty"` // minor units
+	TotalDiscountPercent Percent `json:"total_discount_percent,omitzero"`
+	TotalDiscountAmount  Money   `json:"total_discount_amount,omitempty"`
+	LineReturnAmount     Money   `json:"line_return_amount,omitempty"`
+	TotalReturnAmount    Money   `json:"total_return_amount,omitempty"`
+	// PriceOverride is "", "higher", "lower" or "both": how a price may be changed.
+	PriceOverride string `json:"price_override,omitempty"`
 }
 
 func (*StaffLoggedOn) Type() string    { return "staff.logged_on.v1" }
@@ -35,3 +54,16 @@ type SignOnRefused struct {
 
 func (*SignOnRefused) Type() string    { return "staff.sign_on_refused.v1" }
 func (f *SignOnRefused) About() string { return string(f.Staff) }
+
+// PermissionRefused is a security fact: someone wanted what they, or the manager
+// whom they called, may not do.
+type PermissionRefused struct {
+	Asked
+	Staff    StaffID `json:"staff"`
+	Approver StaffID `json:"approver,omitempty"` // who was to approve it, as given
+	Code     string  `json:"code"`               // the refusal's
+	Why      string  `json:"why"`
+}
+
+func (*PermissionRefused) Type() string    { return "staff.permission_refused.v1" }
+func (f *PermissionRefused) About() string { return string(f.Staff) }

@@ -38,8 +38,11 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 		Mode:      e.Mode,
 		Result:    e.Fact,
 	}
-	if _, ok := e.Fact.(*events.SignOnRefused); ok {
+	switch f := e.Fact.(type) {
+	case *events.SignOnRefused:
 		return Answer{}, refuseSignOn()
+	case *events.PermissionRefused:
+		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: "Ask a manager to approve it."}
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok {
 		of := f.Sale()

@@ -17,8 +17,9 @@ type Operation struct {
 	Offline string      `json:"offline"` // local, bounded or refused
 	Gates   Gates       `json:"gates"`
 	Params  []Parameter `json:"parameters"`
+	Reason  string      `json:"reason,omitempty"` // trigger of reason codes, such as void_item
 
-	asks   func(in values) []Query
+	asks   func(s *State, in values) []Query
 	decide decider
 }
 
@@ -40,11 +41,30 @@ func newCatalogue() (all []*Operation) {
 	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), transactionOperations(), staffOperations(), shiftOperations()} {
 		all = append(all, group...)
 	}
+	for _, op := range all {
+		if !op.Gates.Open && !op.Gates.AnyStaff {
+			op.Params = append(op.Params, approvalParams...)
+		}
+		if op.Reason != "" {
+			op.Params = append(op.Params, reasonParams...)
+		}
+	}
 	slices.SortFunc(all, func(a, b *Operation) int { return a.ID - b.ID })
 	return all
 }
 
 var (
-	lineParam    = Parameter{Name: "line", Kind: KindNumber, Required: true, Max: MaxLines, Doc: "number of the line in its transaction, from 1"}
+	lineParam = Parameter{Name: "line", Kind: KindNumber, Required: true, Max: MaxLines, Doc: "number of the line in its transaction, from 1"}
+	// approvalParams let a manager approve one call; every operation that needs a permission has them.
+	approvalParams = []Parameter{
+		{Name: "approver", Kind: KindText, Max: 20, Doc: "staff number of the manager who approves this one call"},
+		{Name: "approver_pin", Kind: KindText, Max: 40, Secret: true, Doc: "the manager's PIN"},
+	}
+	// reasonParams give the reason code that an operation may ask for.
+	reasonParams = []Parameter{
+		{Name: "reason", Kind: KindText, Max: 20, Doc: "reason code"},
+		{Name: "reason_note", Kind: KindText, Max: 200, Doc: "what the cashier adds to the reason"},
+	}
+
 	commentParam = Parameter{Name: "comment", Kind: KindText, Max: 200, Doc: "a note"}
 )

@@ -11,10 +11,14 @@ type Command struct {
 	Input     Input
 	// Staff is who the client's session belongs to, "" for a client that has not signed on.
 	Staff events.StaffID
-	// Date is the business date, YYYY-MM-DD in the store's time zone.
-	Date string
+	Date string // the business date, YYYY-MM-DD in the store's time zone
+	At   int64  // the register's clock, Unix seconds
+	// DrawerOpen says that the cash drawer stands open.
+	DrawerOpen bool
 	// PINMatches says, for operation 700, that the PIN is the staff member's.
 	PINMatches bool
+	// ApproverMatches says that the parameter approver_pin is the PIN of the staff member named by approver.
+	ApproverMatches bool
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
 	Prior *Done
 	// Reference answers what [Asks] asked.
@@ -26,20 +30,25 @@ type Decision struct {
 	Fact events.Fact // to be appended; nil for a command that was carried out before
 	// Repeated is the sequence of the entry that records the command, where it was carried out before.
 	Repeated uint64
+	// Approver is the manager who approved it, if one did.
+	Approver events.StaffID
 }
 
 // Asks is what the command needs of the reference data, before it is decided.
 // It never fails: what is wrong with the command Decide says.
-func Asks(c Command) []Query {
+func Asks(s *State, c Command) (queries []Query) {
+	if approver := c.Input.approver(); approver != "" {
+		queries = append(queries, Query{"staff", approver})
+	}
 	op := Find(c.Operation)
 	if op == nil || op.asks == nil {
-		return nil
+		return queries
 	}
 	in, refusal := c.Input.check(op.Params)
 	if refusal != nil {
-		return nil
+		return queries
 	}
-	return op.asks(in)
+	return append(queries, op.asks(s, in)...)
 }
 
 // Decide answers a command with the fact that records it, or with a *[Refusal].
@@ -50,75 +59,78 @@ func Decide(s *State, c Command) (Decision, error) {
 		return Decision{}, refuse("unknown_operation", "There is no operation %d.", c.Operation)
 	}
 	input := c.Input.digest(op)
+	if again, err := repeated(s, c, input); again != 0 || err != nil {
+		return Decision{Repeated: again}, err
+	}
+	d := &deciding{State: s, Command: c, op: op}
+	fact, err := d.decide()
+	if refusal, ok := err.(*Refusal); ok && refusal.security {
+		fact, err = &events.PermissionRefused{Staff: d.staffID(), Approver: events.StaffID(c.Input.approver()), Code: refusal.Code, Why: refusal.Why}, nil
+		d.approver = ""
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	asked := fact.Request()
+	asked.Input, asked.Reason = input, d.reason
+	return Decision{Fact: fact, Approver: d.approver}, nil
+}
+
+// repeated is the sequence of the entry that records a command that was carried out before, or 0.
+func repeated(s *State, c Command, input string) (uint64, error) {
 	prior, known := s.Commands.Find(c.Key)
 	if !known && c.Prior != nil {
 		prior, known = *c.Prior, true
 	}
-	if known {
-		if prior.Input != input {
-			return Decision{}, refuse("command_reused", "This idempotency key was used for something else.").
-				instead("Use a new key for a new command.")
-		}
-		if c.Operation == 700 && !c.PINMatches {
-			// The answer opens a session, so that even a repeated command must prove itself.
-			return Decision{}, refuseSignOn()
-		}
-		return Decision{Repeated: prior.Sequence}, nil
+	switch {
+	case !known:
+		return 0, nil
+	case prior.Input != input:
+		return 0, refuse("command_reused", "This idempotency key was used for something else.").instead("Use a new key for a new command.")
+	case c.Operation == 700 && !c.PINMatches:
+		// The answer opens a session, so that even a repeated command must prove itself.
+		return 0, refuseSignOn()
 	}
-	if err := op.Gates.check(s, c); err != nil {
-		return Decision{}, err
-	}
-	in, refusal := c.Input.check(op.Params)
-	if refusal != nil {
-		return Decision{}, refusal
-	}
-	fact, err := op.decide(&deciding{State: s, Command: c, in: in})
-	if err != nil {
-		return Decision{}, err
-	}
-	fact.Request().Input = input
-	return Decision{Fact: fact}, nil
+	return prior.Sequence, nil
 }
 
 // deciding is one command on its way to a fact.
 type deciding struct {
 	*State
 	Command
-	in values
+	op       *Operation
+	in       values
+	rights   events.Rights // of who asks, widened by who approves
+	approver events.StaffID
+	reason   *events.Reason
 }
 
 // decider is the part of an operation that is its own. Its error is always a *Refusal.
 type decider func(d *deciding) (events.Requested, error)
 
-// Gates are what must hold before an operation's own checks, in the order in which they are checked.
-type Gates struct {
-	Open  bool `json:"open,omitempty"`  // works without anyone signed on
-	Shift bool `json:"shift,omitempty"` // needs an open shift
-	Cart  Cart `json:"cart,omitempty"`
+// decide walks the command through the gates, then the operation's own checks, then the reason code.
+func (d *deciding) decide() (events.Requested, error) {
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online} {
+		if err := gate(d); err != nil {
+			return nil, err
+		}
+	}
+	in, refusal := d.Input.check(d.op.Params)
+	if refusal != nil {
+		return nil, refusal
+	}
+	d.in = in
+	fact, err := d.op.decide(d)
+	if err != nil {
+		return nil, err
+	}
+	return fact, d.reasonGiven()
 }
 
-// Cart is what an operation needs of the transaction in progress.
-type Cart string
-
-// What an operation can need of the transaction in progress.
-const (
-	AnyCart  Cart = ""       // with or without one
-	NeedCart Cart = "needed" // only with one
-	NoCart   Cart = "none"   // only without one
-)
-
-func (g Gates) check(s *State, c Command) error {
-	if !g.Open && (s.Staff == nil || s.Staff.ID != c.Staff) {
-		return refuse("not_signed_on", "Nobody is signed on at this register.").instead("Sign on first.")
+// staffID is who asks: who is signed on, or whom the client's session names.
+func (d *deciding) staffID() events.StaffID {
+	if d.State.Staff != nil {
+		return d.State.Staff.ID
 	}
-	if g.Shift && s.Shift == nil {
-		return refuse("no_shift", "No shift is open at this register.").instead("Open a shift first.")
-	}
-	if g.Cart == NeedCart && s.Transaction == nil {
-		return refuse("no_transaction", "There is no transaction in progress.")
-	}
-	if g.Cart == NoCart && s.Transaction != nil {
-		return refuse("transaction_in_progress", "Complete the current transaction first.")
-	}
-	return nil
+	return d.Command.Staff
 }

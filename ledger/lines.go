@@ -18,9 +18,9 @@ func lineOperations() []*Operation {
 	return []*Operation{
 		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product,
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, 1) }},
-		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product,
+		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product, Reason: "return_item",
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, -1) }},
-		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart}, Params: []Parameter{lineParam},
+		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart}, Params: []Parameter{lineParam}, Reason: "void_item",
 			decide: voidLine},
 		{ID: 105, Name: "Set quantity", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart},
 			Params: []Parameter{lineParam, {Name: "quantity", Kind: KindQuantity, Required: true, Doc: "how many units; the sign of the line's"}},
@@ -30,7 +30,7 @@ func lineOperations() []*Operation {
 	}
 }
 
-func askProduct(in values) []Query { return []Query{{"product", in.text("product")}} }
+func askProduct(_ *State, in values) []Query { return []Query{{"product", in.text("product")}} }
 
 // addLine puts a product on the transaction: sold with a sign of 1, returned with -1 (operations 100, 109).
 func addLine(d *deciding, sign int) (events.Requested, error) {

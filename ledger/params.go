@@ -101,6 +101,12 @@ func (in Input) Text(name string) string {
 	return s
 }
 
+// approver is the staff number of the manager who is to approve the command.
+func (in Input) approver() string { return strings.TrimSpace(in.Text("approver")) }
+
+// note is what the cashier adds to a reason.
+func (in Input) note() string { return strings.TrimSpace(in.Text("reason_note")) }
+
 // values are parameters checked against their operation.
 type values map[string]any
 

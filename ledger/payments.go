@@ -16,7 +16,7 @@ func paymentOperations() []*Operation {
 		{ID: 206, Name: "Pay cash quick", Group: "payments", Offline: Local, Gates: need, decide: payCash},
 		{ID: 211, Name: "Void payment", Group: "payments", Offline: Local, Gates: need,
 			Params: []Parameter{{Name: "payment", Kind: KindNumber, Required: true, Max: maxPayments, Doc: "number of the payment in its transaction, from 1"}},
-			decide: voidPayment},
+			Reason: "void_payment", decide: voidPayment},
 	}
 }
 

@@ -30,6 +30,35 @@ type Store struct {
 	ReceiptMask string            `json:"receipt_mask"` // see [ReceiptNumber]
 	MaxQuantity events.Quantity   `json:"max_quantity"` // of one line
 	Tenders     map[string]Tender `json:"tenders"`
+	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
+	Reasons map[string]Reasons `json:"reasons,omitempty"`
+	Profile Profile            `json:"profile,omitzero"`
+}
+
+// Profile is the offline profile.
+type Profile struct {
+	// ShiftOperationsOffline lets 1053 to 1057 go on without HQ, where the law wants a Z report every day.
+	ShiftOperationsOffline bool `json:"shift_operations_offline,omitempty"`
+}
+
+// Reasons are the reason codes of one trigger.
+type Reasons struct {
+	Mandatory bool         `json:"mandatory,omitempty"`
+	Codes     []ReasonCode `json:"codes"`
+}
+
+// ReasonCode is one of them.
+type ReasonCode struct {
+	Code         string `json:"code"`
+	Text         string `json:"text"`
+	NoteRequired bool   `json:"note_required,omitempty"`
+}
+
+func (r Reasons) names() (all []string) {
+	for _, c := range r.Codes {
+		all = append(all, c.Code+" ("+c.Text+")")
+	}
+	return all
 }
 
 // Tender is a way to pay.
@@ -60,4 +89,6 @@ type StaffMember struct {
 	Name    string         `json:"name"`
 	PIN     string         `json:"pin,omitempty"` // argon2id, PHC string format
 	Blocked bool           `json:"blocked,omitempty"`
+	// Groups are the permission groups of all positions, which are merged.
+	Groups []events.Rights `json:"groups"`
 }

@@ -8,6 +8,8 @@ type Refusal struct {
 	Why       string // one sentence for the cashier
 	Parameter string // the parameter that broke a rule, if one did
 	Instead   string // what could be done instead, if anything
+	// security refusals are recorded: who asked for what they may not do.
+	security bool
 }
 
 func (r *Refusal) Error() string { return r.Code + ": " + r.Why }
@@ -25,5 +27,12 @@ func refuseParameter(name, why string, args ...any) *Refusal {
 // instead says what could be done instead.
 func (r *Refusal) instead(what string) *Refusal {
 	r.Instead = what
+	return r
+}
+
+// deny makes a refusal for want of a permission, which is recorded.
+func deny(why string, args ...any) *Refusal {
+	r := refuse("permission_denied", why, args...).instead("Ask a manager to approve it.")
+	r.security = true
 	return r
 }

@@ -73,7 +73,7 @@ func shopRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann"}, {ID: "8", Name: "Ben"}, {ID: "9", Name: "Cy", Blocked: true}} {
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	return records
@@ -89,3 +89,6 @@ func must[T any](v T, err error) T {
 func percent(s string) events.Percent   { return must(events.ParsePercent(s)) }
 func price(s string) events.Price       { return must(events.ParsePrice(s)) }
 func quantity(s string) events.Quantity { return must(events.ParseQuantity(s)) }
+
+// manager may do everything.
+var manager = []events.Rights{{Manager: true}}

@@ -9,9 +9,9 @@ func staffOperations() []*Operation {
 				{Name: "staff", Kind: KindText, Required: true, Max: 20, Doc: "staff number"},
 				{Name: "pin", Kind: KindText, Max: 40, Secret: true, Doc: "the staff member's PIN"},
 			},
-			asks:   func(in values) []Query { return []Query{{"staff", in.text("staff")}} },
+			asks:   func(_ *State, in values) []Query { return []Query{{"staff", in.text("staff")}} },
 			decide: logOn},
-		{ID: 701, Name: "Log off", Group: "staff", Offline: Local, Gates: Gates{Cart: NoCart}, decide: logOff},
+		{ID: 701, Name: "Log off", Group: "staff", Offline: Local, Gates: Gates{AnyStaff: true, Cart: NoCart}, decide: logOff},
 	}
 }
 
@@ -25,7 +25,7 @@ func logOn(d *deciding) (events.Requested, error) {
 	if !known || member.Blocked || !d.PINMatches {
 		return &events.SignOnRefused{Staff: id, Code: refuseSignOn().Code}, nil
 	}
-	return &events.StaffLoggedOn{Staff: id, Name: member.Name}, nil
+	return &events.StaffLoggedOn{Staff: id, Name: member.Name, Rights: member.rights()}, nil
 }
 
 // refuseSignOn is one refusal for every reason: who tries numbers learns nothing from it.

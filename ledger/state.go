@@ -29,6 +29,8 @@ type State struct {
 type Staff struct {
 	ID   events.StaffID `json:"staff"`
 	Name string         `json:"name,omitempty"`
+	// Rights are those of the sign-on: a change to them counts from the next one.
+	Rights events.Rights `json:"rights"`
 }
 
 // Shift is an open shift and what its drawer should hold.
@@ -143,10 +145,10 @@ func (s *State) apply(fact events.Fact) error {
 	case *events.ModeChanged:
 		s.Mode = f.To
 	case *events.StaffLoggedOn:
-		s.Staff = &Staff{ID: f.Staff, Name: f.Name}
+		s.Staff = &Staff{ID: f.Staff, Name: f.Name, Rights: f.Rights}
 	case *events.StaffLoggedOff:
 		s.Staff = nil
-	case *events.SignOnRefused:
+	case *events.SignOnRefused, *events.PermissionRefused:
 	case *events.ShiftOpened:
 		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
 		s.Shifts = f.Number

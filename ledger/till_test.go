@@ -142,7 +142,7 @@ func (w *till) do(c ledger.Command) (answer, error) {
 // complete adds what a register adds to a command: the reference data, and whether the PIN is right.
 func (w *till) complete(c ledger.Command) ledger.Command {
 	c.Reference = ledger.Reference{Store: w.store, Found: map[ledger.Query]any{}}
-	for _, q := range ledger.Asks(c) {
+	for _, q := range ledger.Asks(w.state, c) {
 		if record, ok := w.records[q]; ok {
 			c.Reference.Found[q] = record
 		}

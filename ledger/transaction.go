@@ -18,11 +18,11 @@ func transactionOperations() []*Operation {
 		{ID: 139, Name: "Conclude transaction", Group: "transaction", Offline: Local, Gates: need, decide: concludePaid},
 		{ID: 302, Name: "Total discount amount", Group: "discounts", Offline: Local, Gates: need,
 			Params: []Parameter{{Name: "amount", Kind: KindAmount, Required: true, Doc: "in minor units; 0 clears the discount"}},
-			decide: discountTotal},
+			Reason: "total_discount", decide: discountTotal},
 		{ID: 303, Name: "Total discount percent", Group: "discounts", Offline: Local, Gates: need,
 			Params: []Parameter{{Name: "percent", Kind: KindPercent, Required: true, Doc: "of the discountable lines; 0 clears the discount"}},
-			decide: discountTotal},
-		{ID: 500, Name: "Void transaction", Group: "transaction", Offline: Local, Gates: need, decide: voidTransaction},
+			Reason: "total_discount", decide: discountTotal},
+		{ID: 500, Name: "Void transaction", Group: "transaction", Offline: Local, Gates: need, Reason: "void_transaction", decide: voidTransaction},
 	}
 }
 

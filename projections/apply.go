@@ -112,10 +112,10 @@ func (w *writer) transact(do func(*batch) error) (err error) {
 		return damage(err)
 	}
 	if err := do(b); err != nil {
-		return errors.Join(err, b.exec("ROLLBACK"))
+		_ = b.exec("ROLLBACK") // SQLite may have done so already
+		return err
 	}
 	if err := b.exec("COMMIT"); err != nil {
-		// After some errors SQLite has rolled back by itself, and this says so to no purpose.
 		_ = b.exec("ROLLBACK")
 		return fmt.Errorf("commit: %w", damage(err))
 	}

@@ -23,6 +23,7 @@ var background = context.Background()
 func requireSame(t testing.TB, db *DB, journal []Stored) {
 	t.Helper()
 	rebuilt := openDB(t)
+	defer rebuilt.Close()
 	apply(t, rebuilt, journal)
 	found, err := Differences(background, rebuilt, db)
 	require.NoError(t, err)
@@ -251,6 +252,38 @@ func TestPowerCutLeavesTheStateAfterSomeBatch(t *testing.T) {
 		reached[n] = true
 	})
 	require.Greater(t, len(reached), 3)
+}
+
+// While the log is moved to the file a power cut leaves any of its pages old or new. The log is whole: it was synced before.
+func TestPowerCutInACheckpoint(t *testing.T) {
+	w := busyTill(t)
+	db := openDB(t)
+	apply(t, db, w.journal[:15])
+	_, err := db.writer.conn.ExecContext(background, "PRAGMA wal_checkpoint(truncate)")
+	require.NoError(t, err)
+	apply(t, db, w.journal[15:])
+	before := copyFiles(t, db.path)
+	_, err = db.writer.conn.ExecContext(background, "PRAGMA wal_checkpoint(passive)")
+	require.NoError(t, err)
+	old, err := os.ReadFile(before)
+	require.NoError(t, err)
+	moved, err := os.ReadFile(db.path)
+	require.NoError(t, err)
+	require.NotEqual(t, old, moved)
+	want := dump(t, db)
+	rapid.Check(t, func(rt *rapid.T) {
+		path := copyFiles(t, before)
+		for at := 0; at < len(moved); at += 4096 {
+			if rapid.Bool().Draw(rt, "moved") {
+				overwrite(rt, path, int64(at), moved[at:at+4096])
+			}
+		}
+		found, err := Open(path)
+		require.NoError(rt, err)
+		defer found.Close()
+		require.NoError(rt, found.Dropped())
+		require.Equal(rt, want, dump(t, found))
+	})
 }
 
 func TestDamagedFileIsDropped(t *testing.T) {

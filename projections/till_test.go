@@ -66,12 +66,12 @@ func (w *till) try(op int, input string) (events.CommandKey, error) {
 	require.NoError(w.t, err)
 	c := ledger.Command{Operation: op, Key: events.CommandKey(w.nextID().String()), Input: in, Staff: "7", Date: w.date, PINMatches: true,
 		Reference: ledger.Reference{Store: testStore, Found: map[ledger.Query]any{}}}
-	for _, q := range ledger.Asks(c) {
+	for _, q := range ledger.Asks(w.state, c) {
 		switch q.Kind {
 		case "product":
 			c.Reference.Found[q] = testProduct(q.Key)
 		case "staff":
-			c.Reference.Found[q] = ledger.StaffMember{ID: events.StaffID(q.Key), Name: "Ann"}
+			c.Reference.Found[q] = ledger.StaffMember{ID: events.StaffID(q.Key), Name: "Ann", Groups: []events.Rights{{Manager: true}}}
 		}
 	}
 	d, err := ledger.Decide(w.state, c)

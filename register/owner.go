@@ -52,17 +52,22 @@ func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
 	return out.answer, out.err
 }
 
-// prepare gathers what deciding the command needs, while the owner may be busy with another.
+// prepare gathers what deciding the command needs and does not depend on the
+// state, while the owner may be busy with another.
 func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, error) {
 	input, err := ledger.ParseInput(req.Body)
 	if err != nil {
 		return ledger.Command{}, err
 	}
-	c := ledger.Command{Operation: req.Operation, Key: req.Key, Input: input, Staff: req.Staff, Date: r.businessDate()}
-	if c.Reference, err = r.answers(ctx, ledger.Asks(c)); err != nil {
+	c := ledger.Command{Operation: req.Operation, Key: req.Key, Input: input, Staff: req.Staff}
+	now := r.cfg.Clock()
+	c.Date, c.At = now.In(r.cfg.Zone).Format(time.DateOnly), now.Unix()
+	if c.PINMatches, err = r.pinMatches(ctx, input.Text("staff"), input.Text("pin")); err != nil {
 		return c, err
 	}
-	c.PINMatches = pinMatches(c)
+	if c.ApproverMatches, err = r.pinMatches(ctx, input.Text("approver"), input.Text("approver_pin")); err != nil {
+		return c, err
+	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)
 	return c, err
 }
@@ -83,10 +88,6 @@ func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref led
 		}
 	}
 	return ref, nil
-}
-
-func (r *Register) businessDate() string {
-	return r.cfg.Clock().In(r.cfg.Zone).Format(time.DateOnly)
 }
 
 // own is the owner: the one goroutine that touches the state and the journal.
@@ -121,6 +122,10 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if r.projector.full() {
 		return ledger.Answer{}, &ledger.Refusal{Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment."}
 	}
+	var err error
+	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {
+		return ledger.Answer{}, err
+	}
 	decision, err := ledger.Decide(r.state, c)
 	if err != nil {
 		return ledger.Answer{}, err
@@ -132,7 +137,7 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 		return ledger.Answer{}, err
 	}
 	entry, err := r.append(ctx, decision.Fact, events.Circumstances{
-		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Shift: r.shift(decision.Fact),
+		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: decision.Approver, Shift: r.shift(decision.Fact),
 	})
 	if err != nil {
 		return ledger.Answer{}, err

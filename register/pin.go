@@ -1,6 +1,7 @@
 package register
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -9,7 +10,6 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
-	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
 
@@ -52,9 +52,15 @@ func checkPIN(hash, pin string) bool {
 	return subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// pinMatches checks the PIN of a command that gives one, before the owner sees it: it takes long on purpose.
-func pinMatches(c ledger.Command) bool {
-	staff := events.StaffID(c.Input.Text("staff"))
-	member, ok := c.Reference.Found[ledger.Query{Kind: "staff", Key: string(staff)}].(ledger.StaffMember)
-	return ok && checkPIN(member.PIN, c.Input.Text("pin"))
+// pinMatches says whether pin is the staff member's, before the owner sees the
+// command: checking takes long on purpose.
+func (r *Register) pinMatches(ctx context.Context, staff, pin string) (bool, error) {
+	if staff == "" || pin == "" {
+		return false, nil
+	}
+	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "staff", Key: staff})
+	if err != nil || !found {
+		return false, err
+	}
+	return checkPIN(record.(ledger.StaffMember).PIN, pin), nil
 }

@@ -76,7 +76,7 @@ func (w *till) do(op int, input string) {
 	require.NoError(w.t, err)
 	c := ledger.Command{Operation: op, Key: events.CommandKey(w.id(1).String()), Input: in, Staff: "7", Date: "2026-03-02", PINMatches: true}
 	c.Reference = ledger.Reference{Store: w.store, Found: map[ledger.Query]any{}}
-	for _, q := range ledger.Asks(c) {
+	for _, q := range ledger.Asks(w.state, c) {
 		if record, ok := records[q]; ok {
 			c.Reference.Found[q] = record
 		}
@@ -127,7 +127,7 @@ func (w *till) sign() string {
 }
 
 var records = func() map[ledger.Query]any {
-	all := map[ledger.Query]any{{Kind: "staff", Key: "7"}: ledger.StaffMember{ID: "7", Name: "Ann"}}
+	all := map[ledger.Query]any{{Kind: "staff", Key: "7"}: ledger.StaffMember{ID: "7", Name: "Ann", Groups: []events.Rights{{Manager: true}}}}
 	standard := events.TaxRate{Code: "S", Rate: must(events.ParsePercent("20"))}
 	for _, p := range []ledger.Product{
 		{ID: "TEA", Description: "Tea", Price: must(events.ParsePrice("2.50")), Taxes: []events.TaxRate{standard}},

@@ -37,7 +37,7 @@ type demoCmd struct {
 
 // Run is the demo: sell, cut, sell on, restore, compare.
 func (c *demoCmd) Run(ctx context.Context, std stdio) (err error) {
-	var bad []unreadable
+	bad := []unreadable{}
 	invoices, shop, err := c.invoices(&bad)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func openDemo(ctx context.Context, dir string, reference []byte, log *slog.Logge
 		}
 		t.Register, err = register.Open(ctx, register.Config{
 			Dir: t.dir, Register: name, HQ: d.hq.LeafURL(), Creds: creds,
-			Reconnect: time.Second, Zone: time.Local, Clock: time.Now, Logger: log,
+			Reconnect: 50 * time.Millisecond, Zone: time.Local, Clock: time.Now, Logger: log,
 		})
 		if err != nil {
 			return d, err
@@ -157,10 +157,10 @@ func openDemo(ctx context.Context, dir string, reference []byte, log *slog.Logge
 			return d, fmt.Errorf("%w: %v", err, report.Problems)
 		}
 	}
-	if err := d.waitFor(ctx, "the links to head office", func() bool { return d.linked() }); err != nil {
-		return d, err
-	}
 	for _, t := range d.tills {
+		if err := waitFor(ctx, "the link to head office", t.Linked); err != nil {
+			return d, err
+		}
 		if err := t.open(ctx); err != nil {
 			return d, err
 		}
@@ -177,15 +177,6 @@ func (d *demo) close() error {
 		errs = append(errs, d.hq.Close())
 	}
 	return errors.Join(errs...)
-}
-
-func (d *demo) linked() bool {
-	for _, t := range d.tills {
-		if !t.Linked() {
-			return false
-		}
-	}
-	return true
 }
 
 // sell deals the invoices to the registers in turn. In the middle of the middle
@@ -211,7 +202,7 @@ func (t *till) sell(ctx context.Context, invoices []*invoice, progress func()) e
 			middle = func() error { return t.SetLink(false) }
 		}
 		if i == len(invoices)*3/4 {
-			if err := t.SetLink(true); err != nil {
+			if err := t.restoreLink(ctx); err != nil {
 				return err
 			}
 		}
@@ -221,7 +212,15 @@ func (t *till) sell(ctx context.Context, invoices []*invoice, progress func()) e
 		progress()
 	}
 	// Where there were too few invoices for three quarters of them, the link is still cut.
-	return t.SetLink(true)
+	return t.restoreLink(ctx)
+}
+
+// restoreLink lets the link come back, and waits until it has.
+func (t *till) restoreLink(ctx context.Context) error {
+	if err := t.SetLink(true); err != nil {
+		return err
+	}
+	return waitFor(ctx, "the link to head office", t.Linked)
 }
 
 // sellInvoice sells and returns an invoice's lines and takes the money. A line
@@ -301,7 +300,7 @@ func (t *till) do(ctx context.Context, operation int, params map[string]any) (le
 // waitForHQ returns when head office has verified every entry of every register.
 func (d *demo) waitForHQ(ctx context.Context) error {
 	var failed error
-	err := d.waitFor(ctx, "every entry at head office", func() bool {
+	err := waitFor(ctx, "every entry at head office", func() bool {
 		journals, err := d.hq.Journals(ctx)
 		if err != nil {
 			failed = err
@@ -322,7 +321,7 @@ func (d *demo) waitForHQ(ctx context.Context) error {
 }
 
 // waitFor polls until done, or gives up after two minutes.
-func (d *demo) waitFor(ctx context.Context, what string, done func() bool) error {
+func waitFor(ctx context.Context, what string, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for !done() {
@@ -501,4 +500,3 @@ func newProgress(w io.Writer, total int) func() {
 		_ = bar.Add(1)
 	}
 }
-

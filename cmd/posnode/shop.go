@@ -36,7 +36,7 @@ func builtInShop() []byte {
 }
 
 func cashier() referenceLine {
-	return referenceLine{"staff", demoStaff, ledger.StaffMember{ID: demoStaff, Name: "Sam", PIN: register.HashPIN(demoPIN)}}
+	return referenceLine{"staff", demoStaff, ledger.StaffMember{ID: demoStaff, Name: "Sam", PIN: register.HashPIN(demoPIN), Groups: []events.Rights{{Manager: true}}}}
 }
 
 // keyedShop is the reference data of a shop that sells what the invoices name: each
