@@ -49,7 +49,7 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 	b.resume(entry.Fact)
 	// The document is compared with the transaction that it ends, which Apply clears away.
 	open := b.state.Transaction
-	err := b.apply(entry)
+	err := apply(b.state, entry)
 	if c, ok := errors.AsType[*events.CorruptError](err); ok && c.Kind == KindImpossible && !b.unsure(entry.Fact) {
 		b.add(KindImpossible, "a fact that can follow", entry.Type, c.Hint)
 	}
@@ -59,15 +59,15 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 	b.checkFact(entry.Fact, open)
 }
 
-// apply is State.Apply on a state that owes nothing to the entry: a hostile one
-// may hold numbers on which its arithmetic panics.
-func (b *books) apply(entry *events.Entry) (err error) {
+// apply is State.Apply for entries that owe nothing to the state: a hostile one may
+// hold numbers on which its arithmetic panics.
+func apply(s *ledger.State, e *events.Entry) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &events.CorruptError{Kind: KindImpossible, Hint: fmt.Sprint(p)}
+			err = &events.CorruptError{Sequence: e.Head.Sequence, Kind: KindImpossible, Want: "a fact that can follow", Got: e.Type, Hint: fmt.Sprint(p)}
 		}
 	}()
-	return b.state.Apply(entry)
+	return s.Apply(e)
 }
 
 // checkCommand reports a command that was carried out twice, as far back as the state remembers.

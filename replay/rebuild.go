@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,11 +27,13 @@ func Rebuild(ctx context.Context, src Source, db *projections.DB, last events.He
 		batch = batch[:0]
 		return err
 	}
+	var at uint64
 	err := walk(ctx, src, func(it *item) error {
-		entry, err := it.decoded()
-		if err != nil {
-			return err
+		entry := it.entry
+		if entry == nil {
+			return it.undecodable(at)
 		}
+		at = entry.Head.Sequence
 		if h := entry.Head; last != (events.Head{}) && (h.Epoch > last.Epoch || h.Epoch == last.Epoch && h.Sequence > last.Sequence) {
 			return errEnough
 		}
@@ -48,12 +51,11 @@ func Rebuild(ctx context.Context, src Source, db *projections.DB, last events.He
 // errEnough ends a walk that has seen what it came for.
 var errEnough = errors.New("enough")
 
-// decoded is the entry, for whoever cannot go on without it.
-func (it *item) decoded() (*events.Entry, error) {
-	if it.err != nil {
-		return nil, &events.CorruptError{Sequence: it.Sequence, Kind: KindUndecodable, Want: "an entry", Got: it.err.Error(), Hint: "verify names everything that is wrong"}
+// undecodable is for whoever cannot go on without the entry; last is the sequence of the one before.
+func (it *item) undecodable(last uint64) error {
+	return &events.CorruptError{
+		Sequence: cmp.Or(it.Sequence, last+1), Kind: KindUndecodable, Want: "an entry", Got: it.err.Error(), Hint: "verify names everything that is wrong",
 	}
-	return it.entry, nil
 }
 
 // Compare rebuilds the offline database from src as far as offline has come, and

@@ -88,7 +88,7 @@ func (w *till) do(op int, input string) {
 
 func (w *till) id(kind byte) ulid.ULID {
 	w.n++
-	id := ulid.ULID{6: kind, 14: byte(w.n >> 8), 15: byte(w.n)}
+	id := ulid.ULID{6: kind, 13: byte(w.n >> 16), 14: byte(w.n >> 8), 15: byte(w.n)}
 	require.NoError(w.t, id.SetTime(1_772_438_400_000+w.n))
 	return id
 }

@@ -12,40 +12,52 @@ import (
 // At folds src up to one entry of one epoch and returns the state as it was then.
 // Epoch 0 is the newest one. Damage before it is a *[events.CorruptError].
 func At(ctx context.Context, src Source, epoch int, sequence uint64) (*ledger.State, error) {
-	var state *ledger.State
-	err := walk(ctx, src, func(it *item) error {
-		e, err := it.decoded()
-		switch {
-		case epoch != 0 && e != nil && e.Head.Epoch < epoch:
-			return nil
-		case err != nil:
-			return err
-		}
-		if state == nil || e.Head.Epoch > state.Head.Epoch {
-			if e.Head.Sequence == 1 {
-				state = ledger.NewState(e.Register, e.Head.Epoch, e.PrevHash)
-			} else {
-				return &events.CorruptError{Sequence: 1, Kind: KindGap, Want: "entry 1", Got: fmt.Sprintf("entry %d", e.Head.Sequence)}
-			}
-		}
-		if state.Head.Sequence >= sequence {
-			return nil // a newer epoch may follow
-		}
-		if err := state.Apply(e); err != nil {
-			return err
-		}
-		if epoch != 0 && state.Head.Sequence == sequence {
-			return errEnough
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
+	t := traveller{epoch: epoch, sequence: sequence}
+	if err := walk(ctx, src, t.visit); err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
-	if state == nil || sequence == 0 || state.Head.Sequence != sequence || epoch != 0 && state.Head.Epoch != epoch {
+	if !t.arrived() {
 		return nil, fmt.Errorf("there is no entry %d in epoch %d", sequence, epoch)
 	}
-	return state, nil
+	return t.state, nil
+}
+
+// traveller folds each epoch anew, up to the sequence that is wanted.
+type traveller struct {
+	epoch    int // 0 for the newest
+	sequence uint64
+	state    *ledger.State
+	last     uint64 // sequence of the last entry that was folded
+}
+
+func (t *traveller) arrived() bool {
+	return t.state != nil && t.sequence > 0 && t.state.Head.Sequence == t.sequence && (t.epoch == 0 || t.state.Head.Epoch == t.epoch)
+}
+
+func (t *traveller) visit(it *item) error {
+	if t.arrived() {
+		if t.epoch != 0 {
+			return errEnough
+		}
+		if it.entry == nil || it.entry.Head.Epoch == t.state.Head.Epoch {
+			return nil // a newer epoch may follow
+		}
+	}
+	e := it.entry
+	switch {
+	case e == nil && t.state == nil && t.epoch > 1, e != nil && e.Head.Epoch < t.epoch:
+		return nil // of an epoch that nobody asked about
+	case e == nil:
+		return it.undecodable(t.last)
+	}
+	if t.state == nil || e.Head.Epoch > t.state.Head.Epoch {
+		t.state = ledger.NewState(e.Register, e.Head.Epoch, e.PrevHash)
+	}
+	if t.state.Head.Sequence >= t.sequence {
+		return nil
+	}
+	t.last = e.Head.Sequence
+	return apply(t.state, e)
 }
 
 // Show yields the entries of src as they are stored: entry is nil, and err says

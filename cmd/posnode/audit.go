@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -169,10 +170,10 @@ func (c *auditVerifyCmd) Run(ctx context.Context, std stdio) (err error) {
 		if err != nil {
 			return err
 		}
-		if position != (events.Head{}) {
-			opts.Heads = append(opts.Heads, position)
-		}
+		opts.Heads = append(opts.Heads, position)
 	}
+	opts.Heads = append(opts.Heads, j.snapshotHead())
+	opts.Heads = slices.DeleteFunc(opts.Heads, func(h events.Head) bool { return h == events.Head{} })
 	report, err := replay.Verify(ctx, j, opts)
 	if err != nil {
 		return err
@@ -210,6 +211,24 @@ func (j audited) offline() (*projections.DB, []replay.Finding, error) {
 		return nil, []replay.Finding{{Kind: replay.KindProjection, Want: "an offline database", Got: err.Error(), Hint: "delete the file, and it is rebuilt"}}, nil
 	}
 	return db, nil, err
+}
+
+// snapshotHead is the head of the register's snapshot beside the journal, zero
+// where there is none that a register would start from.
+func (j audited) snapshotHead() (head events.Head) {
+	var shot struct {
+		State  json.RawMessage `json:"state"`
+		Digest events.Digest   `json:"digest"`
+	}
+	raw, err := os.ReadFile(filepath.Join(j.dir, "snapshot.json"))
+	if j.dir == "" || err != nil || json.Unmarshal(raw, &shot) != nil || events.Hash(shot.State) != shot.Digest {
+		return head
+	}
+	state := ledger.State{}
+	if json.Unmarshal(shot.State, &state) == nil {
+		head = state.Head
+	}
+	return head
 }
 
 func printVerified(w io.Writer, path string, r replay.Report) error {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/replay"
+)
+
+// done is an operation that was acknowledged.
+type done struct {
+	key, id, hash string
+	sequence      uint64
+}
+
+// crasher sells at a register that is killed again and again, as a client that
+// repeats with the same key whatever it got no answer for.
+type crasher struct {
+	*process
+	random *rand.Rand
+	kills  int
+	timer  *time.Timer
+	done   []done
+}
+
+func TestKilledAtRandomMoments(t *testing.T) {
+	kills := 200
+	if testing.Short() {
+		kills = 20
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	c := &crasher{process: newProcess(t), random: rand.New(rand.NewPCG(seed, 0))}
+	c.start()
+	c.openShift()
+	c.arm()
+	for c.kills < kills {
+		c.sale()
+	}
+	c.timer.Stop()
+	c.settleKill()
+	c.finishSale()
+	c.stop()
+	c.audit()
+	t.Logf("%d kills, %d acknowledged operations", c.kills, len(c.done))
+}
+
+// arm kills the process some time from now.
+func (c *crasher) arm() {
+	cmd := c.cmd
+	c.timer = time.AfterFunc(time.Duration(c.random.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+}
+
+// settleKill makes sure of a running process, whether or not the last timer fired.
+func (c *crasher) settleKill() {
+	c.kill()
+	c.start()
+	c.logOn()
+}
+
+// must carries an operation out, over as many lives of the process as it takes.
+func (c *crasher) must(operation int, params string) reply {
+	key := newKey()
+	for {
+		r, err := c.try(operation, key, params)
+		if err == nil {
+			require.Equal(c.t, http.StatusOK, r.Status, "operation %d %s: %s %s", operation, params, r.Code, r.Detail)
+			for _, e := range r.Entries {
+				c.done = append(c.done, done{key, e.ID, e.Hash, e.Sequence})
+			}
+			return r
+		}
+		// No answer: the process was killed. Whether it had recorded the operation the next life tells.
+		c.kill()
+		c.kills++
+		c.start()
+		c.logOn()
+		c.arm()
+	}
+}
+
+// sale is one of three: paid whole; paid in part, with a line voided until nothing
+// is left to pay, and concluded; or voided.
+func (c *crasher) sale() {
+	lines := 1 + c.random.IntN(4)
+	for range lines {
+		c.must(100, `{"product":"TEA-080","quantity":"2"}`)
+	}
+	switch c.random.IntN(3) {
+	case 0:
+		c.must(206, `{}`)
+	case 1:
+		c.must(100, `{"product":"MUG-WHT"}`)
+		c.must(200, fmt.Sprintf(`{"amount":%d}`, lines*510))
+		r := c.must(102, fmt.Sprintf(`{"line":%d}`, lines+1))
+		require.Zero(c.t, r.Transaction.Due)
+		c.must(139, `{}`)
+	default:
+		c.must(500, `{}`)
+	}
+}
+
+// finishSale ends what is open: the last sale may have been cut off by the end of the test.
+func (c *crasher) finishSale() {
+	var open *struct {
+		Lines []any `json:"lines"`
+	}
+	c.get("/v1/transaction", &open)
+	require.Nil(c.t, open, "every sale was finished before the test ended")
+}
+
+// audit reads the journal as an auditor does: sound, every acknowledged operation in it, none twice.
+func (c *crasher) audit() {
+	journal, err := openAudited(c.dir)
+	require.NoError(c.t, err)
+	defer func() { require.NoError(c.t, journal.close()) }()
+	report, err := replay.Verify(c.t.Context(), journal, replay.Options{})
+	require.NoError(c.t, err)
+	require.Empty(c.t, report.Findings)
+
+	entries := map[uint64]*events.Entry{}
+	commands := map[events.CommandKey]uint64{}
+	err = journal.Read(c.t.Context(), func(_ int, m events.Message) error {
+		e, err := events.Decode(m.Body)
+		if err != nil {
+			return err
+		}
+		entries[e.Head.Sequence] = e
+		if e.Command != "" {
+			require.Zero(c.t, commands[e.Command], "command %s is in entries %d and %d", e.Command, commands[e.Command], e.Head.Sequence)
+			commands[e.Command] = e.Head.Sequence
+		}
+		return nil
+	})
+	require.NoError(c.t, err)
+	for _, d := range c.done {
+		e := entries[d.sequence]
+		require.NotNil(c.t, e, "entry %d was acknowledged and is gone", d.sequence)
+		require.Equal(c.t, []string{d.key, d.id, d.hash}, []string{string(e.Command), e.ID, e.Head.Hash.String()})
+	}
+}

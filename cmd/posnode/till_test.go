@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+)
+
+// process is `posnode register` as a process of its own, and a client at its API.
+type process struct {
+	t    *testing.T
+	dir  string
+	args []string // beside --data, --name and --listen
+
+	cmd    *exec.Cmd
+	url    string
+	token  string
+	stderr *bytes.Buffer
+}
+
+// newProcess prepares a register in a new directory, with the built-in shop.
+func newProcess(t *testing.T) *process {
+	dir := t.TempDir()
+	shop := filepath.Join(dir, "shop.jsonl")
+	require.NoError(t, os.WriteFile(shop, builtInShop(), 0o600))
+	return &process{t: t, dir: filepath.Join(dir, "data"), args: []string{"--reference", shop}}
+}
+
+// posnode is this test binary as the program.
+func posnode(args ...string) *exec.Cmd {
+	return &exec.Cmd{Path: os.Args[0], Args: append([]string{"posnode"}, args...), Env: os.Environ()}
+}
+
+// start starts the process and waits until it serves.
+func (p *process) start() {
+	p.t.Helper()
+	p.cmd = posnode(append([]string{"register", "--data", p.dir, "--name", "s001-r01", "--listen", "127.0.0.1:0"}, p.args...)...)
+	p.stderr = new(bytes.Buffer)
+	p.cmd.Stderr = p.stderr
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(p.t, err)
+	require.NoError(p.t, p.cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(p.t, err, "%s", p.stderr)
+	_, p.url, _ = strings.Cut(strings.TrimSpace(line), " is up on ")
+	require.NotEmpty(p.t, p.url, line)
+}
+
+// kill is kill -9. It returns when the process is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	_ = p.cmd.Wait()         // its exit code says that it was killed
+}
+
+// stop ends the process as a service manager would.
+func (p *process) stop() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
+	require.NoError(p.t, p.cmd.Wait(), "%s", p.stderr)
+}
+
+// reply is what the API says of an operation.
+type reply struct {
+	Status  int
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+	Token   string `json:"token"`
+	Entries []struct {
+		Sequence uint64 `json:"sequence"`
+		ID       string `json:"id"`
+		Hash     string `json:"hash"`
+	} `json:"entries"`
+	Transaction struct {
+		ID      string `json:"id"`
+		Due     int    `json:"due"`
+		Receipt string `json:"receipt"`
+	} `json:"transaction"`
+}
+
+func newKey() string { return ulid.Make().String() }
+
+var client = &http.Client{Timeout: 20 * time.Second}
+
+// try sends an operation. An error says that no answer came.
+func (p *process) try(operation int, key string, params string) (r reply, err error) {
+	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("%s/v1/operations/%d", p.url, operation), strings.NewReader(params))
+	require.NoError(p.t, err)
+	req.Header.Set("Idempotency-Key", key)
+	req.Header.Set("Content-Type", "application/json")
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return r, err
+	}
+	require.NoError(p.t, json.Unmarshal(body, &r), "%s", body)
+	r.Status = resp.StatusCode
+	return r, nil
+}
+
+// do sends an operation that must work.
+func (p *process) do(operation int, params string) reply {
+	p.t.Helper()
+	r, err := p.try(operation, newKey(), params)
+	require.NoError(p.t, err, "%s", p.stderr)
+	require.Equal(p.t, http.StatusOK, r.Status, "operation %d: %s %s", operation, r.Code, r.Detail)
+	return r
+}
+
+// get reads a page of the API.
+func (p *process) get(path string, into any) {
+	p.t.Helper()
+	resp, err := client.Get(p.url + path)
+	require.NoError(p.t, err)
+	defer resp.Body.Close()
+	require.Equal(p.t, http.StatusOK, resp.StatusCode)
+	require.NoError(p.t, json.NewDecoder(resp.Body).Decode(into))
+}
+
+// logOn signs the cashier on.
+func (p *process) logOn() {
+	p.t.Helper()
+	p.token = ""
+	p.token = p.do(700, fmt.Sprintf(`{"staff":%q,"pin":%q}`, demoStaff, demoPIN)).Token
+	require.NotEmpty(p.t, p.token)
+}
+
+// openShift signs on and opens a shift with its float.
+func (p *process) openShift() {
+	p.logOn()
+	p.do(1050, `{}`)
+	p.do(1200, `{"amount":10000}`)
+}

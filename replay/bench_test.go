@@ -1,0 +1,40 @@
+package replay_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/replay"
+)
+
+// BenchmarkVerify is verification without reading: 20 entries to a sale, as posnode bench has them.
+func BenchmarkVerify(b *testing.B) {
+	w := newTill(b).open()
+	for range 1000 {
+		for range 19 {
+			w.do(100, `{"product":"TEA","quantity":"2"}`)
+		}
+		w.do(206, `{}`)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		require.Empty(b, verify(b, lines(w.bodies), replay.Options{}).Findings)
+	}
+	b.ReportMetric(float64(len(w.bodies)*b.N)/b.Elapsed().Seconds(), "entries/s")
+	bytes := 0
+	for _, body := range w.bodies {
+		bytes += len(body)
+	}
+	b.ReportMetric(float64(bytes)/float64(len(w.bodies)), "B/entry")
+}
+
+// BenchmarkDecode is what of that is events.Decode, on one core.
+func BenchmarkDecode(b *testing.B) {
+	w := newTill(b).open().day(100, `{"product":"TEA","quantity":"2"}`)
+	for b.Loop() {
+		_, err := events.Decode(w.bodies[4])
+		require.NoError(b, err)
+	}
+}
