@@ -1,7 +1,9 @@
 package replay_test
 
 import (
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,10 +21,12 @@ func BenchmarkVerify(b *testing.B) {
 		w.do(206, `{}`)
 	}
 	b.ResetTimer()
+	cpu := cpuTime(b)
 	for b.Loop() {
 		require.Empty(b, verify(b, lines(w.bodies), replay.Options{}).Findings)
 	}
 	b.ReportMetric(float64(len(w.bodies)*b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(len(w.bodies)*b.N), "cpu-ns/entry")
 	bytes := 0
 	for _, body := range w.bodies {
 		bytes += len(body)
@@ -33,8 +37,17 @@ func BenchmarkVerify(b *testing.B) {
 // BenchmarkDecode is what of that is events.Decode, on one core.
 func BenchmarkDecode(b *testing.B) {
 	w := newTill(b).open().day(100, `{"product":"TEA","quantity":"2"}`)
+	cpu := cpuTime(b)
 	for b.Loop() {
 		_, err := events.Decode(w.bodies[4])
 		require.NoError(b, err)
 	}
+	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
+}
+
+// cpuTime is what this process has used: a busy machine makes it no longer.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

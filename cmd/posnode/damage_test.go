@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// blocks are the files that hold the journal's entries.
+func (p *process) blocks() []string {
+	paths, err := filepath.Glob(filepath.Join(p.dir, "jetstream", "*", "streams", "JOURNAL_1", "msgs", "*.blk"))
+	require.NoError(p.t, err)
+	require.NotEmpty(p.t, paths)
+	return paths
+}
+
+// damages are what can happen to a journal's files while nobody looks.
+var damages = map[string]func(t *testing.T, p *process){
+	"flipped bit": func(t *testing.T, p *process) {
+		path := p.blocks()[0]
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		at := bytes.LastIndex(raw, []byte("BISC-GIN"))
+		require.Positive(t, at)
+		raw[at] ^= 1
+		require.NoError(t, os.WriteFile(path, raw, 0o600))
+	},
+	"truncated block": func(t *testing.T, p *process) {
+		path := p.blocks()[0]
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.NoError(t, os.Truncate(path, info.Size()*2/3))
+	},
+	"missing file": func(t *testing.T, p *process) {
+		for _, path := range p.blocks() {
+			require.NoError(t, os.Remove(path))
+		}
+	},
+}
+
+func TestDamagedJournal(t *testing.T) {
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			p := newProcess(t)
+			p.start()
+			p.openShift()
+			for range 5 {
+				p.do(100, `{"product":"BISC-GIN"}`)
+				p.do(206, `{}`)
+			}
+			p.stop()
+			damage(t, p)
+
+			verify := posnode("audit", "verify", p.dir)
+			out, err := verify.CombinedOutput()
+			require.Error(t, err)
+			require.Equal(t, exitIntegrity, verify.ProcessState.ExitCode(), "%s", out)
+			check := posnode("register", "--check", "--data", p.dir, "--name", "s001-r01")
+			out, err = check.CombinedOutput()
+			require.Error(t, err)
+			require.Equal(t, exitIntegrity, check.ProcessState.ExitCode(), "%s", out)
+			require.Contains(t, string(out), "journal entry", "it names the place")
+
+			p.start()
+			// The start may find it, or the check that follows.
+			var status struct {
+				Damage *struct{ Sequence uint64 } `json:"damage"`
+			}
+			require.Eventually(t, func() bool { p.get("/v1/status", &status); return status.Damage != nil }, 10*time.Second, 20*time.Millisecond)
+			require.NotZero(t, status.Damage.Sequence)
+			r, err := p.try(700, newKey(), `{"staff":"7","pin":"1357"}`)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusConflict, r.Status)
+			require.Equal(t, "journal_damaged", r.Code)
+			var journal []any
+			p.get("/v1/journal", &journal)
+			require.NotEmpty(t, journal, "it stays readable")
+			p.stop()
+		})
+	}
+}
+
+// The journal's share of the disk is full: nothing half written, and selling goes on once there is room.
+func TestJournalFull(t *testing.T) {
+	p := newProcess(t)
+	bounded := p.args
+	p.args = append(bounded, "--max-bytes", "20000")
+	p.start()
+	p.openShift()
+	var refused reply
+	for n := 0; n < 100 && refused.Status == 0; n++ {
+		r, err := p.try(100, newKey(), `{"product":"BISC-GIN"}`)
+		require.NoError(t, err)
+		if r.Status != http.StatusOK {
+			refused = r
+		}
+	}
+	require.Equal(t, http.StatusConflict, refused.Status)
+	require.Equal(t, "journal_full", refused.Code)
+	before := p.lines()
+	p.stop()
+
+	p.args = append(bounded, "--max-bytes", "2000000")
+	p.start()
+	p.logOn()
+	require.Equal(t, before, p.lines(), "what was refused left nothing behind")
+	p.do(100, `{"product":"BISC-GIN"}`)
+	p.do(206, `{}`)
+	p.stop()
+	out, err := posnode("audit", "verify", p.dir).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// lines is how many lines the open transaction has.
+func (p *process) lines() int {
+	var open struct {
+		Lines []any `json:"lines"`
+	}
+	p.get("/v1/transaction", &open)
+	return len(open.Lines)
+}
