@@ -83,8 +83,28 @@ func BenchmarkReading(b *testing.B) {
 			ms, err := c.Messages()
 			require.NoError(b, err)
 			for range readEntries {
-				_, err := ms.Next()
-				require.NoError(b, err)
+				if _, err := ms.Next(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			ms.Stop()
+		}
+		rate(b)
+	})
+	b.Run("OrderedBig", func(b *testing.B) {
+		for b.Loop() {
+			c, err := n.journal.stream.OrderedConsumer(b.Context(), jetstream.OrderedConsumerConfig{})
+			require.NoError(b, err)
+			ms, err := c.Messages(jetstream.PullMaxMessages(4000), jetstream.PullThresholdMessages(2000))
+			require.NoError(b, err)
+			for range readEntries {
+				m, err := ms.Next()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := m.Metadata(); err != nil {
+					b.Fatal(err)
+				}
 			}
 			ms.Stop()
 		}

@@ -83,18 +83,18 @@ func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events
 	return p.pull(ctx, last, yield)
 }
 
-// puller reads a pull consumer to its end. It keeps two requests open, so that the
-// server works on one while we work on what the other brought.
+// puller reads a pull consumer. It keeps two requests open, so that the server
+// works on one while we work on what the other brought.
 type puller struct {
 	nc      *nats.Conn
 	sub     *nats.Subscription
 	subject string
 }
 
-const pullBatch = 2000
+const pullBatch = 1000
 
 func (p puller) request() error {
-	return p.nc.PublishRequest(p.subject, p.sub.Subject, []byte(`{"batch":`+strconv.Itoa(pullBatch)+`,"max_bytes":4194304,"no_wait":true}`))
+	return p.nc.PublishRequest(p.subject, p.sub.Subject, []byte(`{"batch":`+strconv.Itoa(pullBatch)+`,"max_bytes":4194304,"expires":10000000000}`))
 }
 
 func (p puller) pull(ctx context.Context, last uint64, yield func(events.Message) error) error {
@@ -103,19 +103,13 @@ func (p puller) pull(ctx context.Context, last uint64, yield func(events.Message
 			return err
 		}
 	}
-	for n := 1; ; n++ {
+	for n := 1; ; {
 		msg, err := p.sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return err
 		}
 		if status := msg.Header.Get("Status"); status != "" {
-			if status == "404" {
-				return nil
-			}
-			if err := p.request(); err != nil {
-				return err
-			}
-			continue
+			return fmt.Errorf("status %s", status)
 		}
 		m, err := message(msg)
 		if err != nil {
@@ -132,6 +126,7 @@ func (p puller) pull(ctx context.Context, last uint64, yield func(events.Message
 				return err
 			}
 		}
+		n++
 	}
 }
 

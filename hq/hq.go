@@ -169,9 +169,32 @@ func (h *HQ) follow(ctx context.Context, shard string) {
 	}
 }
 
+// Entries that arrive together are verified in one transaction: at most this many, within this time.
+const (
+	most      = 500
+	gatherFor = 10 * time.Millisecond
+)
+
+// gather collects what arrives soon after first.
+func gather(first embedded.Received, waiting <-chan embedded.Received) []embedded.Received {
+	batch := append(make([]embedded.Received, 0, most), first)
+	enough := time.After(gatherFor)
+	for len(batch) < most {
+		select {
+		case r, open := <-waiting:
+			if !open {
+				return batch
+			}
+			batch = append(batch, r)
+		case <-enough:
+			return batch
+		}
+	}
+	return batch
+}
+
 // read verifies what a shard holds after the last position, many entries in one transaction where many wait.
 func (h *HQ) read(ctx context.Context, shard string) error {
-	const most = 500
 	from, err := h.db.position(ctx, shard)
 	if err != nil {
 		return err
@@ -196,10 +219,7 @@ func (h *HQ) read(ctx context.Context, shard string) error {
 		}
 	}()
 	for first := range waiting {
-		batch := append(make([]embedded.Received, 0, most), first)
-		for len(batch) < most && len(waiting) > 0 {
-			batch = append(batch, <-waiting)
-		}
+		batch := gather(first, waiting)
 		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
 		if err := h.db.apply(ctx, shard, batch); err != nil {
 			return err
