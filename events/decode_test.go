@@ -92,6 +92,23 @@ func TestAttributes(t *testing.T) {
 	require.Equal(t, append(written, "data"), attributes)
 }
 
+func TestCheckNames(t *testing.T) {
+	for _, body := range []string{
+		`{}`, `{"data":{"a":["x","x"],"b":[{"a":1},{"a":1}],"c":[["A","A"],"A"],"d":{"a":{"a":"a"}}},"id":"1"}`,
+		`{"data":{"a":"\",\"a\":\"A\","}}`, `{"data":{"a":"\\"},"id":"B"}`, `{ "data" : [ ] , "id" : { } }`, `{"data":{"a":"{","b":"}","c":"[","d":","}}`,
+	} {
+		require.True(t, json.Valid([]byte(body)), body)
+		require.NoError(t, checkNames([]byte(body)), body)
+	}
+	for _, body := range []string{
+		`{"id":1,"id":1}`, `{"data":{"a":1,"b":{"a":[]},"a":1}}`, `{"data":[{"a":1},{"b":[{}],"b":2}]}`, `{"data":{"a":"\\","a":1}}`,
+		`{"data":{"":1}}`, `{"data":{"A":1}}`, `{"data":{"a b":1}}`, `{"data":{"\u0061":1}}`, `{"a":1}`, `[{"A":1}]`,
+	} {
+		require.True(t, json.Valid([]byte(body)), body)
+		require.Error(t, checkNames([]byte(body)), body)
+	}
+}
+
 func TestDecodeManyNames(t *testing.T) {
 	var body strings.Builder
 	body.WriteString(`{"data":{`)

@@ -64,6 +64,15 @@ func TestOldCommands(t *testing.T) {
 	_, known = w.state.Commands.Find(c.Key)
 	require.False(t, known)
 
+	// Which is the oldest survives the restart: the next command pushes out exactly the second.
+	second, third := w.entries[first.entry.Head.Sequence].Command, w.entries[first.entry.Head.Sequence+1].Command
+	_, err = w.do(w.command(100, `{"product":"TEA"}`))
+	require.NoError(t, err)
+	_, known = w.state.Commands.Find(second)
+	require.False(t, known)
+	_, known = w.state.Commands.Find(third)
+	require.True(t, known)
+
 	c = w.complete(c)
 	c.Prior = &done
 	again, err := ledger.Decide(w.state, c)
