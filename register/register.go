@@ -34,12 +34,19 @@ type Config struct {
 	Logger    *slog.Logger
 }
 
+// journal is what the register needs of the node's journal.
+type journal interface {
+	ledger.Log
+	// Get is one entry; a missing one is a *[events.CorruptError].
+	Get(ctx context.Context, sequence uint64) (events.Message, error)
+}
+
 // Register is one running till.
 type Register struct {
 	cfg       Config
 	identity  *identity
 	node      *embedded.RegisterNode
-	journal   *embedded.Journal
+	journal   journal
 	offline   *projections.DB
 	reference *projections.Reference
 
