@@ -68,7 +68,7 @@ func openScriptTill(ts *testscript.TestScript, dir string) *till {
 	if t.View().Head.Sequence > 1 {
 		return t
 	}
-	_, err = t.Reference().Import(context.Background(), bytes.NewReader(builtInShop()), time.Now(), false)
+	_, err = t.Reference().Import(context.Background(), bytes.NewReader(shopData), time.Now(), false)
 	ts.Check(err)
 	ts.Check(t.open(context.Background()))
 	return t

@@ -84,7 +84,7 @@ func (c *demoCmd) Run(ctx context.Context, std stdio) (err error) {
 // invoices are what the demo sells, with the reference data of the shop that sells it.
 func (c *demoCmd) invoices(bad *[]unreadable) (all []*invoice, shop []byte, err error) {
 	if len(c.Sales) == 0 {
-		return builtInInvoices(), builtInShop(), nil
+		return builtInInvoices(), shopData, nil
 	}
 	for _, path := range c.Sales {
 		invoices, err := readInvoices(path, func(u unreadable) { *bad = append(*bad, u) })

@@ -12,13 +12,13 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// The demo's cashier.
+// The built-in shop's manager, who is the demo's cashier.
 const (
 	demoStaff = "7"
 	demoPIN   = "1357"
 )
 
-// shopData is the built-in shop: its settings and products, as reference data.
+// shopData is the built-in shop, as reference data: settings, products, and two members of staff.
 //
 //go:embed shop.jsonl
 var shopData []byte
@@ -30,11 +30,7 @@ type referenceLine struct {
 	Record any    `json:"record"`
 }
 
-// builtInShop is the reference data of the built-in shop with its cashier.
-func builtInShop() []byte {
-	return append(bytes.Clone(shopData), referenceLines(cashier())...)
-}
-
+// cashier is the one who keys in invoices.
 func cashier() referenceLine {
 	return referenceLine{"staff", demoStaff, ledger.StaffMember{ID: demoStaff, Name: "Sam", PIN: register.HashPIN(demoPIN), Groups: []events.Rights{{Manager: true}}}}
 }

@@ -34,7 +34,7 @@ type process struct {
 func newProcess(t *testing.T) *process {
 	dir := t.TempDir()
 	shop := filepath.Join(dir, "shop.jsonl")
-	require.NoError(t, os.WriteFile(shop, builtInShop(), 0o600))
+	require.NoError(t, os.WriteFile(shop, shopData, 0o600))
 	return &process{t: t, dir: filepath.Join(dir, "data"), args: []string{"--reference", shop}}
 }
 
