@@ -25,6 +25,9 @@ func (m Money) Decimal(digits int) string {
 // num must not be negative and den must be positive; the product may exceed 64 bits,
 // the result must not.
 func (m Money) MulDiv(num, den int64) Money {
+	if num < 0 || den <= 0 {
+		panic(fmt.Sprintf("amount times %d / %d", num, den)) // the result would be any number
+	}
 	negative := m < 0
 	if negative {
 		m = -m

@@ -95,6 +95,9 @@ func TestMoney(t *testing.T) {
 	} {
 		require.Equal(t, c.want, c.m.MulDiv(c.num, c.den), "%d x %d / %d", c.m, c.num, c.den)
 	}
+	for _, c := range []struct{ num, den int64 }{{-1, 1}, {1, 0}, {1, -1}, {1 << 62, 1}} {
+		require.Panics(t, func() { MaxMoney.MulDiv(c.num, c.den) }, "better no amount than any")
+	}
 	for _, c := range []struct{ m, unit, want Money }{
 		{797, 5, 795}, {798, 5, 800}, {-797, 5, -795}, {-798, 5, -800}, {2, 5, 0}, {3, 5, 5}, {-2, 5, 0}, {-3, 5, -5},
 		{50, 100, 100}, {-50, 100, -100}, {49, 100, 0}, {123, 1, 123}, {123, 0, 123}, {123, -5, 123},

@@ -14,16 +14,17 @@ func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
 		&ModeChanged{From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
-		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann"},
+		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
 		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused"},
+		&PermissionRefused{Asked: sampleAsked, Staff: "7", Approver: "8", Code: "override_refused", Why: "The approver's staff number or PIN is wrong."},
 		&ShiftOpened{Asked: sampleAsked, Shift: "s001-r01-1-s1", Number: 1, Staff: "7", BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2},
 		&StartAmountDeclared{
 			Asked: sampleAsked, Shift: "s001-r01-1-s1", Tender: "cash", Amount: 10000, Currency: "GBP", Comment: "from the safe",
 			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}},
 		},
 		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
-		&LineVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
+		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1},
 		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
 		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75")), Gross: 262},
 		&TotalDiscountSet{Asked: sampleAsked, OfSale: sampleOfSale(0), Amount: 100, Percent: sample(ParsePercent("12.5"))},
@@ -56,9 +57,16 @@ const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01
 var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
-	sampleTerms    = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
-	sampleRate     = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
-	sampleLine     = Line{
+	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
+	sampleRights   = Rights{
+		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
+		LineDiscountPercent: sample(ParsePercent("10")), LineDiscountAmount: 1000,
+		TotalDiscountPercent: sample(ParsePercent("12.5")), TotalDiscountAmount: 2000,
+		LineReturnAmount: 5000, TotalReturnAmount: 10000,
+	}
+	sampleTerms = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
+	sampleRate  = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
+	sampleLine  = Line{
 		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
 		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
 	}

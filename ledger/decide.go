@@ -11,8 +11,8 @@ type Command struct {
 	Input     Input
 	// Staff is who the client's session belongs to, "" for a client that has not signed on.
 	Staff events.StaffID
-	Date string // the business date, YYYY-MM-DD in the store's time zone
-	At   int64  // the register's clock, Unix seconds
+	Date  string // the business date, YYYY-MM-DD in the store's time zone
+	At    int64  // the register's clock, Unix seconds
 	// DrawerOpen says that the cash drawer stands open.
 	DrawerOpen bool
 	// PINMatches says, for operation 700, that the PIN is the staff member's.

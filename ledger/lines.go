@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"slices"
+
 	"github.com/posnode/posnode/events"
 )
 
@@ -77,6 +79,9 @@ func (d *deciding) product() (Product, error) {
 	}
 	if p.Blocked {
 		return p, refuse("product_blocked", "%s is not for sale.", p.ID)
+	}
+	if p.Price.Sign() < 0 || slices.ContainsFunc(p.Taxes, func(r events.TaxRate) bool { return r.Rate.Sign() < 0 }) {
+		return p, refuse("product_invalid", "%s has a negative price or tax rate.", p.ID).instead("Tell head office.")
 	}
 	return p, nil
 }

@@ -101,8 +101,16 @@ func (in Input) Text(name string) string {
 	return s
 }
 
-// approver is the staff number of the manager who is to approve the command.
-func (in Input) approver() string { return strings.TrimSpace(in.Text("approver")) }
+// approver is the staff number of the manager who is to approve the command. It is
+// looked up, and recorded where it is refused, before the parameters are checked: what
+// the parameter could not hold is none.
+func (in Input) approver() string {
+	id, err := approvalParams[0].readText(in.Text("approver"))
+	if err != nil {
+		return ""
+	}
+	return id
+}
 
 // note is what the cashier adds to a reason.
 func (in Input) note() string { return strings.TrimSpace(in.Text("reason_note")) }

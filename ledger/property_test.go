@@ -121,7 +121,9 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 		return rapid.SampledFrom(recordKeys(w, "product")).Draw(t, p.Name)
 	case "staff":
 		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)
-	case "pin":
+	case "approver":
+		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)
+	case "pin", "approver_pin":
 		return rapid.SampledFrom(slices.Sorted(maps.Values(pins))).Draw(t, p.Name)
 	case "line":
 		return rapid.IntRange(1, lines+1).Draw(t, p.Name)
@@ -229,7 +231,7 @@ func TestApplyRefusesWhatCannotFollow(t *testing.T) {
 				step(w)
 			}
 			head := w.state.Head
-			_, err := w.record(c.fact, ledger.Command{Key: w.newKey()})
+			_, err := w.record(c.fact, ledger.Command{Key: w.newKey()}, "")
 			var corrupt *events.CorruptError
 			require.ErrorAs(t, err, &corrupt)
 			require.Equal(t, "impossible", corrupt.Kind)
@@ -239,7 +241,7 @@ func TestApplyRefusesWhatCannotFollow(t *testing.T) {
 	}
 	t.Run("no shift", func(t *testing.T) {
 		w := newTill(stores()["standard"])
-		_, err := w.record(&events.StartAmountDeclared{}, ledger.Command{})
+		_, err := w.record(&events.StartAmountDeclared{}, ledger.Command{}, "")
 		require.ErrorContains(t, err, "no shift is open")
 	})
 	t.Run("another chain", func(t *testing.T) {
@@ -264,7 +266,7 @@ func TestEveryFactHasAPlaceInTheState(t *testing.T) {
 		if f, ok := fact.(events.OfTransaction); ok {
 			f.Sale().Transaction = w.state.Transaction.ID
 		}
-		if _, err := w.record(fact, ledger.Command{Key: w.newKey()}); err != nil {
+		if _, err := w.record(fact, ledger.Command{Key: w.newKey()}, ""); err != nil {
 			require.NotContains(t, err.Error(), "has no place", name)
 		}
 	}

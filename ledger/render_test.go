@@ -42,9 +42,11 @@ func (r *renderer) fields(v reflect.Value) {
 		case hidden[name] || value.IsZero():
 		case name == "begins":
 			r.inline.WriteString(" (begins)")
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() != reflect.Struct:
+			fmt.Fprintf(&r.inline, " %s %v", name, value.Interface())
 		case value.Kind() == reflect.Slice:
 			for i := range value.Len() {
-				fmt.Fprintf(&r.lists, "\n  %s", r.value(name, value.Index(i)))
+				fmt.Fprintf(&r.lists, "\n  %s", r.value(strings.TrimSuffix(name, "s"), value.Index(i)))
 			}
 		default:
 			fmt.Fprintf(&r.inline, " %s", r.value(name, value))
@@ -63,7 +65,7 @@ func (r *renderer) value(name string, v reflect.Value) string {
 	if _, scalar := v.Interface().(encoding.TextMarshaler); v.Kind() == reflect.Struct && !scalar {
 		inner := renderer{digits: r.digits}
 		inner.fields(v)
-		return strings.TrimSuffix(name, "s") + inner.inline.String() + strings.ReplaceAll(inner.lists.String(), "\n", "\n  ")
+		return name + inner.inline.String() + strings.ReplaceAll(inner.lists.String(), "\n", "\n  ")
 	}
 	if m, ok := v.Interface().(events.Money); ok {
 		return name + " " + m.Decimal(r.digits)

@@ -34,11 +34,12 @@ import (
 //
 //	shop [STORE]         a new register in that store of the reference shop (shop_test.go), nobody signed on
 //	ready [STORE]        the same with staff 7 signed on, a shift open and 100.00 in the drawer
-//	do op=N [staff=S] [key=K] [times=T] [long=PARAMETER:LENGTH] [quoted]
+//	do op=N [staff=S] [key=K] [times=T] [long=PARAMETER:LENGTH] [quoted] [drawer]
 //	                     one operation for each line of the body, which is its parameters in JSON, and for none
 //	                     one without parameters; times repeats it under new keys and shows the last; long adds a
 //	                     text of that length; quoted bodies are Go strings, for bytes that no text file can hold.
-//	                     Under the same key it is a command sent twice
+//	                     Under the same key it is a command sent twice. Staff is who is signed on, if
+//	                     it is left out; drawer says that the cash drawer stands open
 //	mode online|offline  the switch was thrown
 //	restart              off and on again: from here the state is one that was read from a snapshot
 //	state                who and what the register knows
@@ -65,6 +66,9 @@ func TestScenarios(t *testing.T) {
 		require.True(t, seen.operations[op.ID], "no scenario in testdata carries out operation %d, %s", op.ID, op.Name)
 	}
 	for code, where := range refusalCodes(t) {
+		if code == "operation_unsupported_offline" && !slices.ContainsFunc(ledger.Catalogue(), func(op *ledger.Operation) bool { return op.Offline == ledger.Refused }) {
+			continue // until there is such an operation
+		}
 		require.True(t, seen.codes[code], "no scenario in testdata is refused with %s (%s)", code, where)
 	}
 }
@@ -102,7 +106,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		return "ok"
 	case "mode":
 		to := events.Mode(d.CmdArgs[0].Key)
-		entry, err := s.record(&events.ModeChanged{From: s.state.Mode, To: to, Cause: "manual"}, ledger.Command{})
+		entry, err := s.record(&events.ModeChanged{From: s.state.Mode, To: to, Cause: "manual"}, ledger.Command{}, "")
 		require.NoError(t, err)
 		return render(entry.Fact, s.store.Digits)
 	case "restart":
@@ -124,6 +128,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 // operation carries out one line of a do command, as often as it says.
 func (s *scenario) operation(t *testing.T, d *datadriven.TestData, body string) string {
 	c := ledger.Command{Staff: "7", Date: "2026-03-02"}
+	if staff := s.state.Staff; staff != nil {
+		c.Staff = staff.ID
+	}
 	times, key := 1, ""
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
@@ -138,6 +145,8 @@ func (s *scenario) operation(t *testing.T, d *datadriven.TestData, body string) 
 		case "long":
 			name, n, _ := strings.Cut(arg.Vals[0], ":")
 			body = fmt.Sprintf(`{"%s":"%s"}`, name, strings.Repeat("x", must(strconv.Atoi(n))))
+		case "drawer":
+			c.DrawerOpen = true
 		case "quoted":
 			body = must(strconv.Unquote(body))
 		default:
@@ -169,6 +178,9 @@ func (s *scenario) once(c ledger.Command, body string) string {
 	}
 	told, err := ledger.AnswerOf(a.entry)
 	out := render(a.entry.Fact, s.store.Digits)
+	if a.entry.Approver != "" {
+		out += fmt.Sprintf("\n  approved by %s", a.entry.Approver)
+	}
 	if a.repeated {
 		out = fmt.Sprintf("repeated: entry %d", a.entry.Head.Sequence)
 	}

@@ -18,7 +18,7 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999"}
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
@@ -47,6 +47,15 @@ func stores() map[string]ledger.Store {
 		"exact": variant(func(s *ledger.Store) {
 			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash"}
 		}),
+		// Reasons are asked for.
+		"reasons": variant(func(s *ledger.Store) {
+			s.Reasons = map[string]ledger.Reasons{
+				"void_item": {Mandatory: true, Codes: []ledger.ReasonCode{
+					{Code: "WRONG", Text: "Wrong product"}, {Code: "OTHER", Text: "Another reason", NoteRequired: true},
+				}},
+				"total_discount": {Codes: []ledger.ReasonCode{{Code: "REGULAR", Text: "A regular customer"}}},
+			}
+		}),
 		"cashless": variant(func(s *ledger.Store) { delete(s.Tenders, "cash") }),
 		"masked":   variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
 	}
@@ -69,11 +78,13 @@ func shopRecords() map[ledger.Query]any {
 		{ID: "SAMPLE", Description: "Without a price"},
 		{ID: "GONE", Description: "No longer sold", Price: price("1"), Blocked: true},
 		{ID: "STAMP", Description: "Stamp", Price: price("1.35"), NotDiscountable: true, Taxes: []events.TaxRate{zeroRate}},
+		{ID: "TARE", Description: "Costs less than nothing", Price: price("-1")},
+		{ID: "ALMS", Description: "Taxed less than nothing", Price: price("1"), Taxes: []events.TaxRate{{Code: "N", Rate: percent("-5")}}},
 		{ID: "GOLD", Description: "Gold, everything there is", Price: price("999999999"), Taxes: []events.TaxRate{standardRate}},
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true}} {
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	return records
@@ -92,3 +103,9 @@ func quantity(s string) events.Quantity { return must(events.ParseQuantity(s)) }
 
 // manager may do everything.
 var manager = []events.Rights{{Manager: true}}
+
+// trainee has two positions, whose rights are merged.
+var trainee = []events.Rights{
+	{Operations: []int{1050, 1200, 100, 102, 206}},
+	{Operations: []int{109, 100, 302}, TotalDiscountAmount: 100, PriceOverride: "higher"},
+}

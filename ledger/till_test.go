@@ -47,7 +47,7 @@ func newTill(store ledger.Store) *till {
 	record := must(json.Marshal(events.ActivationRecord{Register: tillRegister, Epoch: 1, Key: public, Time: w.clock.Format(time.RFC3339)}))
 	w.state = ledger.NewState(tillRegister, 1, events.Hash(record))
 	w.live = ledger.NewState(tillRegister, 1, events.Hash(record))
-	if _, err := w.record(&events.RegisterActivated{Record: string(record)}, ledger.Command{}); err != nil {
+	if _, err := w.record(&events.RegisterActivated{Record: string(record)}, ledger.Command{}, ""); err != nil {
 		panic(err)
 	}
 	return w
@@ -131,7 +131,7 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	if decision.Fact == nil {
 		return answer{w.entries[decision.Repeated-1], true}, nil
 	}
-	entry, err := w.record(decision.Fact, c)
+	entry, err := w.record(decision.Fact, c, decision.Approver)
 	if err != nil {
 		panic(fmt.Sprintf("operation %d: %v", c.Operation, err))
 	}
@@ -139,7 +139,7 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	return answer{entry, false}, nil
 }
 
-// complete adds what a register adds to a command: the reference data, and whether the PIN is right.
+// complete adds what a register adds to a command: the reference data, the clock, and whether the PINs are right.
 func (w *till) complete(c ledger.Command) ledger.Command {
 	c.Reference = ledger.Reference{Store: w.store, Found: map[ledger.Query]any{}}
 	for _, q := range ledger.Asks(w.state, c) {
@@ -149,15 +149,18 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	}
 	pin, known := pins[c.Input.Text("staff")]
 	c.PINMatches = known && pin == c.Input.Text("pin")
+	pin, known = pins[c.Input.Text("approver")]
+	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
+	c.At = w.clock.Unix()
 	return c
 }
 
 // record seals a fact, reads it back, and applies what was read.
-func (w *till) record(fact events.Fact, c ledger.Command) (*events.Entry, error) {
+func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffID) (*events.Entry, error) {
 	w.ids++
 	w.clock = w.clock.Add(time.Second)
 	circumstances := events.Circumstances{
-		ID: number(0, w.ids), Time: w.clock, Operation: c.Operation, Command: c.Key, Staff: c.Staff, Mode: w.state.Mode,
+		ID: number(0, w.ids), Time: w.clock, Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: approver, Mode: w.state.Mode,
 	}
 	if w.state.Shift != nil {
 		circumstances.Shift = w.state.Shift.Shift
