@@ -94,7 +94,7 @@ func damage(err error) error {
 // first and for certain: a log that outlives its file is thrown away by SQLite,
 // but a file that outlives its log may lack what was in it.
 func remove(path string) error {
-	for _, step := range [][]string{{path}, {path + "-wal", path + "-shm"}} {
+	for _, step := range [][]string{{path}, {path + "-wal", path + "-shm", path + "-journal"}} {
 		for _, name := range step {
 			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err

@@ -38,6 +38,7 @@ var journalOnly = []events.Fact{
 	(*events.StaffLoggedOn)(nil),
 	(*events.StaffLoggedOff)(nil),
 	(*events.SignOnRefused)(nil),
+	(*events.PermissionRefused)(nil),
 	// A transaction counts when it is concluded or voided.
 	(*events.LineAdded)(nil),
 	(*events.LineVoided)(nil),

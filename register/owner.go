@@ -131,7 +131,7 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 		return ledger.Answer{}, err
 	}
 	if decision.Fact == nil {
-		return r.answerAgain(ctx, decision.Repeated)
+		return r.answerAgain(ctx, c.Key, decision.Repeated)
 	}
 	if err := r.reconnect(ctx, decision.Fact); err != nil {
 		return ledger.Answer{}, err
@@ -145,12 +145,19 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	return ledger.AnswerOf(entry)
 }
 
-// answerAgain is the answer that a command got when it was carried out.
-func (r *Register) answerAgain(ctx context.Context, sequence uint64) (ledger.Answer, error) {
-	m, err := r.journal.Get(ctx, sequence)
+// answerAgain is the answer that a command got when it was carried out, be it in
+// an earlier epoch. The offline database has it, unless it is only just recorded.
+func (r *Register) answerAgain(ctx context.Context, key events.CommandKey, sequence uint64) (ledger.Answer, error) {
+	body, err := r.offline.Command(ctx, key)
 	if err != nil {
-		r.noteDamage(err)
 		return ledger.Answer{}, err
+	}
+	m := events.Message{Sequence: sequence, Body: body}
+	if body == nil {
+		if m, err = r.journal.Get(ctx, sequence); err != nil {
+			r.noteDamage(err)
+			return ledger.Answer{}, err
+		}
 	}
 	entry, err := decode(m)
 	if err != nil {

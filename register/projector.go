@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,31 +30,36 @@ type projector struct {
 	failing atomic.Bool
 }
 
-func (p *projector) start(wait *sync.WaitGroup, db *projections.DB, at events.Head, note func(error)) {
+func (p *projector) start(r *Register, at events.Head) {
 	p.in, p.quit = make(chan projections.Stored, backlog), make(chan struct{})
 	p.applied, p.changed = at, make(chan struct{})
-	wait.Go(func() {
+	r.wait.Go(func() {
 		for first := range p.in {
 			batch := append(make([]projections.Stored, 0, batchSize), first)
 			for len(batch) < batchSize && len(p.in) > 0 {
 				batch = append(batch, <-p.in)
 			}
-			p.apply(db, batch, note)
+			p.apply(r, batch)
 		}
 	})
 }
 
 // apply tries until the database takes the batch: a full disk gets room again,
-// and the register refuses to run further ahead meanwhile. At the end it gives
-// up, for the next start catches up.
-func (p *projector) apply(db *projections.DB, batch []projections.Stored, note func(error)) {
+// and the register refuses to run further ahead meanwhile. A damaged database is
+// built anew. At the end it gives up, for the next start catches up.
+func (p *projector) apply(r *Register, batch []projections.Stored) {
+	ctx := context.Background()
 	for {
-		err := db.Apply(context.Background(), batch)
+		err := r.offline.Apply(ctx, batch)
+		if errors.Is(err, projections.ErrDamaged) {
+			r.cfg.Logger.Error("the offline database is damaged and is built anew", "error", err)
+			err = r.refold(ctx, batch[len(batch)-1].Entry.Head.Sequence)
+		}
 		p.failing.Store(err != nil)
 		if err == nil {
 			break
 		}
-		note(err)
+		r.cfg.Logger.Error("the offline database stands still", "error", err)
 		select {
 		case <-p.quit:
 			return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -191,15 +192,43 @@ func (r *Register) bringUpOffline(ctx context.Context) error {
 	if stale {
 		return nil // a damaged journal: leave what can still be read
 	}
+	if at.Epoch != r.identity.Epoch {
+		at.Sequence = 0 // a new epoch follows from its first entry
+	}
+	return r.project(ctx, at.Sequence+1, math.MaxUint64)
+}
+
+// project brings the journal's entries from..to into the offline database.
+func (r *Register) project(ctx context.Context, from, to uint64) error {
 	batch := batcher{db: r.offline}
-	err = r.journal.Read(ctx, at.Sequence+1, func(m events.Message) error {
+	err := r.journal.Read(ctx, from, func(m events.Message) error {
 		entry, err := decode(m)
 		if err != nil {
 			return err
 		}
-		return batch.add(ctx, projections.Stored{Entry: entry, Body: m.Body})
+		if err := batch.add(ctx, projections.Stored{Entry: entry, Body: m.Body}); err != nil {
+			return err
+		}
+		if m.Sequence >= to {
+			return errEnough
+		}
+		return nil
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return errors.Join(batch.flush(ctx), err)
+}
+
+// errEnough ends a reading before the journal's end.
+var errEnough = errors.New("enough")
+
+// refold builds a damaged offline database anew, up to an entry.
+func (r *Register) refold(ctx context.Context, to uint64) error {
+	if err := r.offline.Reset(ctx); err != nil {
+		return err
+	}
+	return r.project(ctx, 1, to)
 }
 
 // noteDamage keeps err as the register's damage if it says that stored bytes are wrong.
@@ -219,9 +248,7 @@ func (r *Register) Damage() *events.CorruptError { return r.damage.Load() }
 func (r *Register) run(open context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	r.projector.start(&r.wait, r.offline, r.state.Head, func(err error) {
-		r.cfg.Logger.Error("the offline database stands still", "error", err)
-	})
+	r.projector.start(r, r.state.Head)
 	if r.Damage() == nil && r.state.Head.Sequence == 0 {
 		// If we died before this append, the next start appends it; if after, it finds it.
 		if _, err := r.append(open, &events.RegisterActivated{Record: string(r.identity.activation)}, events.Circumstances{}); err != nil {
