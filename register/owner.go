@@ -69,7 +69,16 @@ func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, er
 		return c, err
 	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)
+	if errors.Is(err, projections.ErrDamaged) {
+		r.projector.noteDamage()
+		err = errStalled
+	}
 	return c, err
+}
+
+// errStalled is no damage to the journal: the offline database is behind, or is being built anew.
+var errStalled = &ledger.Refusal{
+	Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment.",
 }
 
 // answers looks up what a command asks of the reference data.
@@ -120,7 +129,7 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 		return ledger.Answer{}, err
 	}
 	if r.projector.full() {
-		return ledger.Answer{}, &ledger.Refusal{Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment."}
+		return ledger.Answer{}, errStalled
 	}
 	var err error
 	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {

@@ -23,6 +23,7 @@ const (
 // projector brings new entries into the offline database, behind the owner.
 type projector struct {
 	in      chan projections.Stored
+	damaged chan struct{} // a reader has found the database damaged
 	quit    chan struct{} // closed when the owner has ended
 	mu      sync.Mutex
 	applied events.Head
@@ -31,46 +32,75 @@ type projector struct {
 }
 
 func (p *projector) start(r *Register, at events.Head) {
-	p.in, p.quit = make(chan projections.Stored, backlog), make(chan struct{})
+	p.in, p.damaged, p.quit = make(chan projections.Stored, backlog), make(chan struct{}, 1), make(chan struct{})
 	p.applied, p.changed = at, make(chan struct{})
-	r.wait.Go(func() {
-		for first := range p.in {
+	r.wait.Go(func() { p.run(r) })
+}
+
+func (p *projector) run(r *Register) {
+	for {
+		select {
+		case <-p.damaged:
+			p.until(r, func() error { return r.refold(context.Background(), p.applied.Sequence) })
+		case first, open := <-p.in:
+			if !open {
+				return
+			}
 			batch := append(make([]projections.Stored, 0, batchSize), first)
 			for len(batch) < batchSize && len(p.in) > 0 {
 				batch = append(batch, <-p.in)
 			}
 			p.apply(r, batch)
 		}
-	})
+	}
 }
 
-// apply tries until the database takes the batch: a full disk gets room again,
-// and the register refuses to run further ahead meanwhile. A damaged database is
-// built anew. At the end it gives up, for the next start catches up.
+// noteDamage has the database built anew, once for however many readers notice.
+func (p *projector) noteDamage() {
+	select {
+	case p.damaged <- struct{}{}:
+	default:
+	}
+}
+
+// apply brings a batch into the database, and builds a damaged one anew.
 func (p *projector) apply(r *Register, batch []projections.Stored) {
-	ctx := context.Background()
-	for {
-		err := r.offline.Apply(ctx, batch)
+	last := batch[len(batch)-1].Entry.Head
+	done := p.until(r, func() error {
+		err := r.offline.Apply(context.Background(), batch)
 		if errors.Is(err, projections.ErrDamaged) {
 			r.cfg.Logger.Error("the offline database is damaged and is built anew", "error", err)
-			err = r.refold(ctx, batch[len(batch)-1].Entry.Head.Sequence)
+			err = r.refold(context.Background(), last.Sequence)
 		}
+		return err
+	})
+	if !done {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.applied = last
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// until tries until the database does it: a full disk gets room again, and the
+// register refuses to run further ahead meanwhile. At the end it gives up, for the
+// next start catches up.
+func (p *projector) until(r *Register, do func() error) bool {
+	for {
+		err := do()
 		p.failing.Store(err != nil)
 		if err == nil {
-			break
+			return true
 		}
 		r.cfg.Logger.Error("the offline database stands still", "error", err)
 		select {
 		case <-p.quit:
-			return
+			return false
 		case <-time.After(time.Second):
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.applied = batch[len(batch)-1].Entry.Head
-	close(p.changed)
-	p.changed = make(chan struct{})
 }
 
 // full says that the database trails so far that nothing more may be decided.

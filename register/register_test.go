@@ -244,3 +244,29 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	_, err := Open(t.Context(), till.cfg)
 	require.ErrorContains(t, err, "in use")
 }
+
+func TestOfflineDatabaseDamagedWhileSelling(t *testing.T) {
+	till := newTestTill(t)
+	till.must(100, `{"product":"TEA"}`)
+	_, err := till.Offline(t.Context())
+	require.NoError(t, err)
+	for _, name := range []string{"offline.db", "offline.db-wal"} {
+		path := filepath.Join(till.dir, name)
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("damaged ", int(info.Size()/8))), 0o600))
+	}
+	require.Eventually(t, func() bool {
+		_, err := till.do(ulid.Make().String(), 105, `{"line":1,"quantity":"2"}`)
+		if err != nil {
+			require.ErrorContains(t, err, "offline_database_stalled")
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
+	receipt := till.must(206, ``).Transaction.Receipt
+	db, err := till.Offline(t.Context())
+	require.NoError(t, err)
+	document, err := db.Receipt(t.Context(), receipt)
+	require.NoError(t, err)
+	require.NotNil(t, document)
+}
