@@ -17,6 +17,7 @@ type epoch struct {
 	record   events.ActivationRecord
 	// head is the last entry. Its hash is that of the bytes that are stored.
 	head events.Head
+	read events.Head // the last entry that was there, which a gap has not moved
 	// broken says that the hash of the entry before the next one is not known.
 	broken bool
 	// certain is the last sequence that an entry said itself. What lies between it
@@ -37,7 +38,7 @@ type gap struct {
 }
 
 func newEpoch(n int, v *verifier) *epoch {
-	e := &epoch{number: n, verifier: v, head: events.Head{Epoch: n}}
+	e := &epoch{number: n, verifier: v, head: events.Head{Epoch: n}, read: events.Head{Epoch: n}}
 	e.books.epoch = e
 	return e
 }
@@ -133,9 +134,8 @@ func afterOther(sequence uint64) string {
 
 func (e *epoch) undecodable(it *item, at uint64) {
 	e.add(Finding{Sequence: at, Kind: KindUndecodable, Want: "an entry", Got: it.err.Error()})
-	e.head.Sequence, e.head.Hash, e.broken = at, events.Hash(it.Body), false
+	e.moveTo(events.Head{Epoch: e.number, Sequence: at, Hash: events.Hash(it.Body)})
 	e.books.doubt()
-	e.compareHeads()
 }
 
 // follow takes an entry that stands where it should.
@@ -152,9 +152,8 @@ func (e *epoch) follow(it *item, at uint64) {
 	if e.register == (events.Register{}) {
 		e.register = entry.Register
 	}
-	e.head = events.Head{Epoch: e.number, Sequence: at, Hash: entry.Head.Hash}
-	e.broken, e.certain = false, at
-	e.compareHeads()
+	e.moveTo(events.Head{Epoch: e.number, Sequence: at, Hash: entry.Head.Hash})
+	e.certain = at
 	e.checkMessage(it)
 	if entry.ID <= e.lastID {
 		e.add(Finding{Sequence: at, Kind: KindID, Want: "an id above " + e.lastID, Got: entry.ID, Hint: "ids are made in order at the register, whatever its clock does"})
@@ -185,8 +184,9 @@ func (e *epoch) outOfChain(entry *events.Entry, at uint64, err error) {
 	})
 }
 
-// compareHeads compares the head with those that are known from elsewhere.
-func (e *epoch) compareHeads() {
+// moveTo makes an entry the head, and compares it with those that are known from elsewhere.
+func (e *epoch) moveTo(head events.Head) {
+	e.head, e.read, e.broken = head, head, false
 	for _, want := range e.verifier.opts.Heads {
 		if want.Epoch == e.number && want.Sequence == e.head.Sequence && want.Hash != e.head.Hash {
 			e.add(headFinding(want, e.head.Hash, "another entry is known from elsewhere to have been there"))

@@ -27,7 +27,7 @@ type Finding struct {
 	Kind     string `json:"kind"`
 	Want     string `json:"want"`
 	Got      string `json:"got"`
-	Hint     string `json:"hint,omitempty"`
+	Hint     string `json:"hint"`
 }
 
 func (f Finding) String() string {

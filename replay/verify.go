@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,7 +16,7 @@ import (
 type Options struct {
 	// Heads are entries that the journal must have, such as a head that HQ witnessed
 	// or that the offline database stands at. Only they can show a tail that was cut
-	// off, or rewritten by someone who has the register's key.
+	// off, or rewritten by someone who has the register's key. A head at sequence 0 asks for nothing.
 	Heads []events.Head
 	// Keys are the public keys that activations may name. None allows any: then a
 	// journal that was forged as a whole, with a key of its own, passes.
@@ -25,6 +26,10 @@ type Options struct {
 // Verify reads the whole of src and reports every finding. Its error says that it
 // could not do so; damage is no error.
 func Verify(ctx context.Context, src Source, opts Options) (Report, error) {
+	// Two witnesses of one head make one finding.
+	opts.Heads = slices.Compact(slices.SortedFunc(slices.Values(opts.Heads), func(a, b events.Head) int {
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Sequence, b.Sequence), bytes.Compare(a.Hash[:], b.Hash[:]))
+	}))
 	v := &verifier{opts: opts, epochs: map[int]*epoch{}, notary: startNotary()}
 	err := walk(ctx, src, v.visit)
 	v.notary.finish(&v.findings)
@@ -46,7 +51,9 @@ type verifier struct {
 }
 
 func (v *verifier) visit(it *item) error {
-	v.entries++
+	if it.Body != nil {
+		v.entries++
+	}
 	n := v.epochOf(it)
 	switch {
 	case v.current == nil:
@@ -54,7 +61,7 @@ func (v *verifier) visit(it *item) error {
 	case v.current.number == 0 && n != 0:
 		// What came before the first readable entry was of its epoch.
 		delete(v.epochs, 0)
-		v.current.number, v.current.head.Epoch = n, n
+		v.current.number, v.current.head.Epoch, v.current.read.Epoch = n, n, n
 		v.epochs[n] = v.current
 		for i := range v.list {
 			v.list[i].Epoch = n
@@ -116,14 +123,14 @@ func (v *verifier) unread(err error) error {
 }
 
 func (v *verifier) finish() {
-	if v.entries == 0 && len(v.list) == 0 {
-		v.add(Finding{Kind: KindTruncated, Want: "at least an activation", Got: "no entry"})
-	}
 	for _, n := range v.numbers() {
 		v.checkPrevious(v.epochs[n])
 	}
 	for _, h := range v.opts.Heads {
 		v.checkReached(h)
+	}
+	if v.entries == 0 && len(v.list) == 0 {
+		v.add(Finding{Kind: KindTruncated, Want: "at least an activation", Got: "no entry"})
 	}
 }
 
@@ -185,7 +192,7 @@ func (v *verifier) report() Report {
 		if e.register != (events.Register{}) {
 			r.Register = e.register
 		}
-		r.Heads = append(r.Heads, e.head)
+		r.Heads = append(r.Heads, e.read)
 		r.Keys = append(r.Keys, e.record.Key)
 	}
 	r.Findings = append(r.Findings, v.list...)

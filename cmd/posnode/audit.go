@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -173,7 +172,6 @@ func (c *auditVerifyCmd) Run(ctx context.Context, std stdio) (err error) {
 		opts.Heads = append(opts.Heads, position)
 	}
 	opts.Heads = append(opts.Heads, j.snapshotHead())
-	opts.Heads = slices.DeleteFunc(opts.Heads, func(h events.Head) bool { return h == events.Head{} })
 	report, err := replay.Verify(ctx, j, opts)
 	if err != nil {
 		return err
@@ -242,11 +240,11 @@ func printVerified(w io.Writer, path string, r replay.Report) error {
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%v\n", f)
 	}
-	if len(r.Findings) == 0 {
-		_, err := fmt.Fprintln(w, "nothing is wrong with it")
-		return err
+	sum := "nothing is wrong with it"
+	if n := len(r.Findings); n > 0 {
+		sum = fmt.Sprintf("findings: %d", n)
 	}
-	_, err := fmt.Fprintf(w, "%d findings\n", len(r.Findings))
+	_, err := fmt.Fprintln(w, sum)
 	return err
 }
 
@@ -272,7 +270,7 @@ func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
 		if e != nil {
 			tell.learn(e.Fact)
 		}
-		if !c.wants(e) {
+		if !c.wants(e) || c.JSON && body == nil {
 			return nil
 		}
 		if c.JSON {
