@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,17 +20,8 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// TestAudit runs what an auditor does, on registers that have really sold.
-func TestAudit(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/audit*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	testscript.Run(t, testscript.Params{Files: files, Cmds: auditScriptCommands, RequireExplicitExec: true})
-}
-
-// auditScriptCommands are what the scripts do to journals besides auditing them.
-var auditScriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+// scriptCommands are what scripts do besides calling posnode.
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"sell":        scriptSell,
 	"hold":        scriptHold,
 	"alter":       scriptAlter,
