@@ -16,6 +16,14 @@ type Requested struct {
 	Shift events.ShiftID `json:"shift,omitempty"`
 }
 
+// Operation is the one that asked.
+func (r *Requested) Operation() int {
+	if r.Action == events.VoidCard {
+		return 211
+	}
+	return 201
+}
+
 // CardOutcome is what a card terminal said. What it says is cut down to what may be
 // kept: a terminal that gives more, such as a card number, finds it thrown away.
 type CardOutcome struct {
@@ -86,10 +94,7 @@ func (d *deciding) abandon(number int) (events.Requested, error) {
 // the request. It is the same whether the answer came at once or was recovered after a crash.
 func Settle(s *State, c Command, o CardOutcome) events.Fact {
 	request := s.Transaction.Requested
-	c.Operation, c.Key, c.Staff = 201, request.Command, request.Staff
-	if request.Action == events.VoidCard {
-		c.Operation = 211
-	}
+	c.Operation, c.Key, c.Staff = request.Operation(), request.Command, request.Staff
 	d := &deciding{State: s, Command: c, op: Find(c.Operation)}
 	fact := d.settle(o)
 	*fact.Request() = request.Asked

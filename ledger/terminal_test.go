@@ -91,11 +91,7 @@ func (w *till) settle(recovered bool) *events.Entry {
 	}
 	c := w.complete(ledger.Command{Operation: 201, Date: "2026-03-02"})
 	fact := ledger.Settle(w.state, c, outcome)
-	operation := 201
-	if request.Action == events.VoidCard {
-		operation = 211
-	}
-	entry, err := w.record(fact, ledger.Command{Operation: operation, Key: request.Command, Staff: request.Staff}, request.Approver)
+	entry, err := w.record(fact, ledger.Command{Operation: request.Operation(), Key: request.Command, Staff: request.Staff}, request.Approver)
 	if err != nil {
 		panic(fmt.Sprintf("settle %s: %v", request.Reference, err))
 	}
