@@ -74,10 +74,13 @@ type Line struct {
 	Taxes            []TaxRate `json:"taxes,omitempty"`
 	// NotDiscountable keeps the line out of total discounts.
 	NotDiscountable bool `json:"not_discountable,omitempty"`
+	// GiftCard is set on a line that sells no product but money on a card.
+	GiftCard *GiftCardLine `json:"gift_card,omitempty"`
 }
 
 // LineAdded says that a product was put on the transaction, or returned on it
-// with a negative quantity (operations 100, 109).
+// with a negative quantity (operations 100, 109), or that money was put on it for a
+// gift card, which holds it once the sale is concluded (operations 512, 519).
 type LineAdded struct {
 	Asked
 	OfSale
@@ -125,17 +128,6 @@ type TotalDiscountSet struct {
 }
 
 func (*TotalDiscountSet) Type() string { return "sale.total_discount_set.v1" }
-
-// Payment is money that changed hands. Amount is what it settles, positive from
-// the customer; Tendered is what was handed over.
-type Payment struct {
-	Number   int      `json:"payment"` // in its transaction, from 1
-	Tender   TenderID `json:"tender"`
-	Amount   Money    `json:"amount"`
-	Tendered Money    `json:"tendered"`
-	Change   Money    `json:"change,omitempty"`   // given back in cash: tendered - amount
-	Rounding Money    `json:"rounding,omitempty"` // of the amount due to the smallest coin: what was settled beyond the money taken
-}
 
 // PaymentTaken says that a part of the amount due was paid (operations 200, 206 and
 // the other payments). A payment that reaches the amount due is in [SaleConcluded]:
@@ -195,7 +187,9 @@ type SaleConcluded struct {
 	Payments []Payment       `json:"payments"` // that were not voided
 	Sales    Money           `json:"sales"`    // net of the lines sold
 	Returns  Money           `json:"returns"`  // net of the lines returned, negative
-	Postings []Posting       `json:"postings"`
+	// GiftCards is what was put on gift cards: money that is owed, neither sold nor returned.
+	GiftCards Money     `json:"gift_cards,omitempty"`
+	Postings  []Posting `json:"postings"`
 	Checked
 }
 

@@ -30,24 +30,44 @@ func samples() []Fact {
 		&TotalDiscountSet{Asked: sampleAsked, OfSale: sampleOfSale(0), Amount: 100, Percent: sample(ParsePercent("12.5"))},
 		&PaymentTaken{Asked: sampleAsked, OfSale: sampleOfSale(200), Payment: Payment{Number: 1, Tender: "cash", Amount: 200, Tendered: 200}},
 		&PaymentVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Payment: 1},
+		&CardRequested{
+			Asked: sampleAsked, OfSale: sampleOfSale(0), Command: "01KJPB5WZZKEYKEYKEYKEYKEYK", Action: ChargeCard, Reference: "s001-r01-1-7-c1",
+			Payment: Payment{Number: 1, Tender: "card", Amount: 338, Tendered: 338},
+		},
+		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
+		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338},
+		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
 		&SaleConcluded{
 			Asked: sampleAsked, Receipt: "s001-r01-1-000042", Terms: sampleTerms,
 			OfSale: OfSale{
 				Transaction: "s001-r01-1-7",
-				After:       Totals{Lines: 2, Subtotal: 188, Discount: 100, Tax: 14, Total: 88, Paid: 88},
+				After:       Totals{Lines: 3, Subtotal: 238, Discount: 100, Tax: 14, Total: 138, Paid: 138},
 			},
 			Lines: []ConcludedLine{
 				{Line: sampleLine, TotalDiscount: 100, Net: 338, Tax: []Money{56}},
 				{Line: sampleLine, Voided: true},
 				{Line: sampleReturn, Net: -250, Tax: []Money{-42}},
+				{Line: sampleTopUp, Net: 50},
 			},
-			Taxes:    []TaxTotal{{TaxRate: sampleRate, Base: 74, Tax: 14}},
-			Payments: []Payment{{Number: 1, Tender: "cash", Amount: 88, Tendered: 290, Change: 200, Rounding: -2}},
-			Sales:    338,
-			Returns:  -250,
-			Postings: []Posting{{"returns:S", 208}, {"rounding", -2}, {"sales:S", -282}, {"tax:S", -14}, {"tender:cash", 90}},
-			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
+			Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 74, Tax: 14}},
+			Payments: []Payment{
+				{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &OnAccount{Customer: "C1", CreditLimit: 10000, OfflineLimit: 5000, Known: sampleKnown}},
+				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
+				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015"))}},
+				{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
+				{Number: 5, Tender: "card", Amount: 10, Tendered: 10,
+					Card: &CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3", Terminal: "T1", Recovered: true}},
+				{Number: 6, Tender: "currency", Amount: 5, Tendered: 854, Change: 850, ChangeTender: "cash", Rounding: 1,
+					Foreign: &Foreign{Currency: "EUR", Digits: 2, Amount: 1000, Rate: sample(ParseRate("0.8537"))}},
+				{Number: 7, Tender: "cash", Amount: 53, Tendered: 255, Change: 200, Rounding: -2},
+			},
+			Sales: 338, Returns: -250, GiftCards: 50,
+			Postings: []Posting{
+				{"accounts", 30}, {"giftcards", -30}, {"loyalty", 10}, {"returns:S", 208}, {"rounding", -1}, {"sales:S", -282}, {"tax:S", -14},
+				{"tender:card", 10}, {"tender:cash", -795}, {"tender:check", 10}, {"tender:currency:EUR", 854},
+			},
+			Checked: Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
 	}
 }
@@ -57,6 +77,7 @@ const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01
 var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
+	sampleKnown    = Known{Balance: 5000, AsOf: time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC), Own: -500}
 	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
 	sampleRights   = Rights{
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
@@ -73,6 +94,10 @@ var (
 	sampleReturn = Line{
 		Number: 3, Product: "TEA", Description: "Tea", Quantity: sample(ParseQuantity("-1")), Price: sample(ParsePrice("2.5")),
 		Gross: -250, Taxes: []TaxRate{sampleRate},
+	}
+	sampleTopUp = Line{
+		Number: 4, Product: "GIFTCARD", Description: "Gift card", Quantity: NewQuantity(1), Price: sample(ParsePrice("0.5")), Gross: 50,
+		NotDiscountable: true, GiftCard: &GiftCardLine{KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Issued: true},
 	}
 )
 

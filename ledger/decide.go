@@ -110,7 +110,7 @@ type decider func(d *deciding) (events.Requested, error)
 
 // decide walks the command through the gates, then the operation's own checks, then the reason code.
 func (d *deciding) decide() (events.Requested, error) {
-	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online} {
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
 		if err := gate(d); err != nil {
 			return nil, err
 		}

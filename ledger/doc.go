@@ -12,13 +12,17 @@
 // walks every command through the same gates in the same order:
 //
 //	idempotency key -> signed on -> permission -> drawer -> shift ->
-//	cart / no cart -> online only -> parameters -> the operation's own checks
+//	cart / no cart -> online only -> card terminal -> parameters -> the operation's own checks
 //
 // # One operation, one fact
 //
 // What an operation changes is one fact and becomes one entry: a power cut
 // leaves all of it or nothing. A payment that reaches the amount due is
 // therefore not two facts but one, the concluded sale with its last payment.
+//
+// One thing cannot be undone by not recording it: what a card terminal did. Before it
+// is asked, [events.CardRequested] is recorded in an entry of its own; [Settle] decides
+// the fact of what the terminal said, and that one answers the command.
 //
 // # Facts carry results
 //

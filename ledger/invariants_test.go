@@ -16,7 +16,8 @@ import (
 
 // books are what the postings of the journal add up to.
 type books struct {
-	drawer   map[string]events.Money // by tender, since the shift was opened
+	drawer   map[string]events.Money // by tender, since the shift was opened, in the store's currency
+	foreign  map[string]events.Money // by tender and currency, in that currency
 	receipts int
 	ids      map[string]bool
 }
@@ -32,7 +33,10 @@ func (w *till) check(entry *events.Entry) error {
 	}
 	b.ids[entry.ID] = true
 	if _, opened := entry.Fact.(*events.ShiftOpened); opened {
-		b.drawer = map[string]events.Money{}
+		b.drawer, b.foreign = map[string]events.Money{}, map[string]events.Money{}
+	}
+	if err := w.checkForeign(entry.Fact); err != nil {
+		return err
 	}
 	if err := w.checkPostings(entry.Fact); err != nil {
 		return err
@@ -84,9 +88,46 @@ func (w *till) checkPostings(fact events.Fact) error {
 		return nil
 	}
 	for tender, want := range w.books.drawer {
+		if strings.Contains(tender, ":") {
+			continue // counted in its own currency
+		}
 		if got := w.state.Shift.Expected[events.TenderID(tender)]; got != want {
 			return fmt.Errorf("the drawer should hold %d of %s by the postings, and %d by the state", want, tender, got)
 		}
+	}
+	return nil
+}
+
+// checkForeign says whether the drawer holds the foreign money that was paid, and whether it was worth what was settled for it.
+func (w *till) checkForeign(fact events.Fact) error {
+	for _, p := range concludedPayments(fact) {
+		if p.Foreign == nil {
+			continue
+		}
+		key := string(p.Tender) + ":" + p.Foreign.Currency
+		if w.books.foreign == nil {
+			w.books.foreign = map[string]events.Money{}
+		}
+		w.books.foreign[key] += p.Foreign.Amount
+		worth := mul(units(p.Foreign.Amount), new(big.Rat).Inv(tenTo(p.Foreign.Digits)), rat(p.Foreign.Rate), tenTo(fact.(*events.SaleConcluded).Terms.Digits))
+		if want := roundHalfAway(worth); p.Tendered != want {
+			return fmt.Errorf("%d of %s at %s were taken for %d, not %d", p.Foreign.Amount, key, p.Foreign.Rate, p.Tendered, want)
+		}
+	}
+	if w.state.Shift == nil {
+		return nil
+	}
+	for key, want := range w.books.foreign {
+		if got := w.state.Shift.Expected[events.TenderID(key)]; got != want {
+			return fmt.Errorf("the drawer should hold %d of %s by the payments, and %d by the state", want, key, got)
+		}
+	}
+	return nil
+}
+
+func concludedPayments(fact events.Fact) []events.Payment {
+	if f, ok := fact.(*events.SaleConcluded); ok {
+		return f.Payments
 	}
 	return nil
 }
@@ -125,7 +166,7 @@ func checkDocument(f *events.SaleConcluded) error {
 	for _, total := range f.Taxes {
 		taxTotals += total.Tax
 	}
-	if net != want.Subtotal-want.Discount || f.Sales+f.Returns != net || tax != want.Tax || taxTotals != tax || shares != want.Discount {
+	if net != want.Subtotal-want.Discount || f.Sales+f.Returns+f.GiftCards != net || tax != want.Tax || taxTotals != tax || shares != want.Discount {
 		return fmt.Errorf("lines: net %d, tax %d, shares %d; sales %d, returns %d, tax totals %d; totals %+v",
 			net, tax, shares, f.Sales, f.Returns, taxTotals, want)
 	}

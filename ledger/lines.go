@@ -192,6 +192,9 @@ func voidLine(d *deciding) (events.Requested, error) {
 	if err != nil {
 		return nil, err
 	}
+	if line.Voided && line.GiftCard != nil {
+		return nil, notGiftCard(line)
+	}
 	changed := *line
 	changed.Voided = !line.Voided
 	of, err := d.withLine(d.Transaction, nil, &changed)
@@ -227,6 +230,9 @@ func clearQuantity(d *deciding) (events.Requested, error) {
 }
 
 func (d *deciding) requantify(line *Line, q events.Quantity) (events.Requested, error) {
+	if err := notGiftCard(line); err != nil {
+		return nil, err
+	}
 	changed := *line
 	changed.Quantity = q
 	var err error

@@ -24,12 +24,15 @@ func find[T any](r Reference, kind, key string) (T, bool) {
 
 // Store holds the settings of a store and its registers.
 type Store struct {
-	Currency    string            `json:"currency"`     // ISO 4217
-	Digits      int               `json:"digits"`       // of its minor unit
-	TaxIncluded bool              `json:"tax_included"` // prices include tax
-	ReceiptMask string            `json:"receipt_mask"` // see [ReceiptNumber]
-	MaxQuantity events.Quantity   `json:"max_quantity"` // of one line
-	Tenders     map[string]Tender `json:"tenders"`
+	Currency    string          `json:"currency"`     // ISO 4217
+	Digits      int             `json:"digits"`       // of its minor unit
+	TaxIncluded bool            `json:"tax_included"` // prices include tax
+	ReceiptMask string          `json:"receipt_mask"` // see [ReceiptNumber]
+	MaxQuantity events.Quantity `json:"max_quantity"` // of one line
+	// Tenders are the ways to pay, each under its kind: cash, currency, card, check, account, giftcard, loyalty.
+	Tenders map[string]Tender `json:"tenders"`
+	// Currencies are the foreign ones that can be paid in, by their ISO 4217 codes.
+	Currencies map[string]Currency `json:"currencies,omitempty"`
 	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
 	Reasons map[string]Reasons `json:"reasons,omitempty"`
 	Profile Profile            `json:"profile,omitzero"`
@@ -39,6 +42,14 @@ type Store struct {
 type Profile struct {
 	// ShiftOperationsOffline lets 1053 to 1057 go on without HQ, where the law wants a Z report every day.
 	ShiftOperationsOffline bool `json:"shift_operations_offline,omitempty"`
+	// What may be moved on gift cards without HQ, in minor units; 0 is nothing: on one
+	// card, in one transaction, and in all since the register was last online.
+	GiftCardPerCard        events.Money `json:"gift_card_per_card,omitempty"`
+	GiftCardPerTransaction events.Money `json:"gift_card_per_transaction,omitempty"`
+	GiftCardInAll          events.Money `json:"gift_card_in_all,omitempty"`
+	// AccountPerCustomer is what one customer may buy on account without HQ, in minor
+	// units and within their credit limit; 0 is nothing.
+	AccountPerCustomer events.Money `json:"account_per_customer,omitempty"`
 }
 
 // Reasons are the reason codes of one trigger.
@@ -61,13 +72,72 @@ func (r Reasons) names() (all []string) {
 	return all
 }
 
-// Tender is a way to pay.
+// Tender is a way to pay. Amounts are in minor units of the store's currency, without
+// a sign: they bound payments and refunds alike. 0 is no limit.
 type Tender struct {
-	ID       events.TenderID `json:"id"`
-	Name     string          `json:"name"`
-	Kind     string          `json:"kind"`               // cash
-	RoundTo  events.Money    `json:"round_to,omitempty"` // smallest coin in minor units; 0 or 1 for none
-	OverPaid bool            `json:"over_paid"`          // may be more than is due, with change
+	ID      events.TenderID `json:"id"`
+	Name    string          `json:"name"`
+	Kind    string          `json:"kind"`               // cash, currency, card, check, account, giftcard, loyalty
+	RoundTo events.Money    `json:"round_to,omitempty"` // smallest coin in minor units; 0 or 1 for none
+	// OverPaid says that it may be more than is due, and MaxOver by how much. The
+	// change is given in the tender Change, cash if absent; only cash, currency and check give any.
+	OverPaid bool            `json:"over_paid,omitempty"`
+	MaxOver  events.Money    `json:"max_over,omitempty"`
+	Change   events.TenderID `json:"change,omitempty"`
+	// MustFinish says that it may not be less than is due, and MaxUnder by how much it may.
+	MustFinish bool         `json:"must_finish,omitempty"`
+	MaxUnder   events.Money `json:"max_under,omitempty"`
+	// Refund says that the shop may pay by it.
+	Refund   bool         `json:"refund,omitempty"`
+	Min      events.Money `json:"min,omitempty"`       // of one payment
+	Max      events.Money `json:"max,omitempty"`       // of one payment
+	MaxTotal events.Money `json:"max_total,omitempty"` // of all payments of a transaction
+	// PointValue is what a point of a loyalty card is worth, in major units; for the tender loyalty.
+	PointValue events.Rate `json:"point_value,omitzero"`
+}
+
+// GivesChange says whether more than is due can be taken by it at all.
+func (t Tender) GivesChange() bool {
+	return t.Kind == "cash" || t.Kind == "currency" || t.Kind == "check"
+}
+
+// Currency is a foreign currency that can be paid in.
+type Currency struct {
+	Digits  int          `json:"digits"`             // of its minor unit
+	Rate    events.Rate  `json:"rate"`               // what one unit of it is worth in the store's currency
+	RoundTo events.Money `json:"round_to,omitempty"` // smallest coin or note that is taken, in its minor units; 0 or 1 for any
+}
+
+// Customer is someone with an account. Balance is what they owed as of AsOf, in minor units.
+type Customer struct {
+	ID              events.CustomerID `json:"customer"`
+	Name            string            `json:"name"`
+	Blocked         bool              `json:"blocked,omitempty"`
+	AllowsOnAccount bool              `json:"allows_on_account,omitempty"`
+	CreditLimit     events.Money      `json:"credit_limit,omitempty"`
+	Balance         events.Money      `json:"balance,omitempty"`
+	// AsOf is up to when Balance holds every movement of every register.
+	AsOf events.Instant `json:"as_of,omitzero"`
+}
+
+// GiftCard is one gift card. Balance is in minor units of Currency.
+type GiftCard struct {
+	Number   events.CardNumber `json:"number"`
+	Balance  events.Money      `json:"balance"`
+	Currency string            `json:"currency"` // ISO 4217
+	Blocked  bool              `json:"blocked,omitempty"`
+	// Blank says that the card is printed and not yet issued: only such a card can be issued offline.
+	Blank bool `json:"blank,omitempty"`
+	// AsOf is up to when Balance holds every movement of every register.
+	AsOf events.Instant `json:"as_of,omitzero"`
+}
+
+// LoyaltyCard is one loyalty card and its points.
+type LoyaltyCard struct {
+	Number  events.CardNumber `json:"number"`
+	Points  int64             `json:"points"`
+	Blocked bool              `json:"blocked,omitempty"`
+	AsOf    events.Instant    `json:"as_of,omitzero"`
 }
 
 // Product is one item of the range.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -105,7 +106,23 @@ func (r *renderer) pretty(v any) (string, bool) {
 				s += " " + part.name + " " + part.amount.Decimal(r.digits)
 			}
 		}
-		return s, true
+		if v.ChangeTender != "" {
+			s += " in " + string(v.ChangeTender)
+		}
+		if v.Check != "" {
+			s += " check " + v.Check
+		}
+		inner := renderer{digits: r.digits}
+		inner.optional("", v.Foreign)
+		inner.optional("card", v.Card)
+		inner.optional("on", v.Account)
+		inner.optional("from", v.GiftCard)
+		inner.optional("for", v.Loyalty)
+		return s + inner.inline.String(), true
+	case events.Foreign:
+		return fmt.Sprintf("%s %s at %s", v.Currency, v.Amount.Decimal(v.Digits), v.Rate), true
+	case time.Time:
+		return "as of " + v.Format("15:04:05"), true
 	case events.TaxTotal:
 		return fmt.Sprintf("tax %s %s%% of %s = %s", v.Code, v.Rate, v.Base.Decimal(r.digits), v.Tax.Decimal(r.digits)), true
 	case events.Posting:
@@ -118,10 +135,22 @@ func (r *renderer) pretty(v any) (string, bool) {
 	return "", false
 }
 
+// optional shows what a payment's tender adds.
+func (r *renderer) optional(name string, v any) {
+	if value := reflect.ValueOf(v); !value.IsNil() {
+		fmt.Fprintf(&r.inline, " %s", strings.TrimSpace(r.value(name, value)))
+	}
+}
+
 func (r *renderer) line(v events.Line) string {
 	s := fmt.Sprintf("line %d %s %s x %s = %s", v.Number, v.Product, v.Quantity, v.Price, v.Gross.Decimal(r.digits))
 	if v.PriceKeyed {
 		s += fmt.Sprintf(" keyed %q", v.Description)
+	}
+	if v.GiftCard != nil {
+		inner := renderer{digits: r.digits}
+		inner.fields(reflect.ValueOf(v.GiftCard).Elem())
+		s += " on" + inner.inline.String()
 	}
 	return s
 }

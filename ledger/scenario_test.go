@@ -41,6 +41,8 @@ import (
 //	                     Under the same key it is a command sent twice. Staff is who is signed on, if
 //	                     it is left out; drawer says that the cash drawer stands open
 //	mode online|offline  the switch was thrown
+//	terminal approve|decline|lost  how the card terminal behaves from here; lost: it does as it is asked, and nobody hears of it
+//	customer ID          is on the transaction in progress
 //	restart              off and on again: from here the state is one that was read from a snapshot
 //	state                who and what the register knows
 //
@@ -109,6 +111,14 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		entry, err := s.record(&events.ModeChanged{From: s.state.Mode, To: to, Cause: "manual"}, ledger.Command{}, "")
 		require.NoError(t, err)
 		return render(entry.Fact, s.store.Digits)
+	case "terminal":
+		s.terminal = d.CmdArgs[0].Key
+		return "ok"
+	case "customer":
+		for _, state := range []*ledger.State{s.state, s.live} {
+			state.Transaction.Customer = events.CustomerID(d.CmdArgs[0].Key)
+		}
+		return "ok"
 	case "restart":
 		s.restart()
 		return "ok"
@@ -233,6 +243,9 @@ func (s *scenario) describe() string {
 		fmt.Fprintf(&out, "transaction %s: %s\n", t.ID, r.totals(t.Totals))
 		for _, line := range t.Lines {
 			fmt.Fprintf(&out, "  %s%s\n", r.line(line.Line), ifVoided(line.Voided))
+		}
+		if t.Requested != nil {
+			fmt.Fprintf(&out, "  the terminal was asked to %s %s\n", t.Requested.Action, t.Requested.Reference)
 		}
 		for _, p := range t.Payments {
 			text, _ := r.pretty(p.Payment)

@@ -24,7 +24,7 @@ var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010"
 func stores() map[string]ledger.Store {
 	standard := ledger.Store{
 		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: quantity("10000"),
-		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true}},
+		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
 	}
 	variant := func(change func(*ledger.Store)) ledger.Store {
 		s := standard
@@ -37,7 +37,7 @@ func stores() map[string]ledger.Store {
 		// The smallest coin is 0.05.
 		"rounding": variant(func(s *ledger.Store) {
 			s.Currency = "CHF"
-			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, RoundTo: 5}
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5}
 		}),
 		// Prices are without tax.
 		"exclusive": variant(func(s *ledger.Store) { s.Currency, s.TaxIncluded = "USD", false }),
@@ -45,7 +45,28 @@ func stores() map[string]ledger.Store {
 		"yen": variant(func(s *ledger.Store) { s.Currency, s.Digits = "JPY", 0 }),
 		// Cash must be exact.
 		"exact": variant(func(s *ledger.Store) {
-			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash"}
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", Refund: true}
+		}),
+		// Every tender, and no limit.
+		"tenders": variant(func(s *ledger.Store) { allTenders(s) }),
+		// The smallest coin is 0.05, and all that is not cash is exact.
+		"swiss": variant(func(s *ledger.Store) {
+			s.Currency = "CHF"
+			allTenders(s)
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5}
+		}),
+		// To void a payment takes a reason.
+		"explained": variant(func(s *ledger.Store) {
+			allTenders(s)
+			s.Reasons = map[string]ledger.Reasons{"void_payment": {Mandatory: true, Codes: []ledger.ReasonCode{
+				{Code: "MISTAKE", Text: "keyed wrongly"}, {Code: "OTHER", Text: "something else", NoteRequired: true},
+			}}}
+		}),
+		// Every kind of limit that a tender can have.
+		"limited": variant(func(s *ledger.Store) {
+			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, MaxOver: 5000, MaxUnder: 1000, Refund: true, Max: 20000}
+			s.Tenders["check"] = ledger.Tender{ID: "check", Name: "Check", Kind: "check", Min: 500, MaxTotal: 2000}
+			s.Tenders["card"] = ledger.Tender{ID: "card", Name: "Card", Kind: "card", MustFinish: true}
 		}),
 		// Reasons are asked for.
 		"reasons": variant(func(s *ledger.Store) {
@@ -84,6 +105,15 @@ func shopRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
+	for _, c := range giftCards {
+		records[ledger.Query{Kind: "giftcard", Key: string(c.Number)}] = c
+	}
+	for _, c := range customers {
+		records[ledger.Query{Kind: "customer", Key: string(c.ID)}] = c
+	}
+	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000}, {Number: "L2", Points: 9000, Blocked: true}} {
+		records[ledger.Query{Kind: "loyalty", Key: string(c.Number)}] = c
+	}
 	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
@@ -106,6 +136,6 @@ var manager = []events.Rights{{Manager: true}}
 
 // trainee has two positions, whose rights are merged.
 var trainee = []events.Rights{
-	{Operations: []int{1050, 1200, 100, 102, 206}},
+	{Operations: []int{1050, 1200, 100, 102, 206, 201, 211}},
 	{Operations: []int{109, 100, 302}, TotalDiscountAmount: 100, PriceOverride: "higher"},
 }

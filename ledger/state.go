@@ -23,6 +23,8 @@ type State struct {
 	Shifts       int            `json:"shifts"`       // opened in this epoch
 	Receipts     map[string]int `json:"receipts"`     // last number of each type
 	Commands     recent         `json:"commands"`
+	// Moved is what this register has moved on balances that HQ keeps, as far as HQ is not known to have counted it.
+	Moved moved `json:"moved,omitzero"`
 }
 
 // Staff is who is signed on.
@@ -37,7 +39,7 @@ type Staff struct {
 type Shift struct {
 	events.ShiftOpened
 	Started  bool                             `json:"started"`  // its start amount is declared
-	Expected map[events.TenderID]events.Money `json:"expected"` // in the drawer, per tender
+	Expected map[events.TenderID]events.Money `json:"expected"` // in the drawer, per tender; see [events.Move.Drawer]
 }
 
 // Transaction is a sale in progress.
@@ -49,6 +51,10 @@ type Transaction struct {
 	Payments []*Payment           `json:"payments"`
 	Totals   events.Totals        `json:"totals"`
 	Sums     sums                 `json:"sums"`
+	Customer events.CustomerID    `json:"customer,omitempty"`
+	// Requests counts what the card terminal was asked; Requested is what it has not answered yet.
+	Requests  int        `json:"requests,omitempty"`
+	Requested *Requested `json:"requested,omitempty"`
 }
 
 // Line is a line of a sale in progress.
@@ -129,12 +135,15 @@ func (s *State) Apply(e *events.Entry) error {
 	if err := chain.Next(e.Head.Sequence, e); err != nil {
 		return err
 	}
-	if f, ok := e.Fact.(events.Requested); ok {
+	// What a card terminal is asked answers no command: what it says does.
+	if f, ok := e.Fact.(events.Requested); ok && e.Command != "" {
 		s.Commands.add(Done{Key: e.Command, Sequence: e.Head.Sequence, Input: f.Request().Input})
 	}
 	if err := s.apply(e.Fact); err != nil {
 		return &events.CorruptError{Sequence: e.Head.Sequence, Kind: "impossible", Want: "a fact that can follow", Got: e.Type, Hint: err.Error()}
 	}
+	s.request(e)
+	s.Moved.count(e)
 	s.Head, s.LastID = e.Head, e.ID
 	return nil
 }
@@ -148,7 +157,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.Staff = &Staff{ID: f.Staff, Name: f.Name, Rights: f.Rights}
 	case *events.StaffLoggedOff:
 		s.Staff = nil
-	case *events.SignOnRefused, *events.PermissionRefused:
+	case *events.SignOnRefused, *events.PermissionRefused, *events.BalanceChecked:
 	case *events.ShiftOpened:
 		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
 		s.Shifts = f.Number
@@ -180,7 +189,11 @@ func (s *State) applySale(fact events.OfTransaction) error {
 	if t == nil || t.ID != of.Transaction {
 		return fmt.Errorf("transaction %s is not in progress", of.Transaction)
 	}
+	t.Requested = nil // every fact of a transaction that waits for the terminal says what came of it
 	switch f := fact.(type) {
+	case *events.CardRequested:
+		t.Requests++
+	case *events.CardDeclined, *events.CardAbandoned:
 	case *events.LineAdded:
 		if f.Line.Number != len(t.Lines)+1 {
 			return fmt.Errorf("line %d after %d lines", f.Line.Number, len(t.Lines))
@@ -235,8 +248,10 @@ func (s *State) countPayments(f *events.SaleConcluded) error {
 	if s.Shift == nil {
 		return fmt.Errorf("no shift is open")
 	}
-	for _, p := range f.Payments {
-		s.Shift.Expected[p.Tender] += p.Amount - p.Rounding
+	for i := range f.Payments {
+		for _, m := range f.Payments[i].Moves() {
+			s.Shift.Expected[m.Drawer()] += m.Amount
+		}
 	}
 	return nil
 }

@@ -33,6 +33,9 @@ type till struct {
 	clock   time.Time
 	signer  *checkpoint.Signer
 	books   books
+	// terminal is how the card terminal behaves (terminal_test.go), and charged what it has done.
+	terminal string
+	charged  map[string]bool
 	// hasty leaves out the checks that cost as much as the cart is long.
 	hasty bool
 }
@@ -113,6 +116,7 @@ type answer struct {
 // do decides a command and records its fact. Its error is a *ledger.Refusal;
 // anything else that goes wrong is a defect, and panics.
 func (w *till) do(c ledger.Command) (answer, error) {
+	w.recoverCard()
 	c = w.complete(c)
 	var before []byte
 	if !w.hasty {
@@ -130,6 +134,14 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	}
 	if decision.Fact == nil {
 		return answer{w.entries[decision.Repeated-1], true}, nil
+	}
+	if request, ok := decision.Fact.(*events.CardRequested); ok {
+		entry := w.askTerminal(request, c, decision.Approver)
+		if entry == nil {
+			return answer{}, &ledger.Refusal{Code: "terminal_unanswered", Why: "The terminal does not answer."}
+		}
+		w.repeats(c, entry)
+		return answer{entry, false}, nil
 	}
 	entry, err := w.record(decision.Fact, c, decision.Approver)
 	if err != nil {

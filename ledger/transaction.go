@@ -112,9 +112,12 @@ func (d *deciding) conclude(last *events.Payment) (events.Requested, error) {
 	f.Lines = t.concludedLines()
 	f.Taxes = taxTotals(f.Lines, t.Terms.TaxIncluded)
 	for _, line := range f.Lines {
-		if line.Quantity.Sign() > 0 {
+		switch {
+		case line.GiftCard != nil:
+			f.GiftCards += line.Net
+		case line.Quantity.Sign() > 0:
 			f.Sales += line.Net
-		} else {
+		default:
 			f.Returns += line.Net
 		}
 	}
@@ -176,16 +179,21 @@ func lineBase(line events.ConcludedLine, taxIncluded bool) events.Money {
 // postings are the balanced entries of a concluded sale: debits what was taken, credits what it was taken for.
 func postings(f *events.SaleConcluded) []events.Posting {
 	sums := map[string]events.Money{}
-	for _, p := range f.Payments {
-		sums["tender:"+string(p.Tender)] += p.Amount - p.Rounding
-		sums["rounding"] += p.Rounding
+	for i := range f.Payments {
+		for _, m := range f.Payments[i].Moves() {
+			sums[m.Account()] += m.Value
+		}
+		sums["rounding"] += f.Payments[i].Rounding
 	}
 	for _, line := range f.Lines {
 		if line.Voided {
 			continue
 		}
 		account := "sales"
-		if line.Quantity.Sign() < 0 {
+		switch {
+		case line.GiftCard != nil:
+			account = "giftcards"
+		case line.Quantity.Sign() < 0:
 			account = "returns"
 		}
 		for i, rate := range line.Taxes {

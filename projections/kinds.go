@@ -23,9 +23,12 @@ type kind struct {
 // kinds are all kinds of reference data. What is checked of a record is what the
 // ledger takes for granted, not what a retailer may wish.
 var kinds = map[string]kind{
-	"product": kindOf(inspectProduct),
-	"staff":   kindOf(inspectStaff),
-	"store":   kindOf(inspectStore),
+	"product":  kindOf(inspectProduct),
+	"staff":    kindOf(inspectStaff),
+	"store":    kindOf(inspectStore),
+	"customer": kindOf(inspectCustomer),
+	"giftcard": kindOf(inspectGiftCard),
+	"loyalty":  kindOf(inspectLoyaltyCard),
 }
 
 func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
@@ -79,6 +82,35 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if string(tender.ID) != id || id == "" || tender.RoundTo < 0 {
 			err = fmt.Errorf("tender %q: want its own id, and a round_to that is not negative", id)
 		}
+		if _, ok := s.Tenders[string(tender.Change)]; tender.Change != "" && !ok {
+			err = fmt.Errorf("tender %q: its change would be given in %q, which is no tender of the store", id, tender.Change)
+		}
+		if tender.OverPaid && !tender.GivesChange() {
+			err = fmt.Errorf("tender %q: %s gives no change", id, tender.Kind)
+		}
+	}
+	for code, c := range s.Currencies {
+		if len(code) != 3 || c.Digits < 0 || c.Digits > 4 || c.RoundTo < 0 {
+			err = fmt.Errorf("currency %q: want an ISO 4217 code, digits from 0 to 4, and a round_to that is not negative", code)
+		}
 	}
 	return StoreKey, "", err
+}
+
+func inspectCustomer(c ledger.Customer) (key, text string, err error) {
+	if c.CreditLimit < 0 {
+		err = fmt.Errorf("credit_limit %d is negative", c.CreditLimit)
+	}
+	return string(c.ID), c.Name, err
+}
+
+func inspectGiftCard(c ledger.GiftCard) (key, text string, err error) {
+	if len(c.Currency) != 3 {
+		err = fmt.Errorf("currency %q is not an ISO 4217 code", c.Currency)
+	}
+	return string(c.Number), "", err
+}
+
+func inspectLoyaltyCard(c ledger.LoyaltyCard) (key, text string, err error) {
+	return string(c.Number), "", nil
 }

@@ -19,7 +19,7 @@ import (
 var importTime = time.Date(2026, 3, 2, 8, 0, 0, 123, time.UTC)
 
 const sampleReference = `
-{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"receipt_mask":"","max_quantity":"1000","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true}}}}
+{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"receipt_mask":"","max_quantity":"1000","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true,"refund":true}}}}
 {"kind":"staff","key":"7","record":{"staff":"7","name":"Ann"}}
 
 {"kind":"product","key":"85123A","record":{"product":"85123A","description":"WHITE HANGING HEART T-LIGHT HOLDER","price":"2.55","taxes":[{"code":"S","rate":"20"}]}}

@@ -13,7 +13,7 @@ var tendersView = view{
 	schema: `
 CREATE TABLE tenders (
 	shift    TEXT NOT NULL,
-	tender   TEXT NOT NULL,
+	tender   TEXT NOT NULL,    -- with its currency where that is not the shift's: currency:EUR
 	payments INTEGER NOT NULL, -- how many
 	tendered INTEGER NOT NULL, -- amounts in minor units of the shift's currency
 	change   INTEGER NOT NULL,
@@ -24,14 +24,26 @@ CREATE TABLE tenders (
 
 func addPayments(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 	for _, p := range f.Payments {
-		err := b.exec(`INSERT INTO tenders VALUES (?, ?, 1, ?, ?)
-			ON CONFLICT DO UPDATE SET payments = payments + 1, tendered = tendered + excluded.tendered, change = change + excluded.change`,
-			string(e.Shift), string(p.Tender), int64(p.Tendered), int64(p.Change))
+		in := p.Moves()[0]
+		change, elsewhere := p.Change, p.ChangeTender != ""
+		if elsewhere {
+			change = 0
+		}
+		err := b.addTender(e.Shift, in.Drawer(), 1, p.Tendered, change)
+		if err == nil && elsewhere {
+			err = b.addTender(e.Shift, p.ChangeTender, 0, 0, p.Change)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (b *batch) addTender(shift events.ShiftID, tender events.TenderID, payments int, tendered, change events.Money) error {
+	return b.exec(`INSERT INTO tenders VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET payments = payments + excluded.payments, tendered = tendered + excluded.tendered, change = change + excluded.change`,
+		string(shift), string(tender), payments, int64(tendered), int64(change))
 }
 
 // TenderTotal is what was paid by one tender on one business date. Amounts are in minor units.

@@ -20,7 +20,7 @@ var testRegister = events.Register{Store: "s001", ID: "r01"}
 var testStore = ledger.Store{
 	Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: events.NewQuantity(10_000),
 	// The smallest coin is 0.05, so that sales are rounded.
-	Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, RoundTo: 5}},
+	Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5}},
 }
 
 // till writes the journal of a register as the register does, without a disk and

@@ -47,6 +47,10 @@ var journalOnly = []events.Fact{
 	(*events.TotalDiscountSet)(nil),
 	(*events.PaymentTaken)(nil),
 	(*events.PaymentVoided)(nil),
+	(*events.CardRequested)(nil),
+	(*events.CardDeclined)(nil),
+	(*events.CardAbandoned)(nil),
+	(*events.BalanceChecked)(nil),
 }
 
 // folds are the folds of every fact that has a place in the offline database.

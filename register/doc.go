@@ -17,6 +17,7 @@
 //	jetstream/        the journal: the only thing that cannot be made again
 //	snapshot.json     the ledger's state at some entry; made again when lost
 //	offline.db        the offline database; rebuilt from the journal when lost
+//	terminal.json     what the simulated card terminal remembers
 //	reference.db      products, staff and settings as last received
 //
 // # Start

@@ -131,7 +131,10 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	var err error
+	err := r.recoverCard(ctx, c.Operation)
+	if err != nil {
+		return ledger.Answer{}, err
+	}
 	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {
 		return ledger.Answer{}, err
 	}
@@ -145,9 +148,17 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if err := r.reconnect(ctx, decision.Fact); err != nil {
 		return ledger.Answer{}, err
 	}
-	entry, err := r.append(ctx, decision.Fact, events.Circumstances{
+	circumstances := events.Circumstances{
 		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: decision.Approver, Shift: r.shift(decision.Fact),
-	})
+	}
+	_, card := decision.Fact.(*events.CardRequested)
+	if card {
+		circumstances.Command = "" // the entry with the terminal's answer is the one that answers the command
+	}
+	entry, err := r.append(ctx, decision.Fact, circumstances)
+	if err == nil && card {
+		entry, err = r.settleCard(ctx, false)
+	}
 	if err != nil {
 		return ledger.Answer{}, err
 	}

@@ -32,7 +32,9 @@ type Config struct {
 	Reconnect time.Duration
 	Zone      *time.Location // of the store: the business date is the date there
 	Clock     func() time.Time
-	Logger    *slog.Logger
+	// Terminal is the card terminal; nil for a simulated one whose memory is in Dir.
+	Terminal Terminal
+	Logger   *slog.Logger
 }
 
 // journal is what the register needs of the node's journal.
@@ -85,6 +87,9 @@ func Open(ctx context.Context, cfg Config) (*Register, error) {
 func (r *Register) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
 		return err
+	}
+	if r.cfg.Terminal == nil {
+		r.cfg.Terminal = NewSimulatedTerminal(filepath.Join(r.cfg.Dir, "terminal.json"))
 	}
 	if r.identity, err = loadIdentity(r.cfg.Dir, r.cfg.Register, r.cfg.Clock()); err != nil {
 		return err

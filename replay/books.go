@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -187,7 +188,7 @@ func minus(a, b events.Totals) events.Totals {
 // checkDocument adds up a concluded document for itself.
 func (b *books) checkDocument(f *events.SaleConcluded) {
 	sums := events.Totals{}
-	var sales, returns events.Money
+	var sales, returns, giftCards events.Money
 	for i := range f.Lines {
 		line := &f.Lines[i]
 		if line.Voided {
@@ -202,9 +203,12 @@ func (b *books) checkDocument(f *events.SaleConcluded) {
 		if want := line.Gross - line.TotalDiscount; line.Net != want || len(line.Tax) != len(line.Taxes) {
 			b.add(KindLines, fmt.Sprintf("line %d net %d with a tax per rate", line.Number, want), fmt.Sprintf("%d with %d taxes at %d rates", line.Net, len(line.Tax), len(line.Taxes)), "")
 		}
-		if line.Quantity.Sign() > 0 {
+		switch {
+		case line.GiftCard != nil:
+			giftCards += line.Net
+		case line.Quantity.Sign() > 0:
 			sales += line.Net
-		} else {
+		default:
 			returns += line.Net
 		}
 	}
@@ -215,8 +219,9 @@ func (b *books) checkDocument(f *events.SaleConcluded) {
 	if sums != f.After || sums.Due != 0 {
 		b.add(KindTotals, sums, f.After, "the document's lines, taxes and payments add up to something else, or leave something due")
 	}
-	if sales != f.Sales || returns != f.Returns {
-		b.add(KindTotals, fmt.Sprintf("sales %d returns %d", sales, returns), fmt.Sprintf("sales %d returns %d", f.Sales, f.Returns), "the document's lines add up to something else")
+	if sales != f.Sales || returns != f.Returns || giftCards != f.GiftCards {
+		b.add(KindTotals, fmt.Sprintf("sales %d returns %d gift cards %d", sales, returns, giftCards),
+			fmt.Sprintf("sales %d returns %d gift cards %d", f.Sales, f.Returns, f.GiftCards), "the document's lines add up to something else")
 	}
 	b.checkTaxes(f)
 	b.checkPayments(f.Payments)
@@ -285,17 +290,26 @@ func (b *books) checkBalance(postings []events.Posting) {
 	}
 }
 
-// checkTenderPostings compares what was posted to each tender with what was paid by it.
+// checkTenderPostings compares what was posted to each tender, and to gift cards, with what was paid by it or put on them.
 func (b *books) checkTenderPostings(f *events.SaleConcluded) {
 	posted := map[string]events.Money{}
 	for _, p := range f.Postings {
 		posted[p.Account] += p.Amount
 	}
-	for _, p := range f.Payments {
-		posted["tender:"+string(p.Tender)] -= p.Amount - p.Rounding
+	for i := range f.Lines {
+		if line := &f.Lines[i]; line.GiftCard != nil && !line.Voided {
+			posted["giftcards"] += line.Net
+		}
 	}
-	for _, p := range f.Payments {
-		if account := "tender:" + string(p.Tender); posted[account] != 0 {
+	accounts := []string{"giftcards"}
+	for i := range f.Payments {
+		for _, m := range f.Payments[i].Moves() {
+			posted[m.Account()] -= m.Value
+			accounts = append(accounts, m.Account())
+		}
+	}
+	for _, account := range accounts {
+		if posted[account] != 0 {
 			b.add(KindPostings, account+" as paid", fmt.Sprintf("%+d beyond it", posted[account]), "")
 			posted[account] = 0
 		}
@@ -319,9 +333,16 @@ func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
 	b.checkTaken(f, t)
 }
 
+// same says whether two values are stored alike.
+func same[T any](a, b T) bool {
+	left, err := json.Marshal(a)
+	right, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && string(left) == string(right)
+}
+
 func sameLine(a, b *events.Line) bool {
 	return a.Number == b.Number && a.Product == b.Product && a.Description == b.Description && a.Gross == b.Gross &&
-		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate)
+		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate) && same(a.GiftCard, b.GiftCard)
 }
 
 func describe(l *events.Line, voided bool) string {
@@ -341,7 +362,7 @@ func (b *books) checkTaken(f *events.SaleConcluded, t *ledger.Transaction) {
 			taken = append(taken, p.Payment)
 		}
 	}
-	if n := len(f.Payments) - len(taken); n < 0 || n > 1 || !slices.Equal(taken, f.Payments[:len(taken)]) {
+	if n := len(f.Payments) - len(taken); n < 0 || n > 1 || !slices.EqualFunc(taken, f.Payments[:len(taken)], same[events.Payment]) {
 		b.add(KindPayments, fmt.Sprintf("%+v and at most one more", taken), fmt.Sprintf("%+v", f.Payments), "the document's payments are not those that were taken")
 	}
 }

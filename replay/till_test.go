@@ -39,7 +39,7 @@ func newTill(t testing.TB) *till {
 	require.NoError(t, err)
 	w := &till{t: t, private: private, public: public, store: ledger.Store{
 		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: must(events.ParseQuantity("10000")),
-		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true}},
+		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
 	}}
 	w.activate(1, nil)
 	return w

@@ -247,7 +247,7 @@ func TestForgedBooks(t *testing.T) {
 			f.Postings = append(f.Postings, events.Posting{Account: "tender:cash", Amount: -1}, events.Posting{Account: "safe", Amount: 1})
 		}), []string{"1/7 postings"}},
 		{"tax table", concluded(func(f *events.SaleConcluded) { f.Taxes[0].Base++ }), []string{"1/7 taxes"}},
-		{"change", concluded(func(f *events.SaleConcluded) { f.Payments[0].Change++ }), []string{"1/7 payments"}},
+		{"change", concluded(func(f *events.SaleConcluded) { f.Payments[0].Change++ }), []string{"1/7 payments", "1/7 postings"}},
 		{"line left out", concluded(func(f *events.SaleConcluded) { f.Lines = f.Lines[:1] }), []string{"1/7 totals", "1/7 totals", "1/7 taxes", "1/7 lines"}},
 		{"line never entered", concluded(func(f *events.SaleConcluded) { f.Lines[0].Product = "PEA" }), []string{"1/7 lines"}},
 		{"receipt", concluded(func(f *events.SaleConcluded) { f.Receipt += "1" }), []string{"1/10 receipt"}},

@@ -66,7 +66,7 @@ func keyedSettings() ledger.Store {
 	}
 	return ledger.Store{
 		Currency: "GBP", Digits: 2, MaxQuantity: most,
-		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true}},
+		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
 	}
 }
 

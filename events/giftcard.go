@@ -1,0 +1,24 @@
+package events
+
+// giftCardFacts are about gift cards. What moves money on one is a line or a payment of a sale.
+var giftCardFacts = []func() Fact{
+	func() Fact { return new(BalanceChecked) },
+}
+
+// GiftCardLine is the card that a line puts money on.
+type GiftCardLine struct {
+	KnownGiftCard
+	Issued bool `json:"issued,omitempty"` // for the first time, not topped up
+}
+
+// BalanceChecked says that someone looked at what is on a gift card (operation 520).
+type BalanceChecked struct {
+	Asked
+	KnownGiftCard
+	Available Money  `json:"available"` // balance and own movements together
+	Currency  string `json:"currency"`  // ISO 4217
+	Blocked   bool   `json:"blocked,omitempty"`
+}
+
+func (*BalanceChecked) Type() string    { return "giftcard.balance_checked.v1" }
+func (f *BalanceChecked) About() string { return string(f.Card) }

@@ -1,0 +1,186 @@
+package events
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Instant is a point in time, such as the one up to which a balance is known. JSON: RFC 3339.
+type Instant = time.Time
+
+// Payment is money that changed hands. Amount is what it settles, positive from
+// the customer; Tendered is what was handed over; both are in the transaction's
+// currency, and tendered - change = amount - rounding.
+type Payment struct {
+	Number   int      `json:"payment"` // in its transaction, from 1
+	Tender   TenderID `json:"tender"`
+	Amount   Money    `json:"amount"`
+	Tendered Money    `json:"tendered"`
+	Change   Money    `json:"change,omitempty"` // given back
+	// ChangeTender is what the change was given in, where it is not Tender.
+	ChangeTender TenderID `json:"change_tender,omitempty"`
+	// Rounding is what was settled beyond the money taken, for want of small coins.
+	Rounding Money `json:"rounding,omitempty"`
+	// One of these at most: what else there is to say of the payment, by its tender.
+	Foreign  *Foreign       `json:"foreign,omitempty"`
+	Card     *CardApproval  `json:"card,omitempty"`
+	Check    string         `json:"check,omitempty"` // number of the check
+	Account  *OnAccount     `json:"account,omitempty"`
+	GiftCard *KnownGiftCard `json:"gift_card,omitempty"`
+	Loyalty  *PointsSpent   `json:"loyalty,omitempty"`
+}
+
+// Foreign is what was handed over in another currency than the transaction's.
+type Foreign struct {
+	Currency string `json:"currency"` // ISO 4217
+	Digits   int    `json:"digits"`   // of its minor unit
+	Amount   Money  `json:"amount"`   // in its minor units
+	Rate     Rate   `json:"rate"`     // what one unit of it was worth in the transaction's currency
+}
+
+// Known is a balance that head office keeps, as far as the register knew it.
+type Known struct {
+	Balance Money   `json:"balance"`        // as replicated
+	AsOf    Instant `json:"as_of,omitzero"` // Balance holds every movement up to then
+	Own     Money   `json:"own,omitempty"`  // what this register itself has moved since
+}
+
+// Available is the balance with the register's own movements.
+func (k Known) Available() Money { return k.Balance + k.Own }
+
+// OnAccount is a payment that the customer owes.
+type OnAccount struct {
+	Customer    CustomerID `json:"customer"`
+	CreditLimit Money      `json:"credit_limit"`
+	// OfflineLimit is what the offline profile allowed beyond head office's answer; 0 where it was online.
+	OfflineLimit Money `json:"offline_limit,omitempty"`
+	Known              // what the customer owes
+}
+
+// KnownGiftCard is a gift card as the register knew it before it was used.
+type KnownGiftCard struct {
+	Card CardNumber `json:"card"`
+	Known
+}
+
+// PointsSpent is what a payment by loyalty card took from the card.
+type PointsSpent struct {
+	Card   CardNumber `json:"card"`
+	Points int64      `json:"points"`
+	Value  Rate       `json:"value"` // of one point, in the transaction's currency
+}
+
+// CardApproval is what the card terminal said. It never holds a card number: the scheme and
+// the last four digits are what a receipt may show, and all that is kept.
+type CardApproval struct {
+	Reference string `json:"reference"` // under which the terminal was asked
+	Scheme    string `json:"scheme,omitempty"`
+	LastFour  string `json:"last_four,omitempty"`
+	Approval  string `json:"approval,omitempty"` // the issuer's code
+	Terminal  string `json:"terminal,omitempty"`
+	// Recovered says that the terminal's answer was lost, and asked for again.
+	Recovered bool `json:"recovered,omitempty"`
+}
+
+// Move is what a payment did to one tender: money came in, or went out.
+type Move struct {
+	Tender TenderID
+	// Foreign is the currency that Amount is in, "" for the transaction's.
+	Foreign string
+	Amount  Money
+	Value   Money // Amount in the transaction's currency
+}
+
+// Drawer names the tender and, where it is not the transaction's, the currency:
+// what is counted apart, such as "cash" and "currency:EUR".
+func (m Move) Drawer() TenderID {
+	if m.Foreign == "" {
+		return m.Tender
+	}
+	return m.Tender + ":" + TenderID(m.Foreign)
+}
+
+// Account is what a move is posted to.
+func (m Move) Account() string {
+	switch m.Tender {
+	case "giftcard":
+		return "giftcards"
+	case "account":
+		return "accounts"
+	case "loyalty":
+		return "loyalty"
+	}
+	return "tender:" + string(m.Drawer())
+}
+
+// Moves are what the payment did: one for what was handed over, and one for the
+// change where that was given in another tender. Together they are worth amount - rounding.
+func (p *Payment) Moves() []Move {
+	in := Move{Tender: p.Tender, Amount: p.Tendered, Value: p.Tendered}
+	if p.Foreign != nil {
+		in.Foreign, in.Amount = p.Foreign.Currency, p.Foreign.Amount
+	}
+	switch {
+	case p.Change == 0:
+		return []Move{in}
+	case p.ChangeTender == "" || p.ChangeTender == p.Tender:
+		in.Amount, in.Value = in.Amount-p.Change, in.Value-p.Change
+		return []Move{in}
+	}
+	return []Move{in, {Tender: p.ChangeTender, Amount: -p.Change, Value: -p.Change}}
+}
+
+// Rate is what one unit of something is worth in units of a currency: an exact decimal. JSON: a string.
+type Rate struct{ d decimal.Decimal }
+
+// RateDecimals is how many decimals a rate may have.
+const RateDecimals = 8
+
+var maxRate = decimal.New(1_000_000_000, 0)
+
+// ParseRate reads an exact decimal of at most 8 decimals, not above 1,000,000,000 and not negative.
+func ParseRate(s string) (Rate, error) {
+	d, err := parseDecimal(s, RateDecimals, maxRate)
+	if err == nil && d.Sign() < 0 {
+		err = fmt.Errorf("%s is negative", s)
+	}
+	return Rate{d}, err
+}
+
+// Convert is m, of a currency whose minor unit has from digits, at the rate in one that has to
+// digits: rounded once, half away from zero. It fails where that is beyond [MaxMoney].
+func (r Rate) Convert(m Money, from, to int) (Money, error) {
+	exact := decimal.New(int64(m), int32(to-from)).Mul(r.d).Round(0)
+	if exact.Abs().GreaterThan(decimal.New(int64(MaxMoney), 0)) {
+		return 0, fmt.Errorf("%s at a rate of %s is beyond the largest amount", m.Decimal(from), r)
+	}
+	return Money(exact.IntPart()), nil
+}
+
+// Sign is 0 or 1.
+func (r Rate) Sign() int { return r.d.Sign() }
+
+// Needed is how many whole units are worth at least m, of a currency with that many digits. The rate must not be 0.
+func (r Rate) Needed(m Money, digits int) int64 {
+	quotient, rest := decimal.New(int64(m), -int32(digits)).QuoRem(r.d, 0)
+	if rest.Sign() > 0 {
+		return quotient.IntPart() + 1
+	}
+	return quotient.IntPart()
+}
+
+func (r Rate) String() string { return r.d.String() }
+
+// IsZero lets JSON leave out what is not there.
+func (r Rate) IsZero() bool { return r.d.IsZero() }
+
+// MarshalText writes the one form of the value.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.d.String()), nil }
+
+// UnmarshalText reads what [ParseRate] accepts.
+func (r *Rate) UnmarshalText(b []byte) (err error) {
+	*r, err = ParseRate(string(b))
+	return err
+}
