@@ -24,12 +24,16 @@ func find[T any](r Reference, kind, key string) (T, bool) {
 
 // Store holds the settings of a store and its registers.
 type Store struct {
-	Currency    string            `json:"currency"`     // ISO 4217
-	Digits      int               `json:"digits"`       // of its minor unit
-	TaxIncluded bool              `json:"tax_included"` // prices include tax
-	ReceiptMask string            `json:"receipt_mask"` // see [ReceiptNumber]
-	MaxQuantity events.Quantity   `json:"max_quantity"` // of one line
-	Tenders     map[string]Tender `json:"tenders"`
+	Currency    string          `json:"currency"`           // ISO 4217
+	Digits      int             `json:"digits"`             // of its minor unit
+	TaxIncluded bool            `json:"tax_included"`       // prices include tax
+	ReceiptMask string          `json:"receipt_mask"`       // see [ReceiptNumber]
+	MaxQuantity events.Quantity `json:"max_quantity"`       // of one line
+	MaxPrice    events.Price    `json:"max_price,omitzero"` // that a cashier may give; 0 for any
+	// The lists of other taxes to choose from, for a transaction and for a line.
+	TransactionTaxOverrides []TaxOverride     `json:"transaction_tax_overrides,omitempty"`
+	LineTaxOverrides        []TaxOverride     `json:"line_tax_overrides,omitempty"`
+	Tenders                 map[string]Tender `json:"tenders"`
 	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
 	Reasons map[string]Reasons `json:"reasons,omitempty"`
 	Profile Profile            `json:"profile,omitzero"`
@@ -68,19 +72,6 @@ type Tender struct {
 	Kind     string          `json:"kind"`               // cash
 	RoundTo  events.Money    `json:"round_to,omitempty"` // smallest coin in minor units; 0 or 1 for none
 	OverPaid bool            `json:"over_paid"`          // may be more than is due, with change
-}
-
-// Product is one item of the range.
-type Product struct {
-	ID               events.ProductID `json:"product"`
-	Description      string           `json:"description"`
-	Price            events.Price     `json:"price"`
-	KeyPrice         bool             `json:"key_price,omitempty"`         // the cashier may key the price in
-	ZeroPrice        bool             `json:"zero_price,omitempty"`        // may be sold for nothing
-	QuantityDecimals int              `json:"quantity_decimals,omitempty"` // of its unit
-	Blocked          bool             `json:"blocked,omitempty"`           // not for sale
-	NotDiscountable  bool             `json:"not_discountable,omitempty"`
-	Taxes            []events.TaxRate `json:"taxes,omitempty"`
 }
 
 // StaffMember is someone who may sign on.

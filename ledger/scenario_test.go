@@ -40,6 +40,7 @@ import (
 //	                     text of that length; quoted bodies are Go strings, for bytes that no text file can hold.
 //	                     Under the same key it is a command sent twice. Staff is who is signed on, if
 //	                     it is left out; drawer says that the cash drawer stands open
+//	settings STORE       from here on the register has the settings of that store
 //	mode online|offline  the switch was thrown
 //	restart              off and on again: from here the state is one that was read from a snapshot
 //	state                who and what the register knows
@@ -103,6 +104,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		if s.till = newTill(store); d.Cmd == "ready" {
 			s.till = readyTill(store)
 		}
+		return "ok"
+	case "settings":
+		s.store = stores()[d.CmdArgs[0].Key]
 		return "ok"
 	case "mode":
 		to := events.Mode(d.CmdArgs[0].Key)

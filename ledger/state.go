@@ -49,6 +49,11 @@ type Transaction struct {
 	Payments []*Payment           `json:"payments"`
 	Totals   events.Totals        `json:"totals"`
 	Sums     sums                 `json:"sums"`
+	// PriceGroups are those of the customer, the loyalty card and the affiliations.
+	PriceGroups []string                     `json:"price_groups,omitempty"`
+	Products    map[events.ProductID]*onCart `json:"products,omitempty"`
+	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
+	Comment     string                       `json:"comment,omitempty"`
 }
 
 // Line is a line of a sale in progress.
@@ -74,20 +79,26 @@ func NewState(r events.Register, epoch int, activation events.Digest) *State {
 	}
 }
 
-// all yields the lines, with changed in the place of the one that has its
-// number, or at the end where there is none.
-func (t *Transaction) all(changed *Line) iter.Seq[*Line] {
+// all yields the lines, with changed in the places of those that have their
+// numbers, or at the end where there are none.
+func (t *Transaction) all(changed ...*Line) iter.Seq[*Line] {
 	return func(yield func(*Line) bool) {
+		instead := make(map[int]*Line, len(changed))
+		for _, line := range changed {
+			instead[line.Number] = line
+		}
 		for _, line := range t.Lines {
-			if changed != nil && line.Number == changed.Number {
-				line = changed
+			if other := instead[line.Number]; other != nil {
+				line = other
 			}
 			if !yield(line) {
 				return
 			}
 		}
-		if changed != nil && changed.Number > len(t.Lines) {
-			yield(changed)
+		for _, line := range changed {
+			if line.Number > len(t.Lines) && !yield(line) {
+				return
+			}
 		}
 	}
 }
@@ -112,7 +123,9 @@ func (t *Transaction) paid() (sum events.Money) {
 
 // replaceLine puts line in the place of the one with its number, or at the end.
 func (t *Transaction) replaceLine(line *Line) {
-	if old := t.line(line.Number); old != nil {
+	old := t.line(line.Number)
+	t.index(old, line)
+	if old != nil {
 		t.Sums = t.Sums.plus(old, -1, t.Terms.TaxIncluded)
 		t.Lines[line.Number-1] = line
 	} else {
@@ -148,7 +161,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.Staff = &Staff{ID: f.Staff, Name: f.Name, Rights: f.Rights}
 	case *events.StaffLoggedOff:
 		s.Staff = nil
-	case *events.SignOnRefused, *events.PermissionRefused:
+	case *events.SignOnRefused, *events.PermissionRefused, *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
 	case *events.ShiftOpened:
 		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
 		s.Shifts = f.Number
@@ -180,6 +193,16 @@ func (s *State) applySale(fact events.OfTransaction) error {
 	if t == nil || t.ID != of.Transaction {
 		return fmt.Errorf("transaction %s is not in progress", of.Transaction)
 	}
+	if of.Regrouped != nil {
+		t.PriceGroups = of.Regrouped.Groups
+	}
+	for _, line := range of.Changed {
+		old := t.line(line.Number)
+		if old == nil {
+			return fmt.Errorf("no line %d", line.Number)
+		}
+		t.replaceLine(&Line{Line: line, Voided: old.Voided})
+	}
 	switch f := fact.(type) {
 	case *events.LineAdded:
 		if f.Line.Number != len(t.Lines)+1 {
@@ -190,8 +213,16 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
 	case *events.LineRestored:
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	case *events.QuantitySet:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Quantity, line.Gross = f.Quantity, f.Gross })
+	case *events.QuantitySet, *events.LinePriceOverridden, *events.LineUnitChanged, *events.LineSerialSet, *events.LineCommented,
+		*events.LineDiscountSet, *events.LineTaxOverridden:
+		// What they changed stands in Changed.
+	case *events.TaxOverridden:
+		t.TaxOverride = nil
+		if f.Override != "" {
+			t.TaxOverride = &TaxOverride{Override: f.Override, Name: f.Name, Taxes: f.Taxes}
+		}
+	case *events.SaleCommented:
+		t.Comment = f.Comment
 	case *events.TotalDiscountSet:
 		t.Discount = Discount{Amount: f.Amount, Percent: f.Percent}
 	case *events.PaymentTaken:
