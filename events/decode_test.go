@@ -133,10 +133,10 @@ func TestDecodeUnknownType(t *testing.T) {
 func TestNumbersInFacts(t *testing.T) {
 	sound := string(readGolden(t, "sale.quantity_set.v1"))
 	for _, c := range []struct{ old, new string }{
-		{`"gross":262`, `"gross":262.0`},
-		{`"gross":262`, `"gross":2.62e2`},
-		{`"gross":262`, `"gross":"262"`},
-		{`"gross":262`, `"gross":9223372036854775808`},
+		{`"subtotal":438`, `"subtotal":438.0`},
+		{`"subtotal":438`, `"subtotal":4.38e2`},
+		{`"subtotal":438`, `"subtotal":"438"`},
+		{`"subtotal":438`, `"subtotal":9223372036854775808`},
 		{`"quantity":"0.75"`, `"quantity":0.75`},
 		{`"quantity":"0.75"`, `"quantity":"75e-2"`},
 		{`"quantity":"0.75"`, `"quantity":"0.75001"`},

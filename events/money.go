@@ -145,6 +145,17 @@ func (q Quantity) Add(r Quantity) Quantity { return Quantity{canonical(q.d.Add(r
 // Cmp is -1, 0 or 1 as q is less than, equal to or greater than r.
 func (q Quantity) Cmp(r Quantity) int { return q.d.Cmp(r.d) }
 
+// Sub is q - r.
+func (q Quantity) Sub(r Quantity) Quantity { return q.Add(r.Neg()) }
+
+// Times is q r's, rounded half away from zero to [QuantityDecimals].
+func (q Quantity) Times(r Quantity) Quantity {
+	return Quantity{canonical(q.d.Mul(r.d).Round(QuantityDecimals))}
+}
+
+// TenThousandths is q as a number of ten-thousandths: 1.5 is 15,000. [Money.MulDiv] takes it.
+func (q Quantity) TenThousandths() int64 { return q.d.Shift(QuantityDecimals).IntPart() }
+
 // Decimals is how many decimals q has: 3 for 0.125.
 func (q Quantity) Decimals() int { return int(max(0, -q.d.Exponent())) }
 
@@ -169,6 +180,19 @@ func (p Price) Times(q Quantity, digits int) (Money, error) {
 		return 0, fmt.Errorf("%s x %s is beyond the largest amount", q, p)
 	}
 	return Money(exact.IntPart()), nil
+}
+
+// Decimals is how many decimals p has: 2 for 2.55.
+func (p Price) Decimals() int { return int(max(0, -p.d.Exponent())) }
+
+// TimesUnits is what a unit of q others costs, each of which costs p, rounded half
+// away from zero to [PriceDecimals]. It fails where that is beyond the largest price.
+func (p Price) TimesUnits(q Quantity) (Price, error) {
+	d := canonical(p.d.Mul(q.d).Round(PriceDecimals))
+	if d.Abs().GreaterThan(maxPrice) {
+		return Price{}, fmt.Errorf("%s x %s is beyond the largest price", q, p)
+	}
+	return Price{d}, nil
 }
 
 // Sign is -1, 0 or 1.

@@ -6,6 +6,14 @@ var saleFacts = []func() Fact{
 	func() Fact { return new(LineVoided) },
 	func() Fact { return new(LineRestored) },
 	func() Fact { return new(QuantitySet) },
+	func() Fact { return new(LinePriceOverridden) },
+	func() Fact { return new(LineUnitChanged) },
+	func() Fact { return new(LineSerialSet) },
+	func() Fact { return new(LineCommented) },
+	func() Fact { return new(LineDiscountSet) },
+	func() Fact { return new(LineTaxOverridden) },
+	func() Fact { return new(TaxOverridden) },
+	func() Fact { return new(SaleCommented) },
 	func() Fact { return new(TotalDiscountSet) },
 	func() Fact { return new(PaymentTaken) },
 	func() Fact { return new(PaymentVoided) },
@@ -18,6 +26,12 @@ type OfSale struct {
 	Transaction TransactionID `json:"transaction"`
 	// Begins holds the terms of a transaction in its first fact, and is absent from the others.
 	Begins *Terms `json:"begins,omitempty"`
+	// Regrouped says which price groups the transaction has from here on, and is absent where they stay.
+	Regrouped *PriceGroups `json:"regrouped,omitempty"`
+	// Changed are the lines that stand otherwise than before, whole and as they stand
+	// now: the ones that the fact is about, and others whose price or periodic
+	// discount changed with them.
+	Changed []Line `json:"changed,omitempty"`
 	// After is how the transaction stands with this fact applied.
 	After Totals `json:"after"`
 }
@@ -59,25 +73,6 @@ type TaxRate struct {
 	Rate Percent `json:"rate"`
 }
 
-// Line is one line as it was sold or returned. Amounts are in minor units and
-// negative for a return.
-type Line struct {
-	Number      int       `json:"line"` // in its transaction, from 1
-	Product     ProductID `json:"product"`
-	Description string    `json:"description"`
-	Quantity    Quantity  `json:"quantity"`
-	Price       Price     `json:"price"`                 // of one unit, as charged
-	PriceKeyed  bool      `json:"price_keyed,omitempty"` // by the cashier, not the product's
-	Gross       Money     `json:"gross"`                 // quantity x price, rounded half away from zero
-	// QuantityDecimals is how many decimals a quantity in the product's unit may have.
-	QuantityDecimals int       `json:"quantity_decimals,omitempty"`
-	Taxes            []TaxRate `json:"taxes,omitempty"`
-	// NotDiscountable keeps the line out of total discounts.
-	NotDiscountable bool `json:"not_discountable,omitempty"`
-	// GiftCard is set on a line that sells no product but money on a card.
-	GiftCard *GiftCardLine `json:"gift_card,omitempty"`
-}
-
 // LineAdded says that a product was put on the transaction, or returned on it
 // with a negative quantity (operations 100, 109), or that money was put on it for a
 // gift card, which holds it once the sale is concluded (operations 512, 519).
@@ -113,7 +108,6 @@ type QuantitySet struct {
 	OfSale
 	Line     int      `json:"line"`
 	Quantity Quantity `json:"quantity"`
-	Gross    Money    `json:"gross"`
 }
 
 func (*QuantitySet) Type() string { return "sale.quantity_set.v1" }
@@ -163,7 +157,7 @@ type ConcludedLine struct {
 	Line
 	Voided        bool    `json:"voided,omitempty"`
 	TotalDiscount Money   `json:"total_discount,omitempty"` // this line's share of it, positive
-	Net           Money   `json:"net"`                      // gross less discounts; with tax where prices include it
+	Net           Money   `json:"net"`                      // gross less all discounts; with tax where prices include it
 	Tax           []Money `json:"tax,omitempty"`            // for each of Taxes
 }
 
@@ -182,6 +176,7 @@ type SaleConcluded struct {
 	OfSale
 	Receipt  ReceiptNumber   `json:"receipt"`
 	Terms    Terms           `json:"terms"`
+	Comment  string          `json:"comment,omitempty"` // on the whole transaction
 	Lines    []ConcludedLine `json:"lines"`
 	Taxes    []TaxTotal      `json:"taxes"`
 	Payments []Payment       `json:"payments"` // that were not voided

@@ -26,7 +26,24 @@ func samples() []Fact {
 		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
 		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1},
 		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
-		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75")), Gross: 262},
+		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75"))},
+		&LinePriceOverridden{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Level: "lower"},
+		&LineUnitChanged{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Unit: "box"},
+		&LineSerialSet{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Serial: "SN-4711"},
+		&LineCommented{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Comment: "gift"},
+		&LineDiscountSet{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Amount: 50, Percent: sample(ParsePercent("10"))},
+		&LineTaxOverridden{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Override: "EXEMPT"},
+		&TaxOverridden{Asked: sampleAsked, OfSale: sampleChanged(), Override: "REDUCED", Name: "Reduced rate", Taxes: []TaxRate{sampleRate}},
+		&SaleCommented{Asked: sampleAsked, OfSale: sampleOfSale(0), Comment: "paid by the neighbour"},
+		&PriceChecked{
+			Asked: sampleAsked, Product: "APPLES", Variant: "red", Unit: "box", Description: "Apples", Currency: "GBP",
+			Base: sample(ParsePrice("3.49")), Price: sample(ParsePrice("2.99")), PriceGroup: "members", Offer: sampleChangedLine.Offer, Groups: []string{"members"},
+		},
+		&ProductViewed{
+			Asked: sampleAsked, Product: "APPLES", Description: "Apples", Unit: "kg", QuantityDecimals: 3, Currency: "GBP", Price: sample(ParsePrice("3.49")),
+			Taxes: []TaxRate{sampleRate}, Variants: []string{"red"}, Units: []string{"box"}, Blocked: true,
+		},
+		&ProductsSearched{Asked: sampleAsked, Text: "apples", Products: []ProductID{"APPLES", "JUICE"}},
 		&TotalDiscountSet{Asked: sampleAsked, OfSale: sampleOfSale(0), Amount: 100, Percent: sample(ParsePercent("12.5"))},
 		&PaymentTaken{Asked: sampleAsked, OfSale: sampleOfSale(200), Payment: Payment{Number: 1, Tender: "cash", Amount: 200, Tendered: 200}},
 		&PaymentVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Payment: 1},
@@ -39,7 +56,7 @@ func samples() []Fact {
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
 		&SaleConcluded{
-			Asked: sampleAsked, Receipt: "s001-r01-1-000042", Terms: sampleTerms,
+			Asked: sampleAsked, Receipt: "s001-r01-1-000042", Terms: sampleTerms, Comment: "paid by the neighbour",
 			OfSale: OfSale{
 				Transaction: "s001-r01-1-7",
 				After:       Totals{Lines: 3, Subtotal: 238, Discount: 100, Tax: 14, Total: 138, Paid: 138},
@@ -100,6 +117,30 @@ var (
 		NotDiscountable: true, GiftCard: &GiftCardLine{KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Issued: true},
 	}
 )
+
+// sampleChangedLine has what a line seldom has, of which no real line has all.
+var sampleChangedLine = Line{
+	Number: 1, Product: "APPLES", Variant: "red", Barcode: "4006381333931", Description: "Apples", Quantity: sample(ParseQuantity("2")), Unit: "box",
+	Factor: sample(ParseQuantity("10")), QuantityDecimals: 1, Serial: "SN-4711", Comment: "gift", Price: sample(ParsePrice("3")), PriceGroup: "members",
+	Overridden: &OriginalPrice{Price: sample(ParsePrice("3.49"))}, Gross: 600,
+	Offer: &OfferApplied{
+		Offer: "O1", Name: "Two or more", Group: "members", MinQuantity: sample(ParseQuantity("2")), Percent: sample(ParsePercent("10")),
+		AmountOff: sample(ParsePrice("0.3")), Amount: 60,
+	},
+	Discount: &LineDiscountApplied{Keyed: 50, Percent: sample(ParsePercent("10")), Amount: 50},
+	Original: &OriginalLine{
+		Transaction: "s001-r01-1-3", Receipt: "s001-r01-1-000003", Line: 2, Bought: sample(ParseQuantity("5")), Paid: 1500,
+		Returned: sample(ParseQuantity("1")), GivenBack: 300, Discount: -100,
+	},
+	Taxes: []TaxRate{sampleRate}, TaxOverride: &TaxOverride{Override: "EXEMPT", Name: "Exempt", Instead: []TaxRate{sampleRate}},
+}
+
+// sampleChanged is a transaction whose line was changed.
+func sampleChanged() OfSale {
+	of := sampleOfSale(0)
+	of.Regrouped, of.Changed = &PriceGroups{Groups: []string{"members"}}, []Line{sampleChangedLine}
+	return of
+}
 
 // sampleOfSale is a transaction of 4.38 less 1.00, of which paid is paid.
 func sampleOfSale(paid Money) OfSale {

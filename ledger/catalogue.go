@@ -38,7 +38,10 @@ func Find(id int) *Operation {
 var catalogue = newCatalogue()
 
 func newCatalogue() (all []*Operation) {
-	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), giftCardOperations(), transactionOperations(), staffOperations(), shiftOperations()} {
+	for _, group := range [][]*Operation{
+		lineOperations(), productOperations(), discountOperations(), taxOperations(), returnOperations(), transactionOperations(),
+		paymentOperations(), giftCardOperations(), staffOperations(), shiftOperations(),
+	} {
 		all = append(all, group...)
 	}
 	for _, op := range all {
@@ -63,8 +66,8 @@ var (
 	// reasonParams give the reason code that an operation may ask for.
 	reasonParams = []Parameter{
 		{Name: "reason", Kind: KindText, Max: 20, Doc: "reason code"},
-		{Name: "reason_note", Kind: KindText, Max: 200, Doc: "what the cashier adds to the reason"},
+		{Name: "reason_note", Kind: KindText, Free: true, Max: 200, Doc: "what the cashier adds to the reason"},
 	}
 
-	commentParam = Parameter{Name: "comment", Kind: KindText, Max: 200, Doc: "a note"}
+	commentParam = Parameter{Name: "comment", Kind: KindText, Free: true, Max: 200, Doc: "a note"}
 )

@@ -120,7 +120,7 @@ func addToGiftCard(d *deciding, issue bool) (events.Requested, error) {
 		Number: len(t.Lines) + 1, Product: "GIFTCARD", Description: "Gift card", Quantity: events.NewQuantity(1), Price: price, Gross: amount,
 		NotDiscountable: true, GiftCard: &events.GiftCardLine{KnownGiftCard: known, Issued: issue},
 	}}
-	of, err := d.withLine(t, begins, line)
+	of, err := d.relined(t, begins, line)
 	return &events.LineAdded{OfSale: of, Line: line.Line}, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/posnode/posnode/events"
@@ -57,6 +58,9 @@ func (w *till) check(entry *events.Entry) error {
 	}
 	f, ok := entry.Fact.(events.OfTransaction)
 	if t := w.state.Transaction; ok && t != nil {
+		if err := w.checkOffers(t); err != nil {
+			return err
+		}
 		want, err := addUp(t)
 		if err != nil {
 			return err
@@ -187,9 +191,13 @@ func addUp(t *ledger.Transaction) (events.Totals, error) {
 			return out, fmt.Errorf("line %d: gross %d, want %d", i+1, line.Gross, want)
 		}
 		out.Lines++
-		out.Subtotal += line.Gross
-		if line.Gross > 0 && !line.NotDiscountable {
-			weights[i] = units(line.Gross)
+		amount, err := lineAmount(line)
+		if err != nil {
+			return out, err
+		}
+		out.Subtotal += amount
+		if amount > 0 && line.Quantity.Sign() > 0 && !line.NotDiscountable {
+			weights[i] = units(amount)
 			discountable.Add(discountable, weights[i])
 		}
 	}
@@ -200,7 +208,7 @@ func addUp(t *ledger.Transaction) (events.Totals, error) {
 	}
 	for i, share := range largestRemainder(out.Discount, weights) {
 		if !t.Lines[i].Voided {
-			out.Tax += taxOn(t.Lines[i].Gross-share, t.Lines[i].Taxes, t.Terms.TaxIncluded)
+			out.Tax += taxOn(t.Lines[i].Amount()-share, t.Lines[i].Taxes, t.Terms.TaxIncluded)
 		}
 	}
 	out.Total = out.Subtotal - out.Discount
@@ -214,6 +222,87 @@ func addUp(t *ledger.Transaction) (events.Totals, error) {
 	}
 	out.Due = out.Total - out.Paid
 	return out, nil
+}
+
+// lineAmount is what a line comes to after its own discounts, each made once more from its terms.
+func lineAmount(line *ledger.Line) (events.Money, error) {
+	rest := line.Gross
+	if o := line.Offer; o != nil {
+		want := roundHalfAway(mul(units(rest), rat(o.Percent), big.NewRat(1, 100)))
+		if o.Percent.IsZero() {
+			want = o.Amount // its digits are the currency's: see checkOffers
+		}
+		if o.Amount != want || o.Amount <= 0 || o.Amount > rest {
+			return 0, fmt.Errorf("line %d: offer %+v on %d", line.Number, o, rest)
+		}
+		rest -= o.Amount
+	}
+	if c := line.Discount; c != nil {
+		want := roundHalfAway(mul(units(rest), rat(c.Percent), big.NewRat(1, 100)))
+		if c.Percent.IsZero() {
+			want = min(c.Keyed, max(rest, -rest))
+			if rest < 0 {
+				want = -want
+			}
+		}
+		if c.Amount != want {
+			return 0, fmt.Errorf("line %d: discount %+v on %d", line.Number, c, rest)
+		}
+		rest -= c.Amount
+	}
+	if o := line.Original; o != nil {
+		// All returns of a line together give back its part of what was paid, rounded once.
+		upTo := new(big.Rat).Sub(rat(o.Returned), rat(line.Quantity))
+		back := roundHalfAway(mul(units(o.Paid), upTo, new(big.Rat).Inv(rat(o.Bought)))) - o.GivenBack
+		if rest -= o.Discount; rest != -back || line.Offer != nil || line.Discount != nil || upTo.Cmp(rat(o.Bought)) > 0 {
+			return 0, fmt.Errorf("line %d gives back %d of %+v, want %d", line.Number, -rest, o, back)
+		}
+	}
+	if rest != line.Amount() {
+		return 0, fmt.Errorf("line %d comes to %d, says %d", line.Number, rest, line.Amount())
+	}
+	return rest, nil
+}
+
+// checkOffers says whether every line of the transaction has the best of its product's
+// offers for all that there is of the product, found by a walk over all lines.
+func (w *till) checkOffers(t *ledger.Transaction) error {
+	takesPart := func(l *ledger.Line) bool {
+		return !l.Voided && !l.NotDiscountable && !l.PriceKeyed && l.Overridden == nil && l.Original == nil &&
+			l.Quantity.Sign() > 0 && l.Factor.IsZero()
+	}
+	for _, line := range t.Lines {
+		p, ok := w.records[ledger.Query{Kind: "product", Key: string(line.Product)}].(ledger.Product)
+		if !ok || len(p.Offers) == 0 {
+			continue
+		}
+		total := new(big.Rat)
+		for _, other := range t.Lines {
+			if other.Product == line.Product && takesPart(other) {
+				total.Add(total, rat(other.Quantity))
+			}
+		}
+		var best events.Money
+		for _, o := range p.Offers {
+			mine := o.Group == "" || slices.Contains(t.PriceGroups, o.Group)
+			if !mine || o.From > "2026-03-02" || o.To != "" && o.To < "2026-03-02" || rat(o.MinQuantity).Cmp(total) > 0 || !takesPart(line) {
+				continue
+			}
+			off := roundHalfAway(mul(units(line.Gross), rat(o.Percent), big.NewRat(1, 100)))
+			if o.Percent.IsZero() {
+				off = min(line.Gross, roundHalfAway(mul(rat(o.AmountOff), rat(line.Quantity), tenTo(t.Terms.Digits))))
+			}
+			best = max(best, off)
+		}
+		var got events.Money
+		if line.Offer != nil {
+			got = line.Offer.Amount
+		}
+		if got != best {
+			return fmt.Errorf("line %d: the offer takes %d off, the best would take %d", line.Number, got, best)
+		}
+	}
+	return nil
 }
 
 // taxOn is the tax on (or, with prices that include it, in) net at all rates together.

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"slices"
-
 	"github.com/posnode/posnode/events"
 )
 
@@ -10,92 +8,261 @@ import (
 // document, which repeats them all, below [events.MaxBody].
 const MaxLines = 2000
 
+// Parameters that say which product.
+var (
+	productParam = Parameter{Name: "product", Kind: KindText, Max: 40, Doc: "item number; or a barcode instead"}
+	barcodeParam = Parameter{Name: "barcode", Kind: KindText, Max: 64, Doc: "as scanned, instead of an item number"}
+	variantParam = Parameter{Name: "variant", Kind: KindText, Max: 40, Doc: "which variant of the product"}
+	unitParam    = Parameter{Name: "unit", Kind: KindText, Max: 20, Doc: "unit of quantity and price; the product's own if absent"}
+)
+
 func lineOperations() []*Operation {
 	product := []Parameter{
-		{Name: "product", Kind: KindText, Required: true, Max: 40, Doc: "item number"},
+		productParam, barcodeParam, variantParam, unitParam,
 		{Name: "quantity", Kind: KindQuantity, Doc: "how many units, above 0; 1 if absent"},
 		{Name: "price", Kind: KindPrice, Doc: "price of one unit in major units, where the product allows it to be keyed in"},
-		{Name: "description", Kind: KindText, Max: 120, Doc: "what the receipt says instead of the product's description, with a keyed price"},
+		{Name: "description", Kind: KindText, Free: true, Max: 120, Doc: "what the receipt says instead of the product's description, with a keyed price"},
+		{Name: "serial", Kind: KindText, Max: 40, Doc: "serial number, where the product's pieces have one"},
+		{Name: "comment", Kind: KindText, Free: true, Max: maxLineComment, Doc: "a comment on the line"},
 	}
+	need := Gates{Shift: true, Cart: NeedCart}
 	return []*Operation{
 		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product,
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, 1) }},
 		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product, Reason: "return_item",
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, -1) }},
-		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart}, Params: []Parameter{lineParam}, Reason: "void_item",
-			decide: voidLine},
-		{ID: 105, Name: "Set quantity", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart},
+		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: need, Params: []Parameter{lineParam}, Reason: "void_item",
+			asks: askLine, decide: voidLine},
+		{ID: 103, Name: "Product comment", Group: "lines", Offline: Local, Gates: need,
+			Params: []Parameter{lineParam, {Name: "comment", Kind: KindText, Free: true, Max: maxLineComment, Doc: "what the line says; none to take it away"}},
+			decide: commentLine},
+		{ID: 104, Name: "Price override", Group: "lines", Offline: Local, Gates: need,
+			Params: []Parameter{lineParam, {Name: "price", Kind: KindPrice, Required: true, Doc: "new price of one unit in major units"}},
+			Reason: "override_price", asks: askLine, decide: overridePrice},
+		{ID: 105, Name: "Set quantity", Group: "lines", Offline: Local, Gates: need,
 			Params: []Parameter{lineParam, {Name: "quantity", Kind: KindQuantity, Required: true, Doc: "how many units; the sign of the line's"}},
-			decide: setQuantity},
-		{ID: 106, Name: "Clear quantity", Group: "lines", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart}, Params: []Parameter{lineParam},
-			decide: clearQuantity},
+			asks:   askLine, decide: setQuantity},
+		{ID: 106, Name: "Clear quantity", Group: "lines", Offline: Local, Gates: need, Params: []Parameter{lineParam},
+			asks: askLine, decide: clearQuantity},
+		{ID: 123, Name: "Change unit of measure", Group: "lines", Offline: Local, Gates: need,
+			Params: []Parameter{lineParam, {Name: "unit", Kind: KindText, Required: true, Max: 20, Doc: "the unit to count in"}},
+			asks:   askLine, decide: changeUnit},
+		{ID: 136, Name: "Add serial number", Group: "lines", Offline: Local, Gates: need,
+			Params: []Parameter{lineParam, {Name: "serial", Kind: KindText, Required: true, Max: 40, Doc: "serial number of the piece"}},
+			Reason: "serial_number", asks: askLine, decide: setSerial},
 	}
 }
 
-func askProduct(_ *State, in values) []Query { return []Query{{"product", in.text("product")}} }
+// maxLineComment keeps the comments of all lines together within the concluded document.
+const maxLineComment = 60
+
+func askProduct(_ *State, in values) []Query {
+	if in.has("barcode") {
+		return []Query{{"barcode", in.text("barcode")}}
+	}
+	return []Query{{"product", in.text("product")}}
+}
+
+// askLine asks for the product of the line that the command names.
+func askLine(s *State, in values) []Query {
+	if s.Transaction == nil {
+		return nil
+	}
+	line := s.Transaction.line(in.number("line"))
+	if line == nil {
+		return nil
+	}
+	return []Query{{"product", string(line.Product)}}
+}
 
 // addLine puts a product on the transaction: sold with a sign of 1, returned with -1 (operations 100, 109).
 func addLine(d *deciding, sign int) (events.Requested, error) {
-	p, err := d.product()
+	found, err := d.product()
 	if err != nil {
 		return nil, err
 	}
-	t, begins := d.cart()
-	if len(t.Lines) >= MaxLines {
-		return nil, refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
-	}
-	quantity, err := d.lineQuantity(p)
+	t, begins, err := d.roomForLine()
 	if err != nil {
+		return nil, err
+	}
+	line := found.line(len(t.Lines) + 1)
+	if line.Quantity, err = d.lineQuantity(found); err != nil {
 		return nil, err
 	}
 	if sign < 0 {
-		quantity = quantity.Neg()
+		line.Quantity = line.Quantity.Neg()
 	}
-	line := &Line{Line: events.Line{
-		Number: len(t.Lines) + 1, Product: p.ID, Description: p.Description, Quantity: quantity, Price: p.Price,
-		QuantityDecimals: p.QuantityDecimals, Taxes: p.Taxes, NotDiscountable: p.NotDiscountable,
-	}}
+	if err := d.readPrice(t, found.Product, line); err != nil {
+		return nil, err
+	}
 	if d.in.has("price") {
-		if err := d.keyPrice(p, line); err != nil {
+		if err := d.keyPrice(found.Product, line); err != nil {
 			return nil, err
 		}
 	}
-	if line.Price.Sign() == 0 && !p.ZeroPrice {
-		return nil, refuse("price_missing", "%s has no price.", p.ID).instead("Key the price in, if the product allows it.")
+	if line.Price.Sign() == 0 && !found.ZeroPrice {
+		return nil, refuse("price_missing", "%s has no price.", found.ID).instead("Key the price in, if the product allows it.")
 	}
-	if line.Gross, err = d.gross(t, line.Price, quantity); err != nil {
+	if line.Comment = d.in.text("comment"); line.Comment == "" && found.CommentRequired {
+		return nil, refuse("comment_required", "%s is sold with a comment only.", found.ID)
+	}
+	if err := d.firstSerial(t, found.Product, line); err != nil {
 		return nil, err
 	}
-	of, err := d.withLine(t, begins, line)
+	t.tax(line)
+	of, err := d.relined(t, begins, line)
 	return &events.LineAdded{OfSale: of, Line: line.Line}, err
 }
 
-// product is the product that the command names, if it can be sold.
-func (d *deciding) product() (Product, error) {
-	id := d.in.text("product")
-	p, ok := find[Product](d.Reference, "product", id)
-	if !ok {
-		return p, refuse("unknown_product", "There is no product %s.", id).instead("Search for it, or key another number.")
+// roomForLine is the transaction in progress, or the one that the command begins, if another line fits.
+func (d *deciding) roomForLine() (*Transaction, *events.Terms, error) {
+	t, begins := d.cart()
+	if len(t.Lines) >= MaxLines {
+		return nil, nil, refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
 	}
-	if p.Blocked {
-		return p, refuse("product_blocked", "%s is not for sale.", p.ID)
-	}
-	if p.Price.Sign() < 0 || slices.ContainsFunc(p.Taxes, func(r events.TaxRate) bool { return r.Rate.Sign() < 0 }) {
-		return p, refuse("product_invalid", "%s has a negative price or tax rate.", p.ID).instead("Tell head office.")
-	}
-	return p, nil
+	return t, begins, nil
 }
 
-// lineQuantity is the quantity that the command names for a new line, without its sign.
-func (d *deciding) lineQuantity(p Product) (events.Quantity, error) {
-	if !d.in.has("quantity") {
-		return events.NewQuantity(1), nil
+// named is a product as the command names it.
+type named struct {
+	Product
+	barcode Barcode // zero without one
+	variant *Variant
+	unit    *Unit // nil for the product's own
+}
+
+// line is a line of one unit of the product.
+func (n named) line(number int) *Line {
+	line := &Line{Line: events.Line{
+		Number: number, Product: n.ID, Barcode: n.barcode.Code, Description: n.Description, Quantity: events.NewQuantity(1),
+		Unit: n.Unit, QuantityDecimals: n.QuantityDecimals, Taxes: n.Taxes, NotDiscountable: n.NotDiscountable,
+	}}
+	if n.variant != nil {
+		line.Variant = n.variant.ID
+		if n.variant.Description != "" {
+			line.Description += ", " + n.variant.Description
+		}
 	}
-	q := d.in.quantity("quantity")
+	if n.unit != nil {
+		line.countIn(*n.unit)
+	}
+	return line
+}
+
+// countIn makes the line one of that unit.
+func (l *Line) countIn(u Unit) { l.countAs(u.Unit, u.Factor, u.Decimals) }
+
+func (p Product) variant(id string) *Variant {
+	for i := range p.Variants {
+		if p.Variants[i].ID == id {
+			return &p.Variants[i]
+		}
+	}
+	return nil
+}
+
+func (p Product) unit(name string) *Unit {
+	for i := range p.Units {
+		if p.Units[i].Unit == name {
+			return &p.Units[i]
+		}
+	}
+	return nil
+}
+
+// product is the product that the command names, if it can be sold.
+func (d *deciding) product() (n named, err error) {
+	id := d.in.text("product")
+	switch {
+	case id != "" && d.in.has("barcode"):
+		return n, refuseParameter("barcode", "stands beside a product: want one of them")
+	case d.in.has("barcode"):
+		code := d.in.text("barcode")
+		b, ok := find[Barcode](d.Reference, "barcode", code)
+		if !ok {
+			return n, refuse("unknown_barcode", "There is no product with the barcode %s.", code).instead("Search for it, or key the item number.")
+		}
+		n.barcode, id = b, string(b.Product)
+	case id == "":
+		return n, refuseParameter("product", "is missing")
+	}
+	var ok bool
+	if n.Product, ok = find[Product](d.Reference, "product", id); !ok {
+		return n, refuse("unknown_product", "There is no product %s.", id).instead("Search for it, or key another number.")
+	}
+	if n.Blocked {
+		return n, refuse("product_blocked", "%s is not for sale.", n.ID)
+	}
+	if n.Product.unsound() {
+		return n, refuse("product_invalid", "%s has a negative price or tax rate.", n.ID).instead("Tell head office.")
+	}
+	if !within(n.From, n.To, d.Date) {
+		return n, refuse("product_not_active", "%s is not for sale on %s.", n.ID, d.Date)
+	}
+	return n, d.formOf(&n)
+}
+
+// formOf finds the variant and the unit that the command or the barcode names.
+func (d *deciding) formOf(n *named) error {
+	variant, unit := n.barcode.Variant, n.barcode.Unit
+	if d.in.has("variant") {
+		variant = d.in.text("variant")
+	}
+	if d.in.has("unit") {
+		unit = d.in.text("unit")
+	}
+	n.variant = n.Product.variant(variant)
+	switch {
+	case variant == "" && len(n.Variants) > 0:
+		return refuse("variant_required", "%s is sold in variants.", n.ID).instead("Choose one.")
+	case variant != "" && n.variant == nil:
+		return refuse("unknown_variant", "%s has no variant %s.", n.ID, variant).instead("Choose another.")
+	case n.variant != nil && n.variant.Blocked:
+		return refuse("product_blocked", "%s in %s is not for sale.", n.ID, variant)
+	}
+	if unit != "" && unit != n.Unit {
+		if n.unit = n.Product.unit(unit); n.unit == nil {
+			return unknownUnit(n.Product, unit)
+		}
+	}
+	return nil
+}
+
+func unknownUnit(p Product, unit string) error {
+	return refuse("unknown_unit", "%s is not sold by %s.", p.ID, unit).instead("Choose another unit.")
+}
+
+// lineQuantity is the quantity that the command or the barcode names for a new line, without its sign.
+func (d *deciding) lineQuantity(n named) (events.Quantity, error) {
+	q, decimals := events.NewQuantity(1), n.QuantityDecimals
+	given := d.in.has("quantity")
+	switch {
+	case given:
+		q = d.in.quantity("quantity")
+	case n.barcode.Quantity.Sign() > 0:
+		q, given = n.barcode.Quantity, true
+	}
+	if n.unit != nil {
+		decimals = n.unit.Decimals
+	}
 	if q.Sign() < 0 {
 		return q, refuseParameter("quantity", "must be above 0; operation 109 returns products")
 	}
-	return q, d.checkQuantity(q, p.QuantityDecimals)
+	if err := d.checkQuantity(q, decimals); err != nil {
+		return q, err
+	}
+	one := q.Cmp(events.NewQuantity(1)) == 0
+	switch {
+	case n.Quantity == "required" && !given:
+		return q, refuse("quantity_required", "The quantity of %s must be keyed or weighed.", n.ID)
+	case (n.Quantity == "fixed" || d.in.text("serial") != "") && !one:
+		return q, fixedQuantity(n.ID)
+	}
+	return q, nil
+}
+
+func fixedQuantity(product events.ProductID) error {
+	return refuse("quantity_fixed", "A line of %s is always one unit.", product).instead("Add another line.")
 }
 
 // checkQuantity says whether a line may have that quantity.
@@ -117,12 +284,26 @@ func (d *deciding) keyPrice(p Product, line *Line) error {
 	if !p.KeyPrice {
 		return refuse("price_not_keyable", "The price of %s cannot be keyed in.", p.ID)
 	}
+	if err := d.checkPrice(price); err != nil {
+		return err
+	}
+	if p.MinPrice != nil && price.Cmp(*p.MinPrice) < 0 || p.MaxPrice != nil && price.Cmp(*p.MaxPrice) > 0 {
+		return refuse("price_out_of_bounds", "%s is not a price that %s may have.", price, p.ID)
+	}
+	line.Price, line.PriceKeyed, line.PriceGroup = price, true, ""
+	if text := d.in.text("description"); text != "" {
+		line.Description = text
+	}
+	return nil
+}
+
+// checkPrice says whether a cashier may give a product that price at all.
+func (d *deciding) checkPrice(price events.Price) error {
 	if price.Sign() < 0 {
 		return refuse("price_negative", "A price cannot be negative.").instead("Return the product, or give a discount.")
 	}
-	line.Price, line.PriceKeyed = price, true
-	if text := d.in.text("description"); text != "" {
-		line.Description = text
+	if limit := d.Reference.Store.MaxPrice; limit.Sign() > 0 && price.Cmp(limit) > 0 {
+		return refuse("price_too_large", "A price can be %s at most.", limit)
 	}
 	return nil
 }
@@ -141,19 +322,9 @@ func (d *deciding) cart() (*Transaction, *events.Terms) {
 	if d.Transaction != nil {
 		return d.Transaction, nil
 	}
-	store := d.Reference.Store
-	terms := &events.Terms{Number: d.Transactions + 1, Currency: store.Currency, Digits: store.Digits, TaxIncluded: store.TaxIncluded}
+	// The shift's currency, should the store's have changed since it was opened.
+	terms := &events.Terms{Number: d.Transactions + 1, Currency: d.Shift.Currency, Digits: d.Shift.Digits, TaxIncluded: d.Reference.Store.TaxIncluded}
 	return &Transaction{ID: transactionID(d.State, terms.Number), Terms: *terms}, terms
-}
-
-// withLine is how the transaction stands once line is changed or added.
-func (d *deciding) withLine(t *Transaction, begins *events.Terms, line *Line) (events.OfSale, error) {
-	sums := t.Sums
-	if old := t.line(line.Number); old != nil {
-		sums = sums.plus(old, -1, t.Terms.TaxIncluded)
-	}
-	sums = sums.plus(line, 1, t.Terms.TaxIncluded)
-	return d.ofSale(t, begins, t.totalsOf(sums, t.Discount, t.all(line)))
 }
 
 // ofSale checks how the transaction would stand, and says so.
@@ -186,6 +357,18 @@ func (d *deciding) live() (*Line, error) {
 	return line, err
 }
 
+// own is the line that the command names, if it is a live one of a product at a price of today.
+func (d *deciding) own() (*Line, error) {
+	line, err := d.live()
+	if err != nil {
+		return nil, err
+	}
+	if err = notGiftCard(line); err == nil && line.Original != nil {
+		err = refuse("line_returned_by_receipt", "Line %d comes back as it was paid on receipt %s.", line.Number, line.Original.Receipt)
+	}
+	return line, err
+}
+
 // voidLine takes a line back, or brings it back (operation 102).
 func voidLine(d *deciding) (events.Requested, error) {
 	line, err := d.selected()
@@ -197,11 +380,28 @@ func voidLine(d *deciding) (events.Requested, error) {
 	}
 	changed := *line
 	changed.Voided = !line.Voided
-	of, err := d.withLine(d.Transaction, nil, &changed)
+	if !changed.Voided {
+		if err := d.comesBack(&changed); err != nil {
+			return nil, err
+		}
+	}
+	of, err := d.relined(d.Transaction, nil, &changed)
+	if sameOffer(line.Offer, changed.Offer) && err == nil {
+		of.Changed = of.Changed[1:] // the line itself says nothing new
+	}
 	if changed.Voided {
 		return &events.LineVoided{OfSale: of, Line: line.Number}, err
 	}
 	return &events.LineRestored{OfSale: of, Line: line.Number}, err
+}
+
+// comesBack says whether a voided line can count again beside those that were added since.
+func (d *deciding) comesBack(line *Line) error {
+	if o := line.Original; o != nil && d.Transaction.returning(o.Receipt, o.Line, line.Number) != nil {
+		return refuse("line_returned_here", "Line %d of receipt %s is on this transaction already.", o.Line, o.Receipt).
+			instead("Set the quantity of that line.")
+	}
+	return d.serialFree(d.Transaction, line)
 }
 
 // setQuantity changes how much of a product a line sells or returns (operation 105).
@@ -229,16 +429,25 @@ func clearQuantity(d *deciding) (events.Requested, error) {
 	return d.requantify(line, events.NewQuantity(int64(line.Quantity.Sign())))
 }
 
+// requantify gives a line another quantity, and the price and offers that come with it.
 func (d *deciding) requantify(line *Line, q events.Quantity) (events.Requested, error) {
 	if err := notGiftCard(line); err != nil {
 		return nil, err
 	}
+	p, known := d.productOf(line)
+	if line.Serial != "" || p.Quantity == "fixed" {
+		return nil, fixedQuantity(line.Product)
+	}
+	if o := line.Original; o != nil && q.Neg().Cmp(o.Bought.Sub(o.Returned)) > 0 {
+		return nil, tooMuchReturned(o)
+	}
 	changed := *line
 	changed.Quantity = q
-	var err error
-	if changed.Gross, err = d.gross(d.Transaction, line.Price, q); err != nil {
-		return nil, err
+	if known && changed.repriced() {
+		if err := d.readPrice(d.Transaction, p, &changed); err != nil {
+			return nil, err
+		}
 	}
-	of, err := d.withLine(d.Transaction, nil, &changed)
-	return &events.QuantitySet{OfSale: of, Line: line.Number, Quantity: q, Gross: changed.Gross}, err
+	of, err := d.relined(d.Transaction, nil, &changed)
+	return &events.QuantitySet{OfSale: of, Line: line.Number, Quantity: q}, err
 }

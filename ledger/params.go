@@ -39,6 +39,7 @@ type Parameter struct {
 	Required bool   `json:"required,omitempty"`
 	Max      int    `json:"max,omitempty"` // characters of a text, value of a number
 	Doc      string `json:"doc"`
+	Free     bool   `json:"free,omitempty"`   // free text, in which no card number may stand
 	Secret   bool   `json:"secret,omitempty"` // never stored, logged or hashed as it is
 }
 
@@ -132,6 +133,9 @@ func (in Input) check(params []Parameter) (values, *Refusal) {
 			continue
 		}
 		v, err := p.read(raw)
+		if refusal, ok := err.(*Refusal); ok {
+			return nil, refusal
+		}
 		if err != nil {
 			return nil, refuseParameter(p.Name, "%v", err)
 		}
@@ -208,6 +212,12 @@ func (p Parameter) readText(s string) (string, error) {
 	}
 	if strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fmt.Errorf("has a control character")
+	}
+	if p.Free && holdsCardNumber(s) {
+		return "", &Refusal{
+			Code: "card_number_in_text", Why: p.Name + ": the number of a payment card stands in it, which must not be stored.",
+			Parameter: p.Name, Instead: "Leave the number out.",
+		}
 	}
 	return s, nil
 }

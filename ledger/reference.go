@@ -24,11 +24,15 @@ func find[T any](r Reference, kind, key string) (T, bool) {
 
 // Store holds the settings of a store and its registers.
 type Store struct {
-	Currency    string          `json:"currency"`     // ISO 4217
-	Digits      int             `json:"digits"`       // of its minor unit
-	TaxIncluded bool            `json:"tax_included"` // prices include tax
-	ReceiptMask string          `json:"receipt_mask"` // see [ReceiptNumber]
-	MaxQuantity events.Quantity `json:"max_quantity"` // of one line
+	Currency    string          `json:"currency"`           // ISO 4217
+	Digits      int             `json:"digits"`             // of its minor unit
+	TaxIncluded bool            `json:"tax_included"`       // prices include tax
+	ReceiptMask string          `json:"receipt_mask"`       // see [ReceiptNumber]
+	MaxQuantity events.Quantity `json:"max_quantity"`       // of one line
+	MaxPrice    events.Price    `json:"max_price,omitzero"` // that a cashier may give; 0 for any
+	// The lists of other taxes to choose from, for a transaction and for a line.
+	TransactionTaxOverrides []TaxOverride `json:"transaction_tax_overrides,omitempty"`
+	LineTaxOverrides        []TaxOverride `json:"line_tax_overrides,omitempty"`
 	// Tenders are the ways to pay, each under its kind: cash, currency, card, check, account, giftcard, loyalty.
 	Tenders map[string]Tender `json:"tenders"`
 	// Currencies are the foreign ones that can be paid in, by their ISO 4217 codes.
@@ -138,19 +142,6 @@ type LoyaltyCard struct {
 	Points  int64             `json:"points"`
 	Blocked bool              `json:"blocked,omitempty"`
 	AsOf    events.Instant    `json:"as_of,omitzero"`
-}
-
-// Product is one item of the range.
-type Product struct {
-	ID               events.ProductID `json:"product"`
-	Description      string           `json:"description"`
-	Price            events.Price     `json:"price"`
-	KeyPrice         bool             `json:"key_price,omitempty"`         // the cashier may key the price in
-	ZeroPrice        bool             `json:"zero_price,omitempty"`        // may be sold for nothing
-	QuantityDecimals int              `json:"quantity_decimals,omitempty"` // of its unit
-	Blocked          bool             `json:"blocked,omitempty"`           // not for sale
-	NotDiscountable  bool             `json:"not_discountable,omitempty"`
-	Taxes            []events.TaxRate `json:"taxes,omitempty"`
 }
 
 // StaffMember is someone who may sign on.

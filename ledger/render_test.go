@@ -143,7 +143,38 @@ func (r *renderer) optional(name string, v any) {
 }
 
 func (r *renderer) line(v events.Line) string {
-	s := fmt.Sprintf("line %d %s %s x %s = %s", v.Number, v.Product, v.Quantity, v.Price, v.Gross.Decimal(r.digits))
+	product := string(v.Product)
+	if v.Variant != "" {
+		product += "/" + v.Variant
+	}
+	quantity := v.Quantity.String()
+	if v.Unit != "" {
+		quantity += " " + v.Unit
+	}
+	s := fmt.Sprintf("line %d %s %s x %s = %s", v.Number, product, quantity, v.Price, v.Gross.Decimal(r.digits))
+	if v.PriceGroup != "" {
+		s += " price of " + v.PriceGroup
+	}
+	if v.Overridden != nil {
+		s += fmt.Sprintf(" overridden from %s", v.Overridden.Price)
+	}
+	if v.Offer != nil {
+		s += fmt.Sprintf(" offer %s %s", v.Offer.Offer, v.Offer.Amount.Decimal(r.digits))
+	}
+	if v.Discount != nil {
+		s += fmt.Sprintf(" discount %s", v.Discount.Amount.Decimal(r.digits))
+	}
+	if o := v.Original; o != nil {
+		s += fmt.Sprintf(" of receipt %s line %d discounted %s", o.Receipt, o.Line, o.Discount.Decimal(r.digits))
+	}
+	for _, part := range [][2]string{{"barcode", v.Barcode}, {"serial", v.Serial}, {"comment", v.Comment}} {
+		if part[1] != "" {
+			s += fmt.Sprintf(" %s %q", part[0], part[1])
+		}
+	}
+	if v.TaxOverride != nil {
+		s += " taxed " + v.TaxOverride.Override
+	}
 	if v.PriceKeyed {
 		s += fmt.Sprintf(" keyed %q", v.Description)
 	}

@@ -40,6 +40,7 @@ import (
 //	                     text of that length; quoted bodies are Go strings, for bytes that no text file can hold.
 //	                     Under the same key it is a command sent twice. Staff is who is signed on, if
 //	                     it is left out; drawer says that the cash drawer stands open
+//	settings STORE       from here on the register has the settings of that store
 //	mode online|offline  the switch was thrown
 //	terminal approve|decline|lost  how the card terminal behaves from here; lost: it does as it is asked, and nobody hears of it
 //	customer ID          is on the transaction in progress
@@ -105,6 +106,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		if s.till = newTill(store); d.Cmd == "ready" {
 			s.till = readyTill(store)
 		}
+		return "ok"
+	case "settings":
+		s.store = stores()[d.CmdArgs[0].Key]
 		return "ok"
 	case "mode":
 		to := events.Mode(d.CmdArgs[0].Key)

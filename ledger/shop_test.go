@@ -18,13 +18,20 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111"}
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
 	standard := ledger.Store{
 		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: quantity("10000"),
-		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
+		Tenders:  map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
+		MaxPrice: price("50000"),
+		TransactionTaxOverrides: []ledger.TaxOverride{
+			{Override: "EXPORT", Name: "Export, exempt"}, {Override: "REDUCED", Name: "All at the reduced rate", Taxes: []events.TaxRate{reducedRate}},
+		},
+		LineTaxOverrides: []ledger.TaxOverride{
+			{Override: "EXEMPT", Name: "Exempt", Taxes: []events.TaxRate{{Code: "E", Rate: percent("0")}}}, {Override: "REDUCED", Name: "Reduced rate", Taxes: []events.TaxRate{reducedRate}},
+		},
 	}
 	variant := func(change func(*ledger.Store)) ledger.Store {
 		s := standard
@@ -78,6 +85,7 @@ func stores() map[string]ledger.Store {
 			}
 		}),
 		"cashless": variant(func(s *ledger.Store) { delete(s.Tenders, "cash") }),
+		"untaxed":  variant(func(s *ledger.Store) { s.TransactionTaxOverrides, s.LineTaxOverrides = nil, nil }),
 		"masked":   variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
 	}
 }
@@ -101,6 +109,37 @@ func shopRecords() map[ledger.Query]any {
 		{ID: "STAMP", Description: "Stamp", Price: price("1.35"), NotDiscountable: true, Taxes: []events.TaxRate{zeroRate}},
 		{ID: "TARE", Description: "Costs less than nothing", Price: price("-1")},
 		{ID: "ALMS", Description: "Taxed less than nothing", Price: price("1"), Taxes: []events.TaxRate{{Code: "N", Rate: percent("-5")}}},
+		{ID: "CANDLE", Description: "Candle", Price: price("3.00"), Taxes: []events.TaxRate{standardRate}, Offers: []ledger.Offer{
+			{ID: "C5", Name: "5 or more, 10 %", MinQuantity: quantity("5"), Percent: percent("10")},
+			{ID: "C10", Name: "10 or more, 0.50 off each", MinQuantity: quantity("10"), AmountOff: price("0.50")},
+			{ID: "CM", Name: "Members", Validity: ledger.Validity{Group: "members"}, Percent: percent("15")},
+			{ID: "CX", Name: "Next month", Validity: ledger.Validity{From: "2026-04-01"}, Percent: percent("90")},
+			{ID: "CY", Name: "Last month", Validity: ledger.Validity{To: "2026-02-28"}, Percent: percent("90")},
+		}},
+		{ID: "SOAP", Description: "Soap", Price: price("4.00"), Taxes: []events.TaxRate{standardRate}, Prices: []ledger.GroupPrice{
+			{MinQuantity: quantity("6"), Price: price("3.50")},
+			{Validity: ledger.Validity{Group: "members"}, Price: price("3.80")},
+			{Validity: ledger.Validity{Group: "staff"}, Price: price("2.00")},
+			{Validity: ledger.Validity{From: "2026-04-01"}, Price: price("0.01")},
+			{Validity: ledger.Validity{To: "2026-02-28"}, Price: price("0.01")},
+		}},
+		{ID: "SALE", Description: "On sale", Price: price("1.00"), Taxes: []events.TaxRate{standardRate}, Offers: []ledger.Offer{
+			{ID: "S25", Name: "A quarter off", Percent: percent("25")},
+		}},
+		{ID: "EGGS", Description: "Eggs", Unit: "pc", Price: price("0.30"), Taxes: []events.TaxRate{zeroRate}, Units: []ledger.Unit{
+			{Unit: "box", Factor: quantity("10")},
+			{Unit: "tray", Factor: quantity("30"), Price: priceOf("7.50"), Decimals: 1},
+		}, Prices: []ledger.GroupPrice{{Unit: "box", MinQuantity: quantity("3"), Price: price("2.60")}}},
+		{ID: "SHIRT", Description: "Shirt", Price: price("20"), Taxes: []events.TaxRate{standardRate}, Variants: []ledger.Variant{
+			{ID: "S", Description: "small"}, {ID: "XL", Description: "extra large", Price: priceOf("22")}, {ID: "XS", Blocked: true},
+		}},
+		{ID: "PHONE", Description: "Telephone", Price: price("199"), Serial: "required", PriceOverride: "lower", Taxes: []events.TaxRate{standardRate}},
+		{ID: "LAMP", Description: "Lamp", Price: price("35"), Serial: "optional", PriceOverride: "higher", Taxes: []events.TaxRate{standardRate}},
+		{ID: "FISH", Description: "Fish, kg", Unit: "kg", Price: price("18.90"), Quantity: "required", QuantityDecimals: 3, Taxes: []events.TaxRate{zeroRate}},
+		{ID: "CAR", Description: "Car hire", Price: price("50"), Quantity: "fixed", PriceOverride: "none", Taxes: []events.TaxRate{standardRate}},
+		{ID: "CAKE", Description: "Cake to order", KeyPrice: true, MinPrice: priceOf("10"), MaxPrice: priceOf("80"), CommentRequired: true, Taxes: []events.TaxRate{zeroRate}},
+		{ID: "EASTER", Description: "Easter egg", Price: price("5"), From: "2026-03-15", To: "2026-04-10"},
+		{ID: "XMAS", Description: "Christmas tree", Price: price("5"), To: "2025-12-31"},
 		{ID: "GOLD", Description: "Gold, everything there is", Price: price("999999999"), Taxes: []events.TaxRate{standardRate}},
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
@@ -114,7 +153,15 @@ func shopRecords() map[ledger.Query]any {
 	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000}, {Number: "L2", Points: 9000, Blocked: true}} {
 		records[ledger.Query{Kind: "loyalty", Key: string(c.Number)}] = c
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}} {
+	for _, b := range []ledger.Barcode{
+		{Code: "4006381333931", Product: "TEA"},
+		{Code: "5010000000017", Product: "SHIRT", Variant: "XL"},
+		{Code: "5010000000024", Product: "EGGS", Unit: "box", Quantity: quantity("2")},
+		{Code: "5010000000031", Product: "NOT THERE"},
+	} {
+		records[ledger.Query{Kind: "barcode", Key: b.Code}] = b
+	}
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}, {ID: "5", Name: "Fay", Groups: seller}, {ID: "4", Name: "Gus", Groups: novice}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	return records
@@ -130,6 +177,20 @@ func must[T any](v T, err error) T {
 func percent(s string) events.Percent   { return must(events.ParsePercent(s)) }
 func price(s string) events.Price       { return must(events.ParsePrice(s)) }
 func quantity(s string) events.Quantity { return must(events.ParseQuantity(s)) }
+
+func priceOf(s string) *events.Price { p := price(s); return &p }
+
+// lineOperations are the operations on lines, prices and discounts.
+var lineOperations = []int{100, 101, 102, 103, 104, 105, 106, 108, 109, 114, 123, 128, 130, 136, 200, 206, 300, 301, 302, 303, 500, 501, 922, 1050, 1200}
+
+// seller may do them within limits, novice with none.
+var (
+	seller = []events.Rights{{
+		Operations: lineOperations, PriceOverride: "lower", LineDiscountAmount: 200, LineDiscountPercent: percent("10"),
+		TotalDiscountAmount: 500, TotalDiscountPercent: percent("5"), LineReturnAmount: 2000, TotalReturnAmount: 3000,
+	}}
+	novice = []events.Rights{{Operations: lineOperations}}
+)
 
 // manager may do everything.
 var manager = []events.Rights{{Manager: true}}

@@ -55,6 +55,11 @@ type Transaction struct {
 	// Requests counts what the card terminal was asked; Requested is what it has not answered yet.
 	Requests  int        `json:"requests,omitempty"`
 	Requested *Requested `json:"requested,omitempty"`
+	// PriceGroups are those of the customer, the loyalty card and the affiliations.
+	PriceGroups []string                     `json:"price_groups,omitempty"`
+	Products    map[events.ProductID]*onCart `json:"products,omitempty"`
+	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
+	Comment     string                       `json:"comment,omitempty"`
 }
 
 // Line is a line of a sale in progress.
@@ -80,20 +85,26 @@ func NewState(r events.Register, epoch int, activation events.Digest) *State {
 	}
 }
 
-// all yields the lines, with changed in the place of the one that has its
-// number, or at the end where there is none.
-func (t *Transaction) all(changed *Line) iter.Seq[*Line] {
+// all yields the lines, with changed in the places of those that have their
+// numbers, or at the end where there are none.
+func (t *Transaction) all(changed ...*Line) iter.Seq[*Line] {
 	return func(yield func(*Line) bool) {
+		instead := make(map[int]*Line, len(changed))
+		for _, line := range changed {
+			instead[line.Number] = line
+		}
 		for _, line := range t.Lines {
-			if changed != nil && line.Number == changed.Number {
-				line = changed
+			if other := instead[line.Number]; other != nil {
+				line = other
 			}
 			if !yield(line) {
 				return
 			}
 		}
-		if changed != nil && changed.Number > len(t.Lines) {
-			yield(changed)
+		for _, line := range changed {
+			if line.Number > len(t.Lines) && !yield(line) {
+				return
+			}
 		}
 	}
 }
@@ -118,7 +129,9 @@ func (t *Transaction) paid() (sum events.Money) {
 
 // replaceLine puts line in the place of the one with its number, or at the end.
 func (t *Transaction) replaceLine(line *Line) {
-	if old := t.line(line.Number); old != nil {
+	old := t.line(line.Number)
+	t.index(old, line)
+	if old != nil {
 		t.Sums = t.Sums.plus(old, -1, t.Terms.TaxIncluded)
 		t.Lines[line.Number-1] = line
 	} else {
@@ -130,7 +143,13 @@ func (t *Transaction) replaceLine(line *Line) {
 // Apply folds the entry that follows the head into the state. It fails only
 // where the entry cannot have been written after this state: the journal, or
 // this program, is not what it should be.
-func (s *State) Apply(e *events.Entry) error {
+func (s *State) Apply(e *events.Entry) (err error) {
+	defer func() {
+		// Hostile numbers in a forged fact can overflow where those that were decided cannot.
+		if p := recover(); p != nil {
+			err = &events.CorruptError{Sequence: e.Head.Sequence, Kind: "impossible", Want: "a fact that can follow", Got: e.Type, Hint: fmt.Sprint(p)}
+		}
+	}()
 	chain := events.Chain{Register: s.Register, Head: s.Head}
 	if err := chain.Next(e.Head.Sequence, e); err != nil {
 		return err
@@ -157,7 +176,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.Staff = &Staff{ID: f.Staff, Name: f.Name, Rights: f.Rights}
 	case *events.StaffLoggedOff:
 		s.Staff = nil
-	case *events.SignOnRefused, *events.PermissionRefused, *events.BalanceChecked:
+	case *events.SignOnRefused, *events.PermissionRefused, *events.BalanceChecked, *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
 	case *events.ShiftOpened:
 		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
 		s.Shifts = f.Number
@@ -190,6 +209,16 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		return fmt.Errorf("transaction %s is not in progress", of.Transaction)
 	}
 	t.Requested = nil // every fact of a transaction that waits for the terminal says what came of it
+	if of.Regrouped != nil {
+		t.PriceGroups = of.Regrouped.Groups
+	}
+	for _, line := range of.Changed {
+		old := t.line(line.Number)
+		if old == nil {
+			return fmt.Errorf("no line %d", line.Number)
+		}
+		t.replaceLine(&Line{Line: line, Voided: old.Voided})
+	}
 	switch f := fact.(type) {
 	case *events.CardRequested:
 		t.Requests++
@@ -203,8 +232,18 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
 	case *events.LineRestored:
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	case *events.QuantitySet:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Quantity, line.Gross = f.Quantity, f.Gross })
+	case *events.QuantitySet, *events.LinePriceOverridden, *events.LineUnitChanged, *events.LineSerialSet, *events.LineCommented,
+		*events.LineDiscountSet, *events.LineTaxOverridden:
+		if len(of.Changed) == 0 {
+			return fmt.Errorf("no line is changed")
+		}
+	case *events.TaxOverridden:
+		t.TaxOverride = nil
+		if f.Override != "" {
+			t.TaxOverride = &TaxOverride{Override: f.Override, Name: f.Name, Taxes: f.Taxes}
+		}
+	case *events.SaleCommented:
+		t.Comment = f.Comment
 	case *events.TotalDiscountSet:
 		t.Discount = Discount{Amount: f.Amount, Percent: f.Percent}
 	case *events.PaymentTaken:

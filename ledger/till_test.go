@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -154,9 +155,10 @@ func (w *till) do(c ledger.Command) (answer, error) {
 // complete adds what a register adds to a command: the reference data, the clock, and whether the PINs are right.
 func (w *till) complete(c ledger.Command) ledger.Command {
 	c.Reference = ledger.Reference{Store: w.store, Found: map[ledger.Query]any{}}
-	for _, q := range ledger.Asks(w.state, c) {
-		if record, ok := w.records[q]; ok {
-			c.Reference.Found[q] = record
+	for queries := ledger.Asks(w.state, c); len(queries) > 0; queries = queries[1:] {
+		if record, ok := w.find(queries[0]); ok {
+			c.Reference.Found[queries[0]] = record
+			queries = append(queries, ledger.Follow(record)...)
 		}
 	}
 	pin, known := pins[c.Input.Text("staff")]
@@ -165,6 +167,49 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
 	c.At = w.clock.Unix()
 	return c
+}
+
+// find is what a register answers to a query.
+func (w *till) find(q ledger.Query) (any, bool) {
+	switch q.Kind {
+	case "receipt":
+		sold, ok := w.sold(q.Key)
+		return sold, ok
+	case "product_search":
+		var hits ledger.Hits
+		for _, key := range recordKeys(w, "product") {
+			p, ok := w.records[ledger.Query{Kind: "product", Key: key}].(ledger.Product)
+			if ok && strings.Contains(strings.ToLower(key+" "+p.Description), strings.ToLower(q.Key)) {
+				hits = append(hits, p)
+			}
+		}
+		return hits, len(hits) > 0
+	}
+	record, ok := w.records[q]
+	return record, ok
+}
+
+// sold is a document of this till, with what was returned of it, added up from the whole journal.
+func (w *till) sold(receipt string) (sold ledger.Sold, found bool) {
+	for _, e := range w.entries {
+		f, ok := e.Fact.(*events.SaleConcluded)
+		if !ok {
+			continue
+		}
+		if string(f.Receipt) == receipt {
+			found, sold = true, ledger.Sold{Transaction: f.Transaction, Receipt: f.Receipt, Terms: f.Terms}
+			for _, line := range f.Lines {
+				sold.Lines = append(sold.Lines, ledger.SoldLine{ConcludedLine: line})
+			}
+		}
+		for _, line := range f.Lines {
+			if o := line.Original; o != nil && !line.Voided && string(o.Receipt) == receipt {
+				of := &sold.Lines[o.Line-1]
+				of.Returned, of.GivenBack = of.Returned.Sub(line.Quantity), of.GivenBack-line.Net
+			}
+		}
+	}
+	return sold, found
 }
 
 // record seals a fact, reads it back, and applies what was read.

@@ -26,6 +26,7 @@ type sums struct {
 	Net          events.Money `json:"net"`
 	Discountable events.Money `json:"discountable"` // net of the sold lines that a total discount may touch
 	Tax          events.Money `json:"tax"`
+	Returned     events.Money `json:"returned,omitempty"` // of the returned lines, positive
 }
 
 // plus adds line with a sign of 1, or takes it away with -1; a voided line is nothing.
@@ -34,18 +35,22 @@ func (s sums) plus(line *Line, sign events.Money, taxIncluded bool) sums {
 		return s
 	}
 	s.Lines += int(sign)
-	s.Net += sign * line.Gross
+	amount := line.Amount()
+	s.Net += sign * amount
 	if line.discountable() {
-		s.Discountable += sign * line.Gross
+		s.Discountable += sign * amount
 	}
-	s.Tax += sign * taxSum(line.Gross, line.Taxes, taxIncluded)
+	if line.Quantity.Sign() < 0 {
+		s.Returned -= sign * amount
+	}
+	s.Tax += sign * taxSum(amount, line.Taxes, taxIncluded)
 	return s
 }
 
 // discountable says whether a total discount touches the line: never one that is
 // returned, because what was paid for it stands on another document.
 func (l *Line) discountable() bool {
-	return !l.Voided && !l.NotDiscountable && l.Gross > 0
+	return !l.Voided && !l.NotDiscountable && l.Quantity.Sign() > 0 && l.Amount() > 0
 }
 
 // totalsOf is how a transaction stands whose live lines add up to s. The lines
@@ -57,7 +62,7 @@ func (t *Transaction) totalsOf(s sums, discount Discount, lines iter.Seq[*Line])
 		live := slices.Collect(lines)
 		for i, share := range spreadDiscount(out.Discount, live) {
 			if !live[i].Voided {
-				out.Tax += taxSum(live[i].Gross-share, live[i].Taxes, t.Terms.TaxIncluded)
+				out.Tax += taxSum(live[i].Amount()-share, live[i].Taxes, t.Terms.TaxIncluded)
 			}
 		}
 	}
@@ -77,12 +82,13 @@ func (d Discount) on(discountable events.Money) events.Money {
 	return min(d.Amount, discountable)
 }
 
-// spreadDiscount gives each line its share of a total discount, in proportion to its worth.
+// spreadDiscount gives each line its share of a total discount, in proportion to what
+// its own discounts leave of it.
 func spreadDiscount(discount events.Money, lines []*Line) []events.Money {
 	weights := make([]events.Money, len(lines))
 	for i, line := range lines {
 		if line.discountable() {
-			weights[i] = line.Gross
+			weights[i] = line.Amount()
 		}
 	}
 	return spread(discount, weights)

@@ -16,13 +16,10 @@ func transactionOperations() []*Operation {
 	need := Gates{Shift: true, Cart: NeedCart}
 	return []*Operation{
 		{ID: 139, Name: "Conclude transaction", Group: "transaction", Offline: Local, Gates: need, decide: concludePaid},
-		{ID: 302, Name: "Total discount amount", Group: "discounts", Offline: Local, Gates: need,
-			Params: []Parameter{{Name: "amount", Kind: KindAmount, Required: true, Doc: "in minor units; 0 clears the discount"}},
-			Reason: "total_discount", decide: discountTotal},
-		{ID: 303, Name: "Total discount percent", Group: "discounts", Offline: Local, Gates: need,
-			Params: []Parameter{{Name: "percent", Kind: KindPercent, Required: true, Doc: "of the discountable lines; 0 clears the discount"}},
-			Reason: "total_discount", decide: discountTotal},
 		{ID: 500, Name: "Void transaction", Group: "transaction", Offline: Local, Gates: need, Reason: "void_transaction", decide: voidTransaction},
+		{ID: 501, Name: "Transaction comment", Group: "transaction", Offline: Local, Gates: need,
+			Params: []Parameter{{Name: "comment", Kind: KindText, Free: true, Max: 200, Doc: "what the transaction says; none to take it away"}},
+			decide: commentSale},
 	}
 }
 
@@ -56,23 +53,6 @@ func (d *deciding) nextReceipt() events.ReceiptNumber {
 	return ReceiptNumber(d.Reference.Store.ReceiptMask, d.Register, d.Head.Epoch, d.Receipts[receiptSale]+1, d.Date)
 }
 
-// discountTotal sets, changes or clears the discount on the whole transaction (operations 302, 303).
-func discountTotal(d *deciding) (events.Requested, error) {
-	t := d.Transaction
-	discount := Discount{Amount: d.in.amount("amount"), Percent: d.in.percent("percent")}
-	hundred, _ := events.ParsePercent("100")
-	switch {
-	case discount.Amount < 0:
-		return nil, refuseParameter("amount", "must not be negative")
-	case discount.Percent.Sign() < 0 || discount.Percent.Cmp(hundred) > 0:
-		return nil, refuseParameter("percent", "must be from 0 to 100")
-	case discount.Amount > t.Sums.Discountable:
-		return nil, refuse("discount_too_large", "The discount is more than the products that can be discounted, %s.", t.Sums.Discountable.Decimal(t.Terms.Digits))
-	}
-	of, err := d.ofSale(t, nil, t.totalsOf(t.Sums, discount, t.all(nil)))
-	return &events.TotalDiscountSet{OfSale: of, Amount: discount.Amount, Percent: discount.Percent}, err
-}
-
 // voidTransaction gives the whole transaction up (operation 500).
 func voidTransaction(d *deciding) (events.Requested, error) {
 	t := d.Transaction
@@ -97,7 +77,7 @@ func (d *deciding) conclude(last *events.Payment) (events.Requested, error) {
 	if t.Totals.Lines == 0 {
 		return nil, refuse("no_lines", "Every line is voided.").instead("Void the transaction.")
 	}
-	f := &events.SaleConcluded{Receipt: d.nextReceipt(), Terms: t.Terms}
+	f := &events.SaleConcluded{Receipt: d.nextReceipt(), Terms: t.Terms, Comment: t.Comment}
 	for _, p := range t.Payments {
 		if !p.Voided {
 			f.Payments = append(f.Payments, p.Payment)
@@ -135,7 +115,7 @@ func (t *Transaction) concludedLines() []events.ConcludedLine {
 			continue
 		}
 		out[i].TotalDiscount = shares[i]
-		out[i].Net = line.Gross - shares[i]
+		out[i].Net = line.Amount() - shares[i]
 		out[i].Tax = taxShares(taxSum(out[i].Net, line.Taxes, t.Terms.TaxIncluded), line.Taxes)
 	}
 	return out

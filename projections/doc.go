@@ -14,6 +14,7 @@
 //	products      quantity and amount by shift and product
 //	tenders       payments by shift and tender
 //	postings      debits less credits by shift and account
+//	returned      what came back of each line that was sold
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
 // that sums by day are sums over shifts, and no sum is of two currencies: a sale in

@@ -47,8 +47,8 @@ var ErrNotImported = errors.New("nothing was imported")
 //	{"kind":"product","key":"85123A","record":{...}}
 //	{"kind":"product","key":"85123A","deleted":true}
 //
-// with the JSON form of [ledger.Product], [ledger.StaffMember] or [ledger.Store]
-// as the record of a product, staff or store. The report names every line that is
+// with the JSON form of [ledger.Product], [ledger.Barcode], [ledger.StaffMember] or
+// [ledger.Store] as the record of a product, barcode, staff or store. The report names every line that is
 // wrong, in which case the error is [ErrNotImported]. A dry run stores nothing.
 func (r *Reference) Import(ctx context.Context, lines io.Reader, at time.Time, dryRun bool) (ImportReport, error) {
 	report := ImportReport{Problems: []Problem{}}

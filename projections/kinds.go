@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -23,6 +24,7 @@ type kind struct {
 // kinds are all kinds of reference data. What is checked of a record is what the
 // ledger takes for granted, not what a retailer may wish.
 var kinds = map[string]kind{
+	"barcode":  kindOf(inspectBarcode),
 	"product":  kindOf(inspectProduct),
 	"staff":    kindOf(inspectStaff),
 	"store":    kindOf(inspectStore),
@@ -50,6 +52,13 @@ func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
 	}
 }
 
+func inspectBarcode(b ledger.Barcode) (key, text string, err error) {
+	if b.Product == "" || b.Quantity.Sign() < 0 {
+		err = fmt.Errorf("barcode of %q x %s: want a product, and a quantity that is not negative", b.Product, b.Quantity)
+	}
+	return b.Code, "", err
+}
+
 func inspectProduct(p ledger.Product) (key, text string, err error) {
 	switch {
 	case p.Price.Sign() < 0:
@@ -62,7 +71,36 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 			err = fmt.Errorf("tax %q of %s: want a code, and a rate that is not negative", tax.Code, tax.Rate)
 		}
 	}
+	if err == nil {
+		err = inspectPrices(p)
+	}
 	return string(p.ID), p.Description, err
+}
+
+// inspectPrices checks what a product can cost besides its price.
+func inspectPrices(p ledger.Product) error {
+	negative := func(price *events.Price) bool { return price != nil && price.Sign() < 0 }
+	for _, u := range p.Units {
+		if u.Unit == "" || u.Unit == p.Unit || u.Factor.Sign() <= 0 || u.Decimals < 0 || u.Decimals > events.QuantityDecimals || negative(u.Price) {
+			return fmt.Errorf("unit %q: want another than the product's own, with a factor above 0, 0 to %d decimals and no negative price", u.Unit, events.QuantityDecimals)
+		}
+	}
+	for _, v := range p.Variants {
+		if v.ID == "" || negative(v.Price) {
+			return fmt.Errorf("variant %q: want a name, and no negative price", v.ID)
+		}
+	}
+	for _, g := range p.Prices {
+		if g.Price.Sign() < 0 || g.MinQuantity.Sign() < 0 {
+			return fmt.Errorf("price %s from %s on is negative", g.Price, g.MinQuantity)
+		}
+	}
+	for _, o := range p.Offers {
+		if o.ID == "" || o.MinQuantity.Sign() < 0 || o.AmountOff.Sign() < 0 || o.Percent.Sign() < 0 || o.Percent.Millionths() > 1_000_000 || o.Percent.IsZero() == o.AmountOff.IsZero() {
+			return fmt.Errorf("offer %q: want a name, and either a percentage up to 100 or an amount off, from a quantity that is not negative", o.ID)
+		}
+	}
+	return nil
 }
 
 func inspectStaff(s ledger.StaffMember) (key, text string, err error) {
@@ -77,6 +115,11 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		err = fmt.Errorf("digits %d is not from 0 to 4", s.Digits)
 	case s.MaxQuantity.Sign() <= 0:
 		err = fmt.Errorf("max_quantity %s is not above 0", s.MaxQuantity)
+	}
+	for _, o := range append(slices.Clone(s.TransactionTaxOverrides), s.LineTaxOverrides...) {
+		if o.Override == "" || slices.ContainsFunc(o.Taxes, func(r events.TaxRate) bool { return r.Code == "" || r.Rate.Sign() < 0 }) {
+			err = fmt.Errorf("tax override %q: want a name, and taxes with a code and a rate that is not negative", o.Override)
+		}
 	}
 	for id, tender := range s.Tenders {
 		if string(tender.ID) != id || id == "" || tender.RoundTo < 0 {

@@ -28,7 +28,7 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 }
 
 // views are all read models, in the order in which an entry is folded into them.
-var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView}
+var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -44,6 +44,14 @@ var journalOnly = []events.Fact{
 	(*events.LineVoided)(nil),
 	(*events.LineRestored)(nil),
 	(*events.QuantitySet)(nil),
+	(*events.LinePriceOverridden)(nil),
+	(*events.LineUnitChanged)(nil),
+	(*events.LineSerialSet)(nil),
+	(*events.LineCommented)(nil),
+	(*events.LineDiscountSet)(nil),
+	(*events.LineTaxOverridden)(nil),
+	(*events.TaxOverridden)(nil),
+	(*events.SaleCommented)(nil),
 	(*events.TotalDiscountSet)(nil),
 	(*events.PaymentTaken)(nil),
 	(*events.PaymentVoided)(nil),
@@ -51,6 +59,10 @@ var journalOnly = []events.Fact{
 	(*events.CardDeclined)(nil),
 	(*events.CardAbandoned)(nil),
 	(*events.BalanceChecked)(nil),
+	// Inquiries change nothing.
+	(*events.PriceChecked)(nil),
+	(*events.ProductViewed)(nil),
+	(*events.ProductsSearched)(nil),
 }
 
 // folds are the folds of every fact that has a place in the offline database.

@@ -195,12 +195,12 @@ func (b *books) checkDocument(f *events.SaleConcluded) {
 			continue
 		}
 		sums.Lines++
-		sums.Subtotal += line.Gross
+		sums.Subtotal += line.Amount()
 		sums.Discount += line.TotalDiscount
 		for _, tax := range line.Tax {
 			sums.Tax += tax
 		}
-		if want := line.Gross - line.TotalDiscount; line.Net != want || len(line.Tax) != len(line.Taxes) {
+		if want := line.Amount() - line.TotalDiscount; line.Net != want || len(line.Tax) != len(line.Taxes) {
 			b.add(KindLines, fmt.Sprintf("line %d net %d with a tax per rate", line.Number, want), fmt.Sprintf("%d with %d taxes at %d rates", line.Net, len(line.Tax), len(line.Taxes)), "")
 		}
 		switch {
@@ -341,12 +341,17 @@ func same[T any](a, b T) bool {
 }
 
 func sameLine(a, b *events.Line) bool {
-	return a.Number == b.Number && a.Product == b.Product && a.Description == b.Description && a.Gross == b.Gross &&
+	return a.Number == b.Number && a.Product == b.Product && a.Description == b.Description && a.Gross == b.Gross && a.Amount() == b.Amount() && sameOriginal(a.Original, b.Original) &&
 		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate) && same(a.GiftCard, b.GiftCard)
 }
 
+// sameOriginal says whether two lines return the same line of the same receipt.
+func sameOriginal(a, b *events.OriginalLine) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Transaction == b.Transaction && a.Line == b.Line
+}
+
 func describe(l *events.Line, voided bool) string {
-	s := fmt.Sprintf("line %d: %s x %s %q at %s is %d", l.Number, l.Quantity, l.Product, l.Description, l.Price, l.Gross)
+	s := fmt.Sprintf("line %d: %s x %s %q at %s is %d, discounted %d", l.Number, l.Quantity, l.Product, l.Description, l.Price, l.Gross, l.Amount())
 	if voided {
 		s += ", voided"
 	}

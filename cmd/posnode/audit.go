@@ -349,7 +349,7 @@ func (t *teller) fact(fact events.Fact) string {
 	case *events.LineRestored:
 		return fmt.Sprintf(": line %d", f.Line)
 	case *events.QuantitySet:
-		return fmt.Sprintf(": line %d, %s = %s", f.Line, f.Quantity, money(f.Gross))
+		return fmt.Sprintf(": line %d, %s", f.Line, f.Quantity)
 	case *events.TotalDiscountSet:
 		return ": " + money(f.After.Discount)
 	case *events.PaymentTaken:

@@ -1,0 +1,192 @@
+package events
+
+// PriceGroups are the groups whose prices and offers a transaction gets besides
+// those for everyone: those of its customer, loyalty card and affiliations.
+type PriceGroups struct {
+	Groups []string `json:"groups"`
+}
+
+// Line is one line as it was sold or returned. Amounts are in minor units and
+// negative for a return.
+type Line struct {
+	Number      int       `json:"line"` // in its transaction, from 1
+	Product     ProductID `json:"product"`
+	Variant     string    `json:"variant,omitempty"` // of the product
+	Barcode     string    `json:"barcode,omitempty"` // as scanned
+	Description string    `json:"description"`
+	Quantity    Quantity  `json:"quantity"`
+	Unit        string    `json:"unit,omitempty"` // of quantity and price; "" for the product's own
+	// Factor is how many of the product's own unit are in one Unit, absent for that unit itself.
+	Factor Quantity `json:"factor,omitzero"`
+	// QuantityDecimals is how many decimals a quantity in the unit may have.
+	QuantityDecimals int    `json:"quantity_decimals,omitempty"`
+	Serial           string `json:"serial,omitempty"`
+	Comment          string `json:"comment,omitempty"`
+
+	Price      Price  `json:"price"`                 // of one unit, as charged
+	PriceKeyed bool   `json:"price_keyed,omitempty"` // by the cashier, not the product's
+	PriceGroup string `json:"price_group,omitempty"` // whose price it is; "" for everyone's
+	// Overridden holds the price before it was overridden, and is absent where it was not.
+	Overridden *OriginalPrice `json:"overridden,omitempty"`
+	Gross      Money          `json:"gross"` // quantity x price, rounded half away from zero
+
+	// Offer is the periodic discount on the line, Discount the manual one on what
+	// that leaves, Original the discount of what is returned by its receipt.
+	Offer    *OfferApplied        `json:"offer,omitempty"`
+	Discount *LineDiscountApplied `json:"discount,omitempty"`
+	Original *OriginalLine        `json:"original,omitempty"`
+	// NotDiscountable keeps the line out of all discounts.
+	NotDiscountable bool `json:"not_discountable,omitempty"`
+
+	Taxes []TaxRate `json:"taxes,omitempty"`
+	// TaxOverride says that Taxes are not the product's, and is absent where they are.
+	TaxOverride *TaxOverride `json:"tax_override,omitempty"`
+	// GiftCard is set on a line that sells no product but money on a card.
+	GiftCard *GiftCardLine `json:"gift_card,omitempty"`
+}
+
+// Amount is what the line comes to after its own discounts, before its share of a
+// total discount: what a transaction's subtotal adds up.
+func (l *Line) Amount() Money {
+	amount := l.Gross
+	if l.Offer != nil {
+		amount -= l.Offer.Amount
+	}
+	if l.Discount != nil {
+		amount -= l.Discount.Amount
+	}
+	if l.Original != nil {
+		amount -= l.Original.Discount
+	}
+	return amount
+}
+
+// OriginalPrice is what a line would have cost.
+type OriginalPrice struct {
+	Price Price `json:"price"`
+}
+
+// OfferApplied is a periodic discount on a line, with the terms that it was given under.
+type OfferApplied struct {
+	Offer       string   `json:"offer"`
+	Name        string   `json:"name"`
+	Group       string   `json:"group,omitempty"`       // the price group that it is for; "" for everyone
+	MinQuantity Quantity `json:"min_quantity,omitzero"` // of the product on the transaction
+	Percent     Percent  `json:"percent,omitzero"`      // either this
+	AmountOff   Price    `json:"amount_off,omitzero"`   // or this off each unit, in major units
+	Amount      Money    `json:"discount_amount"`       // what it takes off the line
+}
+
+// LineDiscountApplied is a cashier's discount on a line: an amount or a percentage.
+// Amount is what it takes off the line, with the sign of the line.
+type LineDiscountApplied struct {
+	Keyed   Money   `json:"keyed,omitempty"`  // either this, positive
+	Percent Percent `json:"percent,omitzero"` // or this
+	Amount  Money   `json:"discount_amount"`
+}
+
+// OriginalLine is the sold line that a line returns, with what was known of it. A
+// return gives back of Paid what the returned part of Bought was charged, to the
+// minor unit in all returns of the line together: Paid x (Returned + quantity) /
+// Bought, rounded, less GivenBack.
+type OriginalLine struct {
+	Transaction TransactionID `json:"transaction"`
+	Receipt     ReceiptNumber `json:"receipt"`
+	Line        int           `json:"line"`
+	Bought      Quantity      `json:"bought"`
+	Paid        Money         `json:"paid"`              // net of the sold line
+	Returned    Quantity      `json:"returned,omitzero"` // by earlier documents
+	GivenBack   Money         `json:"given_back,omitempty"`
+	Discount    Money         `json:"discount_amount,omitempty"` // gross less what is given back, negative
+}
+
+// TaxOverride is a choice from the store's list of other taxes.
+type TaxOverride struct {
+	Override string    `json:"override"`
+	Name     string    `json:"name"`
+	Instead  []TaxRate `json:"instead,omitempty"` // the taxes that it took the place of
+}
+
+// LinePriceOverridden says that a line's unit price was replaced. Its discounts fall away with it (operation 104).
+type LinePriceOverridden struct {
+	Asked
+	OfSale
+	Line  int    `json:"line"`
+	Level string `json:"level"` // which way the employee may: higher, lower or both
+}
+
+func (*LinePriceOverridden) Type() string { return "sale.line_price_overridden.v1" }
+
+// LineUnitChanged says that a line is counted in another unit, at that unit's price (operation 123).
+type LineUnitChanged struct {
+	Asked
+	OfSale
+	Line int    `json:"line"`
+	Unit string `json:"unit"`
+}
+
+func (*LineUnitChanged) Type() string { return "sale.line_unit_changed.v1" }
+
+// LineSerialSet says that a line was given the serial number of its one piece (operation 136).
+type LineSerialSet struct {
+	Asked
+	OfSale
+	Line   int    `json:"line"`
+	Serial string `json:"serial"`
+}
+
+func (*LineSerialSet) Type() string { return "sale.line_serial_set.v1" }
+
+// LineCommented says that a line was given a comment, another, or none (operation 103).
+type LineCommented struct {
+	Asked
+	OfSale
+	Line    int    `json:"line"`
+	Comment string `json:"comment,omitempty"`
+}
+
+func (*LineCommented) Type() string { return "sale.line_commented.v1" }
+
+// LineDiscountSet says that the cashier set, changed or cleared a discount on one
+// line: an amount or a percentage, never both, none to clear it (operations 300, 301).
+type LineDiscountSet struct {
+	Asked
+	OfSale
+	Line    int     `json:"line"`
+	Amount  Money   `json:"amount,omitempty"`
+	Percent Percent `json:"percent,omitzero"`
+}
+
+func (*LineDiscountSet) Type() string { return "sale.line_discount_set.v1" }
+
+// LineTaxOverridden says that a line is taxed otherwise than its product is, or
+// with no override that it is taxed as its product again (operation 130).
+type LineTaxOverridden struct {
+	Asked
+	OfSale
+	Line     int    `json:"line"`
+	Override string `json:"override,omitempty"`
+}
+
+func (*LineTaxOverridden) Type() string { return "sale.line_tax_overridden.v1" }
+
+// TaxOverridden says that all lines, and those that follow, are taxed otherwise than
+// their products are, or with no override that they are taxed as them again (operation 128).
+type TaxOverridden struct {
+	Asked
+	OfSale
+	Override string    `json:"override,omitempty"`
+	Name     string    `json:"name,omitempty"`
+	Taxes    []TaxRate `json:"taxes,omitempty"` // none at all where the transaction is exempt
+}
+
+func (*TaxOverridden) Type() string { return "sale.tax_overridden.v1" }
+
+// SaleCommented says that the transaction was given a comment, another, or none (operation 501).
+type SaleCommented struct {
+	Asked
+	OfSale
+	Comment string `json:"comment,omitempty"`
+}
+
+func (*SaleCommented) Type() string { return "sale.commented.v1" }
