@@ -322,8 +322,12 @@ func (d *deciding) cart() (*Transaction, *events.Terms) {
 	if d.Transaction != nil {
 		return d.Transaction, nil
 	}
-	// The shift's currency, should the store's have changed since it was opened.
-	terms := &events.Terms{Number: d.Transactions + 1, Currency: d.Shift.Currency, Digits: d.Shift.Digits, TaxIncluded: d.Reference.Store.TaxIncluded}
+	store := d.Reference.Store
+	terms := &events.Terms{Number: d.Transactions + 1, Currency: store.Currency, Digits: store.Digits, TaxIncluded: store.TaxIncluded}
+	if d.Shift != nil {
+		// The store's currency may have changed since the shift was opened.
+		terms.Currency, terms.Digits = d.Shift.Currency, d.Shift.Digits
+	}
 	return &Transaction{ID: transactionID(d.State, terms.Number), Terms: *terms}, terms
 }
 
