@@ -75,14 +75,14 @@ func (c *Copy) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list := js.ListStreams(ctx)
-	for info := range list.Info() {
-		if err := c.add(ctx, js, info.Config); err != nil {
+	stored, err := storedJournals(ctx, js)
+	if err != nil {
+		return err
+	}
+	for epoch, info := range stored {
+		if err := c.add(ctx, js, epoch, info.Config.Metadata[metaRegister]); err != nil {
 			return err
 		}
-	}
-	if err := list.Err(); err != nil {
-		return err
 	}
 	if len(c.journals) == 0 {
 		return errors.New("no journal in it")
@@ -90,14 +90,10 @@ func (c *Copy) open(ctx context.Context) (err error) {
 	return nil
 }
 
-func (c *Copy) add(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
-	epoch, ok := journalEpoch(cfg.Name)
-	if !ok {
-		return nil
-	}
-	r, err := events.ParseRegister(cfg.Metadata[metaRegister])
+func (c *Copy) add(ctx context.Context, js jetstream.JetStream, epoch int, register string) error {
+	r, err := events.ParseRegister(register)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", cfg.Name, err)
+		return fmt.Errorf("journal of epoch %d: %w", epoch, err)
 	}
 	j, err := openJournal(ctx, c.nc, js, r, epoch)
 	if err != nil {

@@ -78,6 +78,32 @@ func diskSpace(dir string) (total, free uint64, err error) {
 	return uint64(st.Blocks) * uint64(st.Bsize), uint64(st.Bavail) * uint64(st.Bsize), nil
 }
 
+// storeLimit is what all streams under dir may take: what they do take, and what is
+// free less the reserve. At the limit HQ leaves entries where they are, with their
+// registers, and fetches them once a restart finds more room; at the end of the disk the server would
+// switch JetStream off.
+func storeLimit(dir string) (int64, error) {
+	_, free, err := diskSpace(dir)
+	if err != nil {
+		return 0, err
+	}
+	used := int64(0)
+	err = filepath.WalkDir(filepath.Join(dir, storeName), func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			used += info.Size()
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, err
+	}
+	return max(used+int64(free)-diskReserve, 1), nil
+}
+
 // writeFileDurably replaces a file in one step that a power cut cannot halve.
 func writeFileDurably(path string, data []byte) error {
 	// If we died here, a temporary file is left that nobody reads; the next

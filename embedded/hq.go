@@ -107,6 +107,10 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 
 func (h *HQNode) options() (*server.Options, error) {
 	o := serverOptions("hq", "hq", h.cfg.Dir)
+	var err error
+	if o.JetStreamMaxStore, err = storeLimit(h.cfg.Dir); err != nil {
+		return nil, err
+	}
 	if err := h.keys.trust(o); err != nil {
 		return nil, err
 	}

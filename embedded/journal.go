@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -99,12 +100,11 @@ var ErrTooLarge = errors.New("entry is too large")
 
 // Error codes of JetStream that say: not stored, and why.
 const (
-	codeInsufficientResources jetstream.ErrorCode = 10023 // the server's limit of all streams
-	codeStorageResources      jetstream.ErrorCode = 10047
-	codeStoreFailed           jetstream.ErrorCode = 10077 // the stream's MaxBytes
+	codeInsufficientResources jetstream.ErrorCode = 10023 // the limit over all streams
 	codeMessageTooLarge       jetstream.ErrorCode = 10054
 	codeWrongLastSequence     jetstream.ErrorCode = 10071
-	codeWrongLastSequenceNone jetstream.ErrorCode = 10164
+	codeStoreFailed           jetstream.ErrorCode = 10077 // the stream's MaxBytes, or the store is closed
+	codeWrongLastSequenceAny  jetstream.ErrorCode = 10164 // the same without the number
 )
 
 // appendError says what a failed publish means. It goes by code, never by text.
@@ -114,10 +114,14 @@ func appendError(err error) error {
 		return err
 	}
 	switch api.ErrorCode {
-	case codeWrongLastSequence, codeWrongLastSequenceNone:
+	case codeWrongLastSequence, codeWrongLastSequenceAny:
 		return fmt.Errorf("%w: %s", events.ErrConflict, api.Description)
-	case codeInsufficientResources, codeStorageResources, codeStoreFailed:
+	case codeInsufficientResources:
 		return fmt.Errorf("%w: %s", events.ErrFull, api.Description)
+	case codeStoreFailed:
+		if api.Description == server.ErrMaxBytes.Error() {
+			return fmt.Errorf("%w: it may take no more than its MaxBytes", events.ErrFull)
+		}
 	case codeMessageTooLarge:
 		return fmt.Errorf("%w: %s", ErrTooLarge, api.Description)
 	}

@@ -97,6 +97,8 @@ func registerScope(registers string) *jwt.UserScope {
 	scope := jwt.NewUserScope()
 	scope.Key = registers
 	scope.Role = "register"
+	// A link and nothing else: with these credentials nobody signs on as a client.
+	scope.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 	scope.Template.Pub.Allow = jwt.StringList{
 		"up.{{name()}}.>",            // its journals' entries
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
@@ -203,15 +205,11 @@ func (k *fleetKeys) ownUser() (nats.Option, error) {
 }
 
 func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
-	kp, err := nkeys.CreateUser()
+	kp, public, err := newUser()
 	if err != nil {
 		return "", nil, err
 	}
 	if seed, err = kp.Seed(); err != nil {
-		return "", nil, err
-	}
-	public, err := kp.PublicKey()
-	if err != nil {
 		return "", nil, err
 	}
 	c := jwt.NewUserClaims(public)

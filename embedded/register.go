@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/posnode/posnode/events"
 )
@@ -117,7 +117,8 @@ func (n *RegisterNode) ClientURL() string {
 }
 
 // AckedByHQ is the sequence up to which HQ has the journal on its disk. It trails
-// what HQ has by up to a second.
+// what HQ has by up to a second. It is worth nothing in a store that was put back to an earlier
+// state: the server cuts it down to the last entry there, so only HQ's own mark tells.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
 	c, err := n.journal.stream.PushConsumer(ctx, hqConsumer)
 	if err != nil {
@@ -152,7 +153,10 @@ func (n *RegisterNode) stop() error {
 func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
-	user := addUsers(o, cfg.Register)
+	user, err := addUsers(o, cfg.Register)
+	if err != nil {
+		return nil, nil, err
+	}
 	if cfg.Listen != "" {
 		host, port, err := splitListen(cfg.Listen)
 		if err != nil {
@@ -172,21 +176,36 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 
 // addUsers makes the node the only one who may write. Anyone else, who can only
 // come in by the loopback listener, may read entries and listen to new ones.
-func addUsers(o *server.Options, r events.Register) nats.Option {
-	password := rand.Text()
-	reader := &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{
-			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-			"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
+func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
+	node, nodeKey, err := newUser()
+	if err != nil {
+		return nil, err
+	}
+	_, readerKey, err := newUser()
+	if err != nil {
+		return nil, err
+	}
+	o.Nkeys = []*server.NkeyUser{
+		{Nkey: nodeKey},
+		{Nkey: readerKey, Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{
+				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
+				"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
+			}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
 		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
 	}
-	o.Users = []*server.User{
-		{Username: "node", Password: password},
-		{Username: "reader", Password: rand.Text(), Permissions: reader},
+	o.NoAuthUser = readerKey
+	return nats.Nkey(nodeKey, node.Sign), nil
+}
+
+// newUser makes a key that lives as long as the node and is never stored.
+func newUser() (kp nkeys.KeyPair, public string, err error) {
+	if kp, err = nkeys.CreateUser(); err != nil {
+		return nil, "", err
 	}
-	o.NoAuthUser = "reader"
-	return nats.UserInfo("node", password)
+	public, err = kp.PublicKey()
+	return kp, public, err
 }
 
 // hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
@@ -248,18 +267,19 @@ func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Jo
 // closeEarlier seals the journals of earlier epochs, and refuses a directory that is
 // another register's or already further.
 func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig) error {
-	list := js.ListStreams(ctx)
-	for info := range list.Info() {
-		epoch, ok := journalEpoch(info.Config.Name)
-		if !ok {
-			continue
-		}
+	stored, err := storedJournals(ctx, js)
+	if err != nil {
+		return err
+	}
+	for epoch, info := range stored {
 		if r := info.Config.Metadata[metaRegister]; r != cfg.Register.String() {
 			return fmt.Errorf("data directory belongs to register %s", r)
 		}
 		if epoch > cfg.Epoch {
 			return fmt.Errorf("data directory is already in epoch %d, asked for %d", epoch, cfg.Epoch)
 		}
+	}
+	for epoch, info := range stored {
 		if epoch == cfg.Epoch || info.Config.Sealed {
 			continue
 		}
@@ -269,7 +289,22 @@ func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfi
 			return fmt.Errorf("close journal of epoch %d: %w", epoch, err)
 		}
 	}
-	return list.Err()
+	return nil
+}
+
+// storedJournals are the journals of a store by their epochs.
+func storedJournals(ctx context.Context, js jetstream.JetStream) (map[int]*jetstream.StreamInfo, error) {
+	stored := map[int]*jetstream.StreamInfo{}
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		if epoch, ok := journalEpoch(info.Config.Name); ok {
+			stored[epoch] = info
+		}
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list journals: %w", err)
+	}
+	return stored, nil
 }
 
 // defaultMaxBytes is 8 GiB, about 13 million entries, or what the disk can hold
