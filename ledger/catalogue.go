@@ -38,7 +38,8 @@ func Find(id int) *Operation {
 var catalogue = newCatalogue()
 
 func newCatalogue() (all []*Operation) {
-	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), giftCardOperations(), transactionOperations(), staffOperations(), shiftOperations()} {
+	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), giftCardOperations(), transactionOperations(), staffOperations(), shiftOperations(),
+		attachOperations(), customerOperations(), suspendOperations(), orderOperations(), stockOperations()} {
 		all = append(all, group...)
 	}
 	for _, op := range all {

@@ -154,9 +154,10 @@ func (w *till) do(c ledger.Command) (answer, error) {
 // complete adds what a register adds to a command: the reference data, the clock, and whether the PINs are right.
 func (w *till) complete(c ledger.Command) ledger.Command {
 	c.Reference = ledger.Reference{Store: w.store, Found: map[ledger.Query]any{}}
-	for _, q := range ledger.Asks(w.state, c) {
-		if record, ok := w.records[q]; ok {
-			c.Reference.Found[q] = record
+	for queries := ledger.Asks(w.state, c); len(queries) > 0; queries = queries[1:] {
+		if record, ok := w.find(queries[0]); ok {
+			c.Reference.Found[queries[0]] = record
+			queries = append(queries, ledger.Follow(record)...)
 		}
 	}
 	pin, known := pins[c.Input.Text("staff")]
@@ -202,6 +203,7 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 			return nil, fmt.Errorf("the state of what was sealed differs from that of what was read\nsealed %s\nread   %s", live, w.snapshot())
 		}
 	}
+	w.keepOwn(entry.Fact)
 	w.entries, w.bodies = append(w.entries, entry), append(w.bodies, m.Body)
 	return entry, w.check(entry)
 }

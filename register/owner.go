@@ -87,13 +87,19 @@ func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref led
 		return ref, err
 	}
 	ref.Found = make(map[ledger.Query]any, len(queries))
-	for _, q := range queries {
-		record, found, err := r.reference.Find(ctx, q)
+	for len(queries) > 0 {
+		q := queries[0]
+		queries = queries[1:]
+		if _, twice := ref.Found[q]; twice {
+			continue
+		}
+		record, found, err := r.find(ctx, q)
 		if err != nil {
 			return ref, err
 		}
 		if found {
 			ref.Found[q] = record
+			queries = append(queries, ledger.Follow(record)...)
 		}
 	}
 	return ref, nil
