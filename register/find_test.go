@@ -13,7 +13,7 @@ import (
 )
 
 // people are whom the shop sells to, what was ordered there, and what it has.
-const people = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true}},"orders":{"deposit_percent":"20"}}}
+const people = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true,"refund":true}},"orders":{"deposit_percent":"20"}}}
 {"kind":"customer","key":"C1","record":{"customer":"C1","kind":"person","name":"Ada Lovelace","city":"York","credit_limit":5000,"as_of":"2026-03-02T06:00:00Z"}}
 {"kind":"customer","key":"C2","record":{"customer":"C2","kind":"person","name":"Ada Byron","city":"Leeds"}}
 {"kind":"loyalty","key":"L1","record":{"number":"L1","customer":"C1","affiliations":["CLUB"],"points":7}}
