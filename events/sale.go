@@ -63,8 +63,11 @@ type Totals struct {
 	Discount Money `json:"discount"` // the total discount, positive
 	Tax      Money `json:"tax"`
 	Total    Money `json:"total"` // to pay; negative when the shop pays
-	Paid     Money `json:"paid"`
-	Due      Money `json:"due"`
+	// Elsewhere is the part of the total that is not paid here: the rest of an order,
+	// which waits for the pick-up, and at the pick-up the deposit, which was paid before.
+	Elsewhere Money `json:"elsewhere,omitempty"`
+	Paid      Money `json:"paid"`
+	Due       Money `json:"due"` // total less elsewhere less paid
 }
 
 // TaxRate is one rate that a line is taxed at.
@@ -185,6 +188,9 @@ type SaleConcluded struct {
 	// GiftCards is what was put on gift cards: money that is owed, neither sold nor returned.
 	GiftCards Money     `json:"gift_cards,omitempty"`
 	Postings  []Posting `json:"postings"`
+	Attached
+	Points []PointsLine `json:"points,omitempty"`
+	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up
 	Checked
 }
 

@@ -84,8 +84,52 @@ func samples() []Fact {
 				{"accounts", 30}, {"giftcards", -30}, {"loyalty", 10}, {"returns:S", 208}, {"rounding", -1}, {"sales:S", -282}, {"tax:S", -14},
 				{"tender:card", 10}, {"tender:cash", -795}, {"tender:check", 10}, {"tender:currency:EUR", 854},
 			},
-			Checked: Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
+			Attached: sampleAttached,
+			Points:   []PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}},
+			Order:    &PickUp{Order: "SO-1", Deposit: 100},
+			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
+		&SaleCustomerSet{Asked: sampleAsked, OfSale: sampleBegins(), Customer: *sampleAttached.Customer},
+		&SaleCustomerCleared{Asked: sampleAsked, OfSale: sampleOfSale(0), Customer: "C1"},
+		&LoyaltyCardAdded{
+			Asked: sampleAsked, OfSale: sampleOfSale(0), Card: *sampleAttached.Loyalty, Customer: sampleAttached.Customer, Affiliations: sampleAttached.Affiliations,
+		},
+		&AffiliationsAdded{Asked: sampleAsked, OfSale: sampleOfSale(0), Affiliations: []Affiliation{{ID: "STAFF", Name: "Staff", PriceGroups: []string{"STAFF"}}}},
+		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0)},
+		&SaleRecalled{Asked: sampleAsked, OfSale: sampleOfSale(0), Dropped: []int{2}},
+		&CustomerAdded{Asked: sampleAsked, Customer: "P-s001-r01-1-3", Number: 3, Details: sampleDetails},
+		&CustomerEdited{Asked: sampleAsked, Customer: "C1", Changes: []FieldChange{{Field: "city", Old: "Leeds", New: "York"}}, Details: sampleDetails},
+		&SearchAnswered{Asked: sampleAsked, In: "customer", Text: "lovelace", Hits: []SearchHit{{Key: "C1", Text: "Ada Lovelace"}}, More: true},
+		&OrderBegun{
+			Asked: sampleAsked, OfSale: sampleOrder(0), Percent: sample(ParsePercent("20")), RoundTo: 10, Deposit: 70, PickUpOn: "2026-03-09",
+		},
+		&DepositOverridden{Asked: sampleAsked, OfSale: sampleOrder(0), Before: 100, Deposit: 70, Cleared: true},
+		&OrderPlaced{
+			SaleConcluded: SaleConcluded{
+				Asked: sampleAsked, OfSale: sampleOrder(70), Receipt: "s001-r01-1-000042", Terms: sampleTerms,
+				Lines:    []ConcludedLine{{Line: sampleLine, TotalDiscount: 100, Net: 338, Tax: []Money{56}}},
+				Taxes:    []TaxTotal{{TaxRate: sampleRate, Base: 282, Tax: 56}},
+				Payments: []Payment{{Number: 1, Tender: "cash", Amount: 70, Tendered: 70}},
+				Postings: []Posting{{"deposits", -70}, {"tender:cash", 70}},
+				Attached: sampleAttached,
+			},
+			Placed: Placement{Order: "O-s001-r01-1-2", Number: 2, Deposit: 70, PickUpOn: "2026-03-09"},
+		},
+		&OrderRecalled{
+			Asked: sampleAsked, PickUp: PickUp{Order: "SO-1", Deposit: 70}, Customer: sampleAttached.Customer,
+			OfSale: OfSale{
+				Transaction: "s001-r01-1-7", Begins: &sampleTerms,
+				After: Totals{Lines: 1, Subtotal: 438, Discount: 100, Tax: 56, Total: 338, Elsewhere: 70, Due: 268},
+			},
+			Lines: []Line{sampleLine}, Discount: 100, AsOf: "2026-03-02T06:00:00Z",
+		},
+		&StockLookedUp{
+			Asked: sampleAsked, Product: "APPLES", Store: "s001", OnHand: sample(ParseQuantity("40")), AsOf: "2026-03-02T06:00:00Z",
+			Moved: sample(ParseQuantity("1.255")), Available: sample(ParseQuantity("38.745")),
+		},
+		&StockCounted{Asked: sampleAsked, Count: 1, Counted: sampleCounted},
+		&StockCountCommitted{Asked: sampleAsked, Count: 1, Lines: []CountedLine{sampleCounted}},
+		&StockCountDiscarded{Asked: sampleAsked, Count: 1},
 	}
 }
 
@@ -139,6 +183,29 @@ var sampleChangedLine = Line{
 func sampleChanged() OfSale {
 	of := sampleOfSale(0)
 	of.Regrouped, of.Changed = &PriceGroups{Groups: []string{"members"}}, []Line{sampleChangedLine}
+	return of
+}
+
+var (
+	sampleAttached = Attached{
+		Customer: &SaleCustomer{
+			Customer: "C1", Name: "Ada Lovelace", PriceGroups: []string{"TRADE"}, Blocked: true, AllowsOnAccount: true, InvoiceAccount: "C2",
+			CreditLimit: 50000, Balance: 1250, AsOf: "2026-03-02T06:00:00Z",
+		},
+		Loyalty:      &SaleLoyalty{Card: "L100", Customer: "C1", Points: 120, PointsAsOf: "2026-03-02T06:00:00Z", PriceGroups: []string{"CLUB"}},
+		Affiliations: []Affiliation{{ID: "CLUB", Name: "Club", PriceGroups: []string{"CLUB"}, Loyalty: true}},
+	}
+	sampleDetails = CustomerDetails{
+		Kind: "person", Name: "Ada Lovelace", Phone: "+44 1904 000000", Email: "ada@example.org", Street: "1 Stonegate", Postcode: "YO1 8AN",
+		City: "York", Country: "GB", Group: "RETAIL", Currency: "GBP", Language: "en-GB", TaxNumber: "GB000000000",
+	}
+	sampleCounted = CountedLine{Product: "APPLES", Description: "Apples, kg", Quantity: sample(ParseQuantity("12.5"))}
+)
+
+// sampleOrder is sampleOfSale as an order with a deposit of 0.70.
+func sampleOrder(paid Money) OfSale {
+	of := sampleOfSale(paid)
+	of.After.Elsewhere, of.After.Due = 268, 70-paid
 	return of
 }
 

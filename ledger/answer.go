@@ -24,7 +24,7 @@ type EntryRef struct {
 // Standing is how a transaction stood after an operation. Its lines are read apart.
 type Standing struct {
 	ID     events.TransactionID `json:"id"`
-	Status string               `json:"status"` // open, concluded or voided
+	Status string               `json:"status"` // open, suspended, concluded or voided
 	events.Totals
 	Receipt events.ReceiptNumber `json:"receipt,omitempty"`
 }
@@ -53,6 +53,10 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 	switch f := e.Fact.(type) {
 	case *events.SaleConcluded:
 		a.Transaction.Status, a.Transaction.Receipt = "concluded", f.Receipt
+	case *events.OrderPlaced:
+		a.Transaction.Status, a.Transaction.Receipt = "concluded", f.Receipt
+	case *events.SaleSuspended:
+		a.Transaction.Status = "suspended"
 	case *events.SaleVoided:
 		a.Transaction.Status, a.Transaction.Receipt = "voided", f.Receipt
 	}

@@ -72,6 +72,8 @@ func (m *moved) count(e *events.Entry) {
 		m.forget(giftCardKey(f.Card), f.AsOf)
 	case *events.SaleConcluded:
 		m.countSale(e, f)
+	case *events.OrderPlaced:
+		m.countSale(e, &f.SaleConcluded)
 	}
 }
 

@@ -41,6 +41,7 @@ func newCatalogue() (all []*Operation) {
 	for _, group := range [][]*Operation{
 		lineOperations(), productOperations(), discountOperations(), taxOperations(), returnOperations(), transactionOperations(),
 		paymentOperations(), giftCardOperations(), staffOperations(), shiftOperations(),
+		attachOperations(), customerOperations(), suspendOperations(), orderOperations(), stockOperations(),
 	} {
 		all = append(all, group...)
 	}

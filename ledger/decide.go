@@ -121,6 +121,9 @@ func (d *deciding) decide() (events.Requested, error) {
 	}
 	d.in = in
 	fact, err := d.op.decide(d)
+	if err == nil {
+		err = d.orderStands(fact)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,17 @@ func (w *till) check(entry *events.Entry) error {
 		return nil
 	}
 	if f, ok := entry.Fact.(*events.SaleConcluded); ok {
-		if err := checkDocument(f); err != nil {
+		t := &ledger.Transaction{}
+		if f.Order != nil {
+			t.Order = &ledger.CartOrder{PickedUp: *f.Order}
+		}
+		if err := checkDocument(f, t, f.Sales+f.Returns+f.GiftCards); err != nil {
+			return err
+		}
+	}
+	if f, ok := entry.Fact.(*events.OrderPlaced); ok {
+		t := &ledger.Transaction{Order: &ledger.CartOrder{Agreed: &f.Placed.Deposit}}
+		if err := checkDocument(&f.SaleConcluded, t, f.After.Subtotal-f.After.Discount); err != nil {
 			return err
 		}
 	}
@@ -113,7 +123,7 @@ func (w *till) checkForeign(fact events.Fact) error {
 			w.books.foreign = map[string]events.Money{}
 		}
 		w.books.foreign[key] += p.Foreign.Amount
-		worth := mul(units(p.Foreign.Amount), new(big.Rat).Inv(tenTo(p.Foreign.Digits)), rat(p.Foreign.Rate), tenTo(fact.(*events.SaleConcluded).Terms.Digits))
+		worth := mul(units(p.Foreign.Amount), new(big.Rat).Inv(tenTo(p.Foreign.Digits)), rat(p.Foreign.Rate), tenTo(termsOf(fact).Digits))
 		if want := roundHalfAway(worth); p.Tendered != want {
 			return fmt.Errorf("%d of %s at %s were taken for %d, not %d", p.Foreign.Amount, key, p.Foreign.Rate, p.Tendered, want)
 		}
@@ -130,15 +140,24 @@ func (w *till) checkForeign(fact events.Fact) error {
 }
 
 func concludedPayments(fact events.Fact) []events.Payment {
-	if f, ok := fact.(*events.SaleConcluded); ok {
+	switch f := fact.(type) {
+	case *events.SaleConcluded:
+		return f.Payments
+	case *events.OrderPlaced:
 		return f.Payments
 	}
 	return nil
 }
 
-// checkDocument says whether a concluded sale follows from its own lines and payments.
-func checkDocument(f *events.SaleConcluded) error {
-	t := &ledger.Transaction{Terms: f.Terms}
+func termsOf(fact events.Fact) events.Terms {
+	terms, _ := field[events.Terms](fact, "Terms")
+	return terms
+}
+
+// checkDocument says whether a document follows from its own lines and payments, in the
+// transaction t of that order, and whether its lines come to net.
+func checkDocument(f *events.SaleConcluded, t *ledger.Transaction, wantNet events.Money) error {
+	t.Terms = f.Terms
 	for i := range f.Lines {
 		t.Lines = append(t.Lines, &ledger.Line{Line: f.Lines[i].Line, Voided: f.Lines[i].Voided})
 	}
@@ -170,7 +189,7 @@ func checkDocument(f *events.SaleConcluded) error {
 	for _, total := range f.Taxes {
 		taxTotals += total.Tax
 	}
-	if net != want.Subtotal-want.Discount || f.Sales+f.Returns+f.GiftCards != net || tax != want.Tax || taxTotals != tax || shares != want.Discount {
+	if net != want.Subtotal-want.Discount || wantNet != net || tax != want.Tax || taxTotals != tax || shares != want.Discount {
 		return fmt.Errorf("lines: net %d, tax %d, shares %d; sales %d, returns %d, tax totals %d; totals %+v",
 			net, tax, shares, f.Sales, f.Returns, taxTotals, want)
 	}
@@ -220,7 +239,20 @@ func addUp(t *ledger.Transaction) (events.Totals, error) {
 			out.Paid += p.Amount
 		}
 	}
-	out.Due = out.Total - out.Paid
+	if o := t.Order; o != nil {
+		deposit := o.PickedUp.Deposit
+		out.Elsewhere = deposit
+		if o.PickedUp.Order == "" {
+			unit := max(1, o.RoundTo)
+			deposit = roundHalfAway(mul(units(out.Total), rat(o.Percent), big.NewRat(1, 100)))
+			deposit = unit * roundHalfAway(mul(units(deposit), big.NewRat(1, int64(unit))))
+			if o.Agreed != nil {
+				deposit = *o.Agreed
+			}
+			out.Elsewhere = out.Total - min(deposit, out.Total)
+		}
+	}
+	out.Due = out.Total - out.Elsewhere - out.Paid
 	return out, nil
 }
 

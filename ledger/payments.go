@@ -103,15 +103,18 @@ func payCurrency(d *deciding) (events.Requested, error) {
 // payAccount lets the customer owe it (operation 202).
 func payAccount(d *deciding) (events.Requested, error) {
 	t := d.Transaction
-	if t.Customer == "" {
+	if t.Customer == nil {
 		return nil, refuse("customer_required", "Nobody is on the transaction who could owe it.").instead("Set a customer first.")
 	}
-	customer, known := find[Customer](d.Reference, "customer", string(t.Customer))
+	if t.Order != nil && !t.pickUp() {
+		return nil, refuse("deposit_on_account", "The deposit of an order cannot be paid on account.").instead("Take another way to pay.")
+	}
+	customer, known := find[Customer](d.Reference, "customer", string(t.Customer.Customer))
 	switch {
 	case !known && d.Mode == events.Offline:
-		return nil, needsHQ("customer %s", t.Customer)
+		return nil, needsHQ("customer %s", t.Customer.Customer)
 	case !known:
-		return nil, refuse("unknown_customer", "There is no customer %s.", t.Customer)
+		return nil, refuse("unknown_customer", "There is no customer %s.", t.Customer.Customer)
 	case customer.Blocked:
 		return nil, refuse("customer_blocked", "Customer %s is blocked.", customer.ID)
 	case !customer.AllowsOnAccount:
@@ -142,10 +145,10 @@ func payAccount(d *deciding) (events.Requested, error) {
 }
 
 func askCustomer(s *State, _ values) []Query {
-	if s.Transaction == nil || s.Transaction.Customer == "" {
+	if s.Transaction == nil || s.Transaction.Customer == nil {
 		return nil
 	}
-	return []Query{{"customer", string(s.Transaction.Customer)}}
+	return []Query{{"customer", string(s.Transaction.Customer.Customer)}}
 }
 
 // needsHQ refuses what only HQ could say.

@@ -106,21 +106,8 @@ type Barcode struct {
 	Quantity events.Quantity  `json:"quantity,omitzero"` // 1 if absent
 }
 
-// Hits are the records that a search found, the best first, in answer to a query
-// whose kind is that of the records with "_search" after it, and whose key is the text.
-type Hits []any
-
 // maxHits is how many products a search records.
 const maxHits = 50
-
-// Follow is what a record that was found leads to: a barcode to its product. It
-// belongs to the reference data of the same command.
-func Follow(record any) []Query {
-	if b, ok := record.(Barcode); ok {
-		return []Query{{"product", string(b.Product)}}
-	}
-	return nil
-}
 
 func productOperations() []*Operation {
 	return []*Operation{

@@ -22,6 +22,22 @@ func find[T any](r Reference, kind, key string) (T, bool) {
 	return record, ok
 }
 
+// Follow is what a record that was found leads to, such as a loyalty card to its holder.
+// It belongs to the reference data of the same command.
+func Follow(record any) []Query {
+	switch r := record.(type) {
+	case Barcode:
+		return []Query{{"product", string(r.Product)}}
+	case Customer:
+		return r.leads()
+	case LoyaltyCard:
+		return r.leads()
+	case Order:
+		return r.leads()
+	}
+	return nil
+}
+
 // Store holds the settings of a store and its registers.
 type Store struct {
 	Currency    string          `json:"currency"`           // ISO 4217
@@ -40,6 +56,12 @@ type Store struct {
 	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
 	Reasons map[string]Reasons `json:"reasons,omitempty"`
 	Profile Profile            `json:"profile,omitzero"`
+	Orders  OrderSettings      `json:"orders,omitzero"`
+	Loyalty LoyaltyScheme      `json:"loyalty,omitzero"`
+	// MaxSuspended and MaxCounted bound the suspended transactions of a register and
+	// the products of a stock count; 0 for what is usual.
+	MaxSuspended int `json:"max_suspended,omitempty"`
+	MaxCounted   int `json:"max_counted,omitempty"`
 }
 
 // Profile is the offline profile.
@@ -112,18 +134,6 @@ type Currency struct {
 	RoundTo events.Money `json:"round_to,omitempty"` // smallest coin or note that is taken, in its minor units; 0 or 1 for any
 }
 
-// Customer is someone with an account. Balance is what they owed as of AsOf, in minor units.
-type Customer struct {
-	ID              events.CustomerID `json:"customer"`
-	Name            string            `json:"name"`
-	Blocked         bool              `json:"blocked,omitempty"`
-	AllowsOnAccount bool              `json:"allows_on_account,omitempty"`
-	CreditLimit     events.Money      `json:"credit_limit,omitempty"`
-	Balance         events.Money      `json:"balance,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register.
-	AsOf events.Instant `json:"as_of,omitzero"`
-}
-
 // GiftCard is one gift card. Balance is in minor units of Currency.
 type GiftCard struct {
 	Number   events.CardNumber `json:"number"`
@@ -134,14 +144,6 @@ type GiftCard struct {
 	Blank bool `json:"blank,omitempty"`
 	// AsOf is up to when Balance holds every movement of every register.
 	AsOf events.Instant `json:"as_of,omitzero"`
-}
-
-// LoyaltyCard is one loyalty card and its points.
-type LoyaltyCard struct {
-	Number  events.CardNumber `json:"number"`
-	Points  int64             `json:"points"`
-	Blocked bool              `json:"blocked,omitempty"`
-	AsOf    events.Instant    `json:"as_of,omitzero"`
 }
 
 // StaffMember is someone who may sign on.

@@ -196,6 +196,7 @@ func (r *renderer) totals(t events.Totals) string {
 		{"discount", t.Discount, t.Discount != 0},
 		{"tax", t.Tax, true},
 		{"total", t.Total, true},
+		{"elsewhere", t.Elsewhere, t.Elsewhere != 0},
 		{"paid", t.Paid, t.Paid != 0},
 		{"due", t.Due, true},
 	} {

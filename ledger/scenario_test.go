@@ -44,6 +44,7 @@ import (
 //	mode online|offline  the switch was thrown
 //	terminal approve|decline|lost  how the card terminal behaves from here; lost: it does as it is asked, and nobody hears of it
 //	customer ID          is on the transaction in progress
+//	blocked product=P    a product is not sold any more
 //	restart              off and on again: from here the state is one that was read from a snapshot
 //	state                who and what the register knows
 //
@@ -120,7 +121,7 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		return "ok"
 	case "customer":
 		for _, state := range []*ledger.State{s.state, s.live} {
-			state.Transaction.Customer = events.CustomerID(d.CmdArgs[0].Key)
+			state.Transaction.Customer = &events.SaleCustomer{Customer: events.CustomerID(d.CmdArgs[0].Key)}
 		}
 		return "ok"
 	case "restart":
@@ -128,6 +129,12 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		return "ok"
 	case "state":
 		return s.describe()
+	case "blocked":
+		q := ledger.Query{Kind: "product", Key: d.CmdArgs[0].Vals[0]}
+		p := s.records[q].(ledger.Product)
+		p.Blocked = true
+		s.records[q] = p
+		return "ok"
 	case "do":
 		var out strings.Builder
 		for line := range strings.Lines(d.Input + "\n") {
@@ -255,6 +262,12 @@ func (s *scenario) describe() string {
 			text, _ := r.pretty(p.Payment)
 			fmt.Fprintf(&out, "  %s%s\n", text, ifVoided(p.Voided))
 		}
+	}
+	for _, t := range state.Suspended {
+		fmt.Fprintf(&out, "suspended %s: %s\n", t.ID, (&renderer{digits: t.Terms.Digits}).totals(t.Totals))
+	}
+	if state.Count != nil {
+		fmt.Fprintf(&out, "count %d of %d products\n", state.Count.Number, len(state.Count.Lines))
 	}
 	return out.String()
 }

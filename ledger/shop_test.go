@@ -18,7 +18,7 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444"}
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444", "6": "6666"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
@@ -81,12 +81,22 @@ func stores() map[string]ledger.Store {
 				"void_item": {Mandatory: true, Codes: []ledger.ReasonCode{
 					{Code: "WRONG", Text: "Wrong product"}, {Code: "OTHER", Text: "Another reason", NoteRequired: true},
 				}},
+				"add_affiliation": {Mandatory: true, Codes: []ledger.ReasonCode{
+					{Code: "CARD", Text: "Showed a card"}, {Code: "OTHER", Text: "Something else", NoteRequired: true},
+				}},
 				"total_discount": {Codes: []ledger.ReasonCode{{Code: "REGULAR", Text: "A regular customer"}}},
 			}
 		}),
 		"cashless": variant(func(s *ledger.Store) { delete(s.Tenders, "cash") }),
 		"untaxed":  variant(func(s *ledger.Store) { s.TransactionTaxOverrides, s.LineTaxOverrides = nil, nil }),
-		"masked":   variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
+		// A fifth is the deposit of an order, in tens of pence; a point for each 10.00.
+		"orders": variant(func(s *ledger.Store) {
+			s.Orders = ledger.OrderSettings{DepositPercent: percent("20"), RoundTo: 10}
+			s.Loyalty = ledger.LoyaltyScheme{Points: 1, PerAmount: 1000}
+		}),
+		// One of each.
+		"small":  variant(func(s *ledger.Store) { s.MaxSuspended, s.MaxCounted = 1, 1 }),
+		"masked": variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
 	}
 }
 
@@ -161,9 +171,10 @@ func shopRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "barcode", Key: b.Code}] = b
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}, {ID: "5", Name: "Fay", Groups: seller}, {ID: "4", Name: "Gus", Groups: novice}} {
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}, {ID: "5", Name: "Fay", Groups: seller}, {ID: "4", Name: "Gus", Groups: novice}, {ID: "6", Name: "Flo", Groups: []events.Rights{{Operations: []int{100, 1050}}}}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
+	maps.Copy(records, cartRecords())
 	return records
 }
 

@@ -19,9 +19,14 @@ type State struct {
 	Shift    *Shift          `json:"shift,omitempty"` // the open one
 	// Transaction is the one in progress, nil for none.
 	Transaction  *Transaction   `json:"transaction,omitempty"`
-	Transactions int            `json:"transactions"` // begun in this epoch
-	Shifts       int            `json:"shifts"`       // opened in this epoch
-	Receipts     map[string]int `json:"receipts"`     // last number of each type
+	Transactions int            `json:"transactions"`        // begun in this epoch
+	Shifts       int            `json:"shifts"`              // opened in this epoch
+	Receipts     map[string]int `json:"receipts"`            // last number of each type
+	Suspended    []*Transaction `json:"suspended,omitempty"` // set aside, the first one first
+	Customers    int            `json:"customers,omitempty"` // added in this epoch
+	Orders       int            `json:"orders,omitempty"`    // placed in this epoch
+	Count        *StockCount    `json:"count,omitempty"`     // the one that is not finished
+	Counts       int            `json:"counts,omitempty"`    // begun in this epoch
 	Commands     recent         `json:"commands"`
 	// Moved is what this register has moved on balances that HQ keeps, as far as HQ is not known to have counted it.
 	Moved moved `json:"moved,omitzero"`
@@ -51,15 +56,15 @@ type Transaction struct {
 	Payments []*Payment           `json:"payments"`
 	Totals   events.Totals        `json:"totals"`
 	Sums     sums                 `json:"sums"`
-	Customer events.CustomerID    `json:"customer,omitempty"`
 	// Requests counts what the card terminal was asked; Requested is what it has not answered yet.
 	Requests  int        `json:"requests,omitempty"`
 	Requested *Requested `json:"requested,omitempty"`
-	// PriceGroups are those of the customer, the loyalty card and the affiliations.
-	PriceGroups []string                     `json:"price_groups,omitempty"`
+	events.Attached
+	PriceGroups []string                     `json:"price_groups,omitempty"` // of those whom it is for
 	Products    map[events.ProductID]*onCart `json:"products,omitempty"`
 	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
 	Comment     string                       `json:"comment,omitempty"`
+	Order       *CartOrder                   `json:"order,omitempty"`
 }
 
 // Line is a line of a sale in progress.
@@ -186,6 +191,11 @@ func (s *State) apply(fact events.Fact) error {
 		}
 		s.Shift.Started = true
 		s.Shift.Expected[f.Tender] += f.Amount
+	case *events.CustomerAdded:
+		s.Customers = f.Number
+	case *events.CustomerEdited, *events.SearchAnswered, *events.StockLookedUp:
+	case *events.StockCounted, *events.StockCountCommitted, *events.StockCountDiscarded:
+		s.applyStock(f)
 	case events.OfTransaction:
 		return s.applySale(f)
 	default:
@@ -203,6 +213,12 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		}
 		s.Transaction = &Transaction{ID: of.Transaction, Terms: *of.Begins}
 		s.Transactions = of.Begins.Number
+	}
+	switch fact.(type) {
+	case *events.SaleRecalled, *events.SaleVoided:
+		if s.Transaction == nil {
+			s.Transaction = s.takeFromHold(of.Transaction)
+		}
 	}
 	t := s.Transaction
 	if t == nil || t.ID != of.Transaction {
@@ -261,8 +277,12 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		s.Receipts[receiptSale]++
 		s.Transaction = nil
 		return s.countPayments(f)
+	case *events.OrderPlaced:
+		s.Receipts[receiptSale]++
+		s.Transaction, s.Orders = nil, f.Placed.Number
+		return s.countPayments(&f.SaleConcluded)
 	default:
-		return fmt.Errorf("fact %s has no place in a transaction", fact.Type())
+		return s.applyCart(fact)
 	}
 	t.Totals = of.After
 	return nil

@@ -23,10 +23,10 @@ var giftCards = []ledger.GiftCard{
 }
 
 var customers = []ledger.Customer{
-	{ID: "C1", Name: "Dee", AllowsOnAccount: true, CreditLimit: 10000, Balance: 4000, AsOf: counted},
-	{ID: "C2", Name: "Eli", AllowsOnAccount: true, Blocked: true, CreditLimit: 10000},
-	{ID: "C3", Name: "Flo", CreditLimit: 10000},
-	{ID: "C4", Name: "Gus", AllowsOnAccount: true, CreditLimit: 100000, AsOf: counted},
+	{ID: "C1", CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Dee"}, AllowsOnAccount: true, CreditLimit: 10000, Balance: 4000, AsOf: counted},
+	{ID: "C2", CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Eli"}, AllowsOnAccount: true, Blocked: true, CreditLimit: 10000},
+	{ID: "C3", CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Flo"}, CreditLimit: 10000},
+	{ID: "C4", CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Gus"}, AllowsOnAccount: true, CreditLimit: 100000, AsOf: counted},
 }
 
 // allTenders gives a store every tender, three foreign currencies, and offline limits.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -169,26 +168,6 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	return c
 }
 
-// find is what a register answers to a query.
-func (w *till) find(q ledger.Query) (any, bool) {
-	switch q.Kind {
-	case "receipt":
-		sold, ok := w.sold(q.Key)
-		return sold, ok
-	case "product_search":
-		var hits ledger.Hits
-		for _, key := range recordKeys(w, "product") {
-			p, ok := w.records[ledger.Query{Kind: "product", Key: key}].(ledger.Product)
-			if ok && strings.Contains(strings.ToLower(key+" "+p.Description), strings.ToLower(q.Key)) {
-				hits = append(hits, p)
-			}
-		}
-		return hits, len(hits) > 0
-	}
-	record, ok := w.records[q]
-	return record, ok
-}
-
 // sold is a document of this till, with what was returned of it, added up from the whole journal.
 func (w *till) sold(receipt string) (sold ledger.Sold, found bool) {
 	for _, e := range w.entries {
@@ -247,6 +226,7 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 			return nil, fmt.Errorf("the state of what was sealed differs from that of what was read\nsealed %s\nread   %s", live, w.snapshot())
 		}
 	}
+	w.keepOwn(entry.Fact)
 	w.entries, w.bodies = append(w.entries, entry), append(w.bodies, m.Body)
 	return entry, w.check(entry)
 }

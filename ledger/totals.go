@@ -70,7 +70,8 @@ func (t *Transaction) totalsOf(s sums, discount Discount, lines iter.Seq[*Line])
 	if !t.Terms.TaxIncluded {
 		out.Total += out.Tax
 	}
-	out.Due = out.Total - out.Paid
+	out.Elsewhere = t.elsewhere(out.Total)
+	out.Due = out.Total - out.Elsewhere - out.Paid
 	return out
 }
 

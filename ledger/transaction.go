@@ -101,6 +101,15 @@ func (d *deciding) conclude(last *events.Payment) (events.Requested, error) {
 			f.Returns += line.Net
 		}
 	}
+	f.Attached = t.Attached
+	switch {
+	case t.pickUp():
+		order := t.Order.PickedUp
+		f.Order = &order
+	case t.Order != nil:
+		return d.concludeOrder(f), nil
+	}
+	f.Points = pointsEarned(d.Reference.Store.Loyalty, f)
 	f.Postings = postings(f)
 	return f, nil
 }
@@ -181,6 +190,9 @@ func postings(f *events.SaleConcluded) []events.Posting {
 			sums["tax:"+rate.Code] -= line.Tax[i]
 		}
 		sums[account] -= lineBase(line, f.Terms.TaxIncluded)
+	}
+	if f.Order != nil {
+		sums["deposits"] += f.Order.Deposit
 	}
 	out := []events.Posting{}
 	for _, account := range slices.Sorted(maps.Keys(sums)) {

@@ -15,6 +15,10 @@
 //	tenders       payments by shift and tender
 //	postings      debits less credits by shift and account
 //	returned      what came back of each line that was sold
+//	suspended     transactions that are set aside
+//	own_customers customers who were added or edited here
+//	own_orders    customer orders that were placed or picked up here
+//	stock_moved   what was sold and taken back of each product, entry by entry
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
 // that sums by day are sums over shifts, and no sum is of two currencies: a sale in

@@ -3,8 +3,11 @@ package projections
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -31,6 +34,44 @@ var kinds = map[string]kind{
 	"customer": kindOf(inspectCustomer),
 	"giftcard": kindOf(inspectGiftCard),
 	"loyalty":  kindOf(inspectLoyaltyCard),
+
+	"affiliation": kindOf(func(a ledger.Affiliation) (key, text string, err error) { return a.ID, a.Name, nil }),
+	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
+	"order":       kindOf(inspectOrder),
+	"stock":       kindOf(inspectStock),
+}
+
+func inspectOrder(o ledger.Order) (key, text string, err error) {
+	switch {
+	case o.Store == "" || o.Customer == "" || len(o.Lines) == 0 || len(o.Lines) > ledger.MaxLines:
+		err = fmt.Errorf("want a store, a customer and 1 to %d lines", ledger.MaxLines)
+	case o.Status != ledger.OrderOpen && o.Status != ledger.OrderPickedUp && o.Status != ledger.OrderCancelled:
+		err = fmt.Errorf("status %q is not open, picked_up or cancelled", o.Status)
+	case o.Deposit < 0 || o.Discount < 0:
+		err = errors.New("deposit and total_discount must not be negative")
+	default:
+		err = inspectTime(o.AsOf)
+	}
+	return string(o.ID), o.CustomerName, err
+}
+
+func inspectStock(s ledger.Stock) (key, text string, err error) {
+	key = string(s.Product)
+	if s.Store != "" {
+		key = string(s.Store) + "/" + key
+	}
+	if err = inspectTime(s.AsOf); s.AsOf == "" {
+		err = errors.New("want as_of")
+	}
+	return key, "", err
+}
+
+// inspectTime says whether s is a time in UTC, as it is compared with the times of entries, or nothing.
+func inspectTime(s string) error {
+	if t, err := time.Parse(time.RFC3339, s); s != "" && (err != nil || t.Location() != time.UTC) {
+		return fmt.Errorf("time %q is not RFC 3339 in UTC", s)
+	}
+	return nil
 }
 
 func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
@@ -144,7 +185,7 @@ func inspectCustomer(c ledger.Customer) (key, text string, err error) {
 	if c.CreditLimit < 0 {
 		err = fmt.Errorf("credit_limit %d is negative", c.CreditLimit)
 	}
-	return string(c.ID), c.Name, err
+	return string(c.ID), strings.Join([]string{c.Name, c.Phone, c.Email, c.City}, " "), err
 }
 
 func inspectGiftCard(c ledger.GiftCard) (key, text string, err error) {

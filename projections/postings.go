@@ -19,6 +19,7 @@ CREATE TABLE postings (
 ) WITHOUT ROWID`,
 	folds: []fold{
 		on(func(b *batch, e *events.Entry, f *events.SaleConcluded) error { return b.post(e.Shift, f.Postings) }),
+		on(func(b *batch, e *events.Entry, f *events.OrderPlaced) error { return b.post(e.Shift, f.Postings) }),
 		on(func(b *batch, e *events.Entry, f *events.StartAmountDeclared) error {
 			return b.post(f.Shift, f.Postings)
 		}),

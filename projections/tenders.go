@@ -19,7 +19,7 @@ CREATE TABLE tenders (
 	change   INTEGER NOT NULL,
 	PRIMARY KEY (shift, tender)
 ) WITHOUT ROWID`,
-	folds: []fold{on(addPayments)},
+	folds: []fold{on(addPayments), on(addDeposit)},
 }
 
 func addPayments(b *batch, e *events.Entry, f *events.SaleConcluded) error {
@@ -44,6 +44,10 @@ func (b *batch) addTender(shift events.ShiftID, tender events.TenderID, payments
 	return b.exec(`INSERT INTO tenders VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET payments = payments + excluded.payments, tendered = tendered + excluded.tendered, change = change + excluded.change`,
 		string(shift), string(tender), payments, int64(tendered), int64(change))
+}
+
+func addDeposit(b *batch, e *events.Entry, f *events.OrderPlaced) error {
+	return addPayments(b, e, &f.SaleConcluded)
 }
 
 // TenderTotal is what was paid by one tender on one business date. Amounts are in minor units.

@@ -70,6 +70,14 @@ func (w *till) try(op int, input string) (events.CommandKey, error) {
 		switch q.Kind {
 		case "product":
 			c.Reference.Found[q] = testProduct(q.Key)
+		case "customer":
+			c.Reference.Found[q] = ledger.Customer{ID: events.CustomerID(q.Key), CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Customer " + q.Key}}
+		case "order":
+			for _, s := range w.journal {
+				if f, ok := s.Entry.Fact.(*events.OrderPlaced); ok && string(f.Placed.Order) == q.Key {
+					c.Reference.Found[q] = ledger.OrderOf("s001", f)
+				}
+			}
 		case "staff":
 			c.Reference.Found[q] = ledger.StaffMember{ID: events.StaffID(q.Key), Name: "Ann", Groups: []events.Rights{{Manager: true}}}
 		}

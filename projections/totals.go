@@ -23,7 +23,7 @@ CREATE TABLE totals (
 	total     INTEGER NOT NULL,
 	rounding  INTEGER NOT NULL
 ) WITHOUT ROWID`,
-	folds: []fold{on(countConcluded), on(countVoided)},
+	folds: []fold{on(countConcluded), on(countVoided), on(countOrder)},
 }
 
 func countConcluded(b *batch, e *events.Entry, f *events.SaleConcluded) error {
@@ -37,6 +37,15 @@ func countConcluded(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 
 func countVoided(b *batch, e *events.Entry, f *events.SaleVoided) error {
 	return b.addTotals(e.Shift, Totals{Voided: 1})
+}
+
+// countOrder counts the rounding of the deposit: an order sells nothing yet.
+func countOrder(b *batch, e *events.Entry, f *events.OrderPlaced) error {
+	var rounding events.Money
+	for _, p := range f.Payments {
+		rounding += p.Rounding
+	}
+	return b.addTotals(e.Shift, Totals{Rounding: rounding})
 }
 
 func (b *batch) addTotals(shift events.ShiftID, t Totals) error {

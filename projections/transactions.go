@@ -17,7 +17,7 @@ CREATE TABLE transactions (
 	at          INTEGER PRIMARY KEY, -- of the entry that ended it
 	transaction_id TEXT NOT NULL UNIQUE,
 	receipt     TEXT NOT NULL,
-	status      TEXT NOT NULL,       -- concluded or voided
+	status      TEXT NOT NULL,       -- concluded, ordered or voided
 	shift       TEXT NOT NULL,
 	staff       TEXT NOT NULL,       -- who ended it
 	lines       INTEGER NOT NULL,    -- that were not voided
@@ -31,13 +31,14 @@ CREATE TABLE transactions (
 );
 CREATE INDEX transactions_receipt ON transactions (receipt);
 CREATE INDEX transactions_shift ON transactions (shift)`,
-	folds: []fold{on(concludeTransaction), on(voidTransaction)},
+	folds: []fold{on(concludeTransaction), on(voidTransaction), on(placeOrder)},
 }
 
 // How a transaction can have ended.
 const (
 	Concluded = "concluded"
 	Voided    = "voided"
+	Ordered   = "ordered" // a customer order was placed: nothing is sold yet
 )
 
 func concludeTransaction(b *batch, e *events.Entry, f *events.SaleConcluded) error {
@@ -55,6 +56,14 @@ func voidTransaction(b *batch, e *events.Entry, f *events.SaleVoided) error {
 	return b.addTransaction(e, &events.OfSale{Transaction: f.Transaction}, f.Receipt, Voided, 0, 0)
 }
 
+// placeOrder records the document of a customer order. Its amounts are those of what was ordered.
+func placeOrder(b *batch, e *events.Entry, f *events.OrderPlaced) error {
+	if err := b.findFor(e.Shift, f.Terms.Currency, f.Terms.Digits); err != nil {
+		return err
+	}
+	return b.addTransaction(e, &f.OfSale, f.Receipt, Ordered, 0, 0)
+}
+
 func (b *batch) addTransaction(e *events.Entry, of *events.OfSale, receipt events.ReceiptNumber, status string, sales, returns events.Money) error {
 	t := of.After
 	return b.exec("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -67,7 +76,7 @@ func (b *batch) addTransaction(e *events.Entry, of *events.OfSale, receipt event
 type Transaction struct {
 	ID       events.TransactionID `json:"transaction"`
 	Receipt  events.ReceiptNumber `json:"receipt"`
-	Status   string               `json:"status"`        // concluded or voided
+	Status   string               `json:"status"`        // concluded, ordered or voided
 	Date     string               `json:"business_date"` // of its shift, YYYY-MM-DD
 	Shift    events.ShiftID       `json:"shift"`
 	Staff    events.StaffID       `json:"staff"` // who ended it

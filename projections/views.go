@@ -28,7 +28,8 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 }
 
 // views are all read models, in the order in which an entry is folded into them.
-var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView}
+var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView,
+	suspendedView, ownCustomersView, ownOrdersView, stockMovedView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -63,6 +64,19 @@ var journalOnly = []events.Fact{
 	(*events.PriceChecked)(nil),
 	(*events.ProductViewed)(nil),
 	(*events.ProductsSearched)(nil),
+	(*events.SaleCustomerSet)(nil),
+	(*events.SaleCustomerCleared)(nil),
+	(*events.LoyaltyCardAdded)(nil),
+	(*events.AffiliationsAdded)(nil),
+	(*events.OrderBegun)(nil),
+	(*events.DepositOverridden)(nil),
+	(*events.OrderRecalled)(nil),
+	// Inquiries, and what is posted at head office.
+	(*events.SearchAnswered)(nil),
+	(*events.StockLookedUp)(nil),
+	(*events.StockCounted)(nil),
+	(*events.StockCountCommitted)(nil),
+	(*events.StockCountDiscarded)(nil),
 }
 
 // folds are the folds of every fact that has a place in the offline database.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/posnode/posnode/events"
@@ -91,6 +90,9 @@ func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref led
 	for len(queries) > 0 {
 		q := queries[0]
 		queries = queries[1:]
+		if _, twice := ref.Found[q]; twice {
+			continue
+		}
 		record, found, err := r.find(ctx, q)
 		if err != nil {
 			return ref, err
@@ -101,36 +103,6 @@ func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref led
 		}
 	}
 	return ref, nil
-}
-
-// receiptWait is how long a return by its receipt waits for the offline database.
-const receiptWait = 5 * time.Second
-
-// find is the record that answers one query: of the reference data, of a search in
-// it, or of what this register's own journal adds up to.
-func (r *Register) find(ctx context.Context, q ledger.Query) (any, bool, error) {
-	if kind, search := strings.CutSuffix(q.Kind, "_search"); search {
-		hits, err := r.reference.Search(ctx, kind, q.Key, 0)
-		return ledger.Hits(hits), len(hits) > 0, err
-	}
-	if q.Kind != "receipt" {
-		return r.reference.Find(ctx, q)
-	}
-	// What was returned a moment ago must count: the offline database follows the journal.
-	waiting, cancel := context.WithTimeout(ctx, receiptWait)
-	defer cancel()
-	if err := r.projector.waitFor(waiting, r.state.Head.Sequence); err != nil {
-		return nil, false, errStalled
-	}
-	sold, err := r.offline.Sold(ctx, events.ReceiptNumber(q.Key))
-	if errors.Is(err, projections.ErrDamaged) {
-		r.projector.noteDamage()
-		return nil, false, errStalled
-	}
-	if err != nil || sold == nil {
-		return nil, false, err
-	}
-	return *sold, true, nil
 }
 
 // own is the owner: the one goroutine that touches the state and the journal.

@@ -20,6 +20,8 @@ type books struct {
 	state *ledger.State
 	// transactionUnsure and shiftUnsure say that what began them, or happened in them, may have been missed.
 	transactionUnsure, shiftUnsure bool
+	// missed says that entries were missed at some time.
+	missed bool
 	// off is by how much the totals of the open transaction are known to be wrong:
 	// said once, not again with every entry that carries it on.
 	off      events.Totals
@@ -32,7 +34,7 @@ func (b *books) add(kind string, want, got any, hint string) {
 
 // doubt says that entries were missed, or could not be understood.
 func (b *books) doubt() {
-	b.transactionUnsure, b.shiftUnsure = true, true
+	b.transactionUnsure, b.shiftUnsure, b.missed = true, true, true
 	b.receipts.doubt()
 }
 
@@ -93,7 +95,7 @@ func (b *books) resume(fact events.Fact) {
 			}
 			b.transactionUnsure, b.off = false, events.Totals{}
 		}
-		if _, concluded := fact.(*events.SaleConcluded); concluded && b.shiftUnsure && s.Shift == nil {
+		if takesMoney(fact) && b.shiftUnsure && s.Shift == nil {
 			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}}
 		}
 	case *events.ShiftOpened:
@@ -101,10 +103,20 @@ func (b *books) resume(fact events.Fact) {
 	}
 }
 
+// takesMoney says whether fact puts payments in the drawer.
+func takesMoney(fact events.Fact) bool {
+	switch fact.(type) {
+	case *events.SaleConcluded, *events.OrderPlaced:
+		return true
+	}
+	return false
+}
+
 // unsure says whether fact may follow from what was missed.
 func (b *books) unsure(fact events.Fact) bool {
-	if _, sale := fact.(events.OfTransaction); sale {
-		return b.transactionUnsure
+	if f, sale := fact.(events.OfTransaction); sale {
+		// A transaction that was suspended may have been missed long ago.
+		return b.transactionUnsure || b.missed && f.Sale().Begins == nil && b.state.Transaction == nil
 	}
 	return b.shiftUnsure
 }
@@ -122,9 +134,15 @@ func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
 	switch f := fact.(type) {
 	case *events.SaleConcluded:
 		b.checkReceipt(f.Receipt)
-		b.checkDocument(f)
+		b.checkDocument(f, nil)
 		if open != nil && open.ID == f.Transaction && !b.transactionUnsure {
 			b.checkAgainst(f, open)
+		}
+	case *events.OrderPlaced:
+		b.checkReceipt(f.Receipt)
+		b.checkDocument(&f.SaleConcluded, &f.Placed)
+		if open != nil && open.ID == f.Transaction && !b.transactionUnsure {
+			b.checkAgainst(&f.SaleConcluded, open)
 		}
 	case *events.SaleVoided:
 		b.checkReceipt(f.Receipt)
@@ -153,6 +171,9 @@ func (b *books) checkReceipt(number events.ReceiptNumber) {
 // again would be pricing.
 func (b *books) checkRunning(said events.Totals, t *ledger.Transaction) {
 	sums := events.Totals{Lines: t.Sums.Lines, Subtotal: t.Sums.Net, Discount: said.Discount, Tax: said.Tax}
+	if t.Order != nil {
+		sums.Elsewhere = said.Elsewhere // the deposit is a percentage: making it again would be pricing
+	}
 	if t.Discount.None() {
 		sums.Discount = 0
 	}
@@ -175,18 +196,19 @@ func settle(t *events.Totals, taxIncluded bool) {
 	if !taxIncluded {
 		t.Total += t.Tax
 	}
-	t.Due = t.Total - t.Paid
+	t.Due = t.Total - t.Elsewhere - t.Paid
 }
 
 func minus(a, b events.Totals) events.Totals {
 	return events.Totals{
 		Lines: a.Lines - b.Lines, Subtotal: a.Subtotal - b.Subtotal, Discount: a.Discount - b.Discount, Tax: a.Tax - b.Tax,
-		Total: a.Total - b.Total, Paid: a.Paid - b.Paid, Due: a.Due - b.Due,
+		Total: a.Total - b.Total, Elsewhere: a.Elsewhere - b.Elsewhere, Paid: a.Paid - b.Paid, Due: a.Due - b.Due,
 	}
 }
 
-// checkDocument adds up a concluded document for itself.
-func (b *books) checkDocument(f *events.SaleConcluded) {
+// checkDocument adds up a concluded document for itself: that of a sale, or with
+// placed that of an order.
+func (b *books) checkDocument(f *events.SaleConcluded, placed *events.Placement) {
 	sums := events.Totals{}
 	var sales, returns, giftCards events.Money
 	for i := range f.Lines {
@@ -215,6 +237,13 @@ func (b *books) checkDocument(f *events.SaleConcluded) {
 	for _, p := range f.Payments {
 		sums.Paid += p.Amount
 	}
+	if f.Order != nil {
+		sums.Elsewhere = f.Order.Deposit
+	}
+	if placed != nil {
+		sums.Elsewhere = f.After.Total - placed.Deposit
+		sales, returns = 0, 0 // nothing is sold yet
+	}
 	settle(&sums, f.Terms.TaxIncluded)
 	if sums != f.After || sums.Due != 0 {
 		b.add(KindTotals, sums, f.After, "the document's lines, taxes and payments add up to something else, or leave something due")
@@ -227,6 +256,26 @@ func (b *books) checkDocument(f *events.SaleConcluded) {
 	b.checkPayments(f.Payments)
 	b.checkBalance(f.Postings)
 	b.checkTenderPostings(f)
+	b.checkDepositPostings(f, placed)
+}
+
+// checkDepositPostings compares what was posted to deposits with what the order says.
+func (b *books) checkDepositPostings(f *events.SaleConcluded, placed *events.Placement) {
+	var want, posted events.Money
+	if f.Order != nil {
+		want += f.Order.Deposit
+	}
+	if placed != nil {
+		want -= placed.Deposit
+	}
+	for _, p := range f.Postings {
+		if p.Account == "deposits" {
+			posted += p.Amount
+		}
+	}
+	if posted != want {
+		b.add(KindPostings, fmt.Sprintf("deposits %d", want), posted, "the deposit of an order is not what was posted")
+	}
 }
 
 // checkTaxes compares the tax table with the lines' taxes.

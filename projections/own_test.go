@@ -1,0 +1,143 @@
+package projections
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+)
+
+// TestOwn: what this register has done itself to customers, orders, stock and suspended transactions.
+func TestOwn(t *testing.T) {
+	w := newTill(t)
+	w.do(612, `{"name":"Ada Lovelace","city":"York","email":"ADA@example.org"}`)
+	w.do(612, `{"name":"Ada Byron"}`)
+	w.do(623, `{"customer":"C7","name":"Charles Babbage"}`)
+	w.do(100, `{"product":"TEA","quantity":"4.5"}`)
+	w.do(100, `{"product":"TEA"}`)
+	w.do(100, `{"product":"MUG"}`)
+	w.do(102, `{"line":3}`)
+	w.do(602, `{"customer":"P-s001-r01-1-1"}`)
+	w.do(620, `{}`)
+	w.do(132, `{"amount":500}`)
+	w.do(206, ``)
+	placed := w.last().Entry.Fact.(*events.OrderPlaced)
+	w.do(100, `{"product":"TEA"}`)
+	w.do(503, ``)
+	w.do(100, `{"product":"TEA"}`)
+	w.do(503, ``)
+
+	db := openDB(t)
+	apply(t, db, w.journal)
+	hits, err := db.SearchOwnCustomers(background, "ADA yor", 10)
+	require.NoError(t, err)
+	require.Len(t, hits, 1)
+	require.Equal(t, events.CustomerID("P-s001-r01-1-1"), hits[0].ID)
+	hits, err = db.SearchOwnCustomers(background, "ada", 1)
+	require.NoError(t, err)
+	require.Len(t, hits, 1, "no more than asked for")
+	hits, err = db.SearchOwnCustomers(background, " ", 10)
+	require.NoError(t, err)
+	require.Empty(t, hits)
+	edited, err := db.OwnCustomer(background, "C7")
+	require.NoError(t, err)
+	require.Equal(t, "Charles Babbage", edited.Details.Name)
+	nobody, err := db.OwnCustomer(background, "C8")
+	require.NoError(t, err)
+	require.Nil(t, nobody)
+
+	order, err := db.OwnOrder(background, placed.Placed.Order)
+	require.NoError(t, err)
+	require.Equal(t, "open", order.Status)
+	require.Len(t, order.Placed.Lines, 2, "without the voided line")
+	require.Equal(t, events.Money(500), order.Placed.Deposit)
+	waiting, err := db.Suspended(background)
+	require.NoError(t, err)
+	require.Len(t, waiting, 2)
+	require.Equal(t, 1, waiting[0].Lines)
+	moved := func() string {
+		q, err := db.Moved(background, "TEA", events.Head{}, "")
+		require.NoError(t, err)
+		return q.String()
+	}
+	require.Equal(t, "0", moved(), "an order moves nothing before it is picked up")
+
+	// An order takes money and sells nothing.
+	day, err := db.Days(background, Period{})
+	require.NoError(t, err)
+	require.Len(t, day, 1)
+	require.Zero(t, day[0].Concluded)
+	require.Zero(t, day[0].Net)
+	tenders, err := db.Tenders(background, Period{})
+	require.NoError(t, err)
+	require.Equal(t, events.Money(500), tenders[0].Tendered-tenders[0].Change)
+	document, err := db.Transaction(background, placed.Transaction)
+	require.NoError(t, err)
+	require.Equal(t, Ordered, document.Status)
+	deposits := func() events.Money {
+		balance, err := db.TrialBalance(background, Period{})
+		require.NoError(t, err)
+		var sum, deposits events.Money
+		for _, b := range balance {
+			sum += b.Amount
+			if b.Account == "deposits" {
+				deposits = b.Amount
+			}
+		}
+		require.Zero(t, sum)
+		return deposits
+	}
+	require.Equal(t, events.Money(-500), deposits())
+
+	before := len(w.journal)
+	w.do(515, fmt.Sprintf(`{"order":%q}`, placed.Placed.Order))
+	w.do(206, ``)
+	pickUp := w.last().Entry
+	w.do(504, fmt.Sprintf(`{"transaction":%q}`, waiting[1].ID))
+	w.do(500, ``)
+	w.do(1221, fmt.Sprintf(`{"transaction":%q}`, waiting[0].ID))
+	apply(t, db, w.journal[before:])
+	order, err = db.OwnOrder(background, placed.Placed.Order)
+	require.NoError(t, err)
+	require.Equal(t, "picked_up", order.Status)
+	require.Zero(t, deposits())
+	require.Equal(t, "5.5", moved())
+	q, err := db.Moved(background, "TEA", pickUp.Head, "")
+	require.NoError(t, err)
+	require.Zero(t, q.Sign(), "head office has seen it")
+	q, err = db.Moved(background, "TEA", events.Head{}, pickUp.Envelope.Time)
+	require.NoError(t, err)
+	require.Zero(t, q.Sign())
+	waiting, err = db.Suspended(background)
+	require.NoError(t, err)
+	require.Empty(t, waiting)
+
+	w.do(100, `{"product":"TEA"}`)
+	w.do(503, ``)
+	w.activate(2)
+	again := openDB(t)
+	apply(t, again, w.journal)
+	waiting, err = again.Suspended(background)
+	require.NoError(t, err)
+	require.Empty(t, waiting, "nobody can recall it any more")
+}
+
+// TestImportOfPeople: what is wrong with a record is said when it is imported.
+func TestImportOfPeople(t *testing.T) {
+	for kind, records := range map[string][]string{
+		"customer": {`{"customer":"X","kind":"person","name":"A","as_of":"yesterday"}`, `{"customer":"X","kind":"person","name":"A","credit_limit":-1}`},
+		"loyalty":  {`{"number":"X","as_of":"x"}`},
+		"order": {
+			`{"order":"X","store":"s001","status":"open","customer":"C","lines":[]}`, `{"order":"X","store":"s001","status":"lost","customer":"C","lines":[{}]}`,
+			`{"order":"X","store":"s001","status":"open","customer":"C","lines":[{}],"deposit":-1}`,
+		},
+		"stock": {`{"product":"X","on_hand":"1"}`},
+	} {
+		for _, record := range records {
+			_, _, err := kinds[kind].inspect([]byte(record))
+			require.Error(t, err, record)
+		}
+	}
+}
