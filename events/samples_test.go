@@ -94,7 +94,7 @@ const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01
 var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
-	sampleKnown    = Known{Balance: 5000, AsOf: time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC), Own: -500}
+	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Own: -500}
 	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
 	sampleRights   = Rights{
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",

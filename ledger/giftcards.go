@@ -32,7 +32,7 @@ func (d *deciding) giftCard() (card GiftCard, known events.KnownGiftCard, found 
 		card, found = GiftCard{Number: number, Currency: d.Reference.Store.Currency, Blocked: card.Blocked, AsOf: card.AsOf}, true
 	}
 	card.Number = number
-	known = events.KnownGiftCard{Card: number, Known: events.Known{Balance: card.Balance, AsOf: card.AsOf.UTC(), Own: d.Moved.since(key, card.AsOf)}}
+	known = events.KnownGiftCard{Card: number, Known: events.Known{Balance: card.Balance, AsOf: card.AsOf, Own: d.Moved.since(key, card.AsOf)}}
 	return card, known, found
 }
 

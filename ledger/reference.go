@@ -112,18 +112,6 @@ type Currency struct {
 	RoundTo events.Money `json:"round_to,omitempty"` // smallest coin or note that is taken, in its minor units; 0 or 1 for any
 }
 
-// Customer is someone with an account. Balance is what they owed as of AsOf, in minor units.
-type Customer struct {
-	ID              events.CustomerID `json:"customer"`
-	Name            string            `json:"name"`
-	Blocked         bool              `json:"blocked,omitempty"`
-	AllowsOnAccount bool              `json:"allows_on_account,omitempty"`
-	CreditLimit     events.Money      `json:"credit_limit,omitempty"`
-	Balance         events.Money      `json:"balance,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register.
-	AsOf events.Instant `json:"as_of,omitzero"`
-}
-
 // GiftCard is one gift card. Balance is in minor units of Currency.
 type GiftCard struct {
 	Number   events.CardNumber `json:"number"`
@@ -132,16 +120,8 @@ type GiftCard struct {
 	Blocked  bool              `json:"blocked,omitempty"`
 	// Blank says that the card is printed and not yet issued: only such a card can be issued offline.
 	Blank bool `json:"blank,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register.
-	AsOf events.Instant `json:"as_of,omitzero"`
-}
-
-// LoyaltyCard is one loyalty card and its points.
-type LoyaltyCard struct {
-	Number  events.CardNumber `json:"number"`
-	Points  int64             `json:"points"`
-	Blocked bool              `json:"blocked,omitempty"`
-	AsOf    events.Instant    `json:"as_of,omitzero"`
+	// AsOf is up to when Balance holds every movement of every register: what this one has moved since is added to it.
+	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
 }
 
 // StaffMember is someone who may sign on.

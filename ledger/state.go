@@ -51,7 +51,7 @@ type Transaction struct {
 	Payments []*Payment           `json:"payments"`
 	Totals   events.Totals        `json:"totals"`
 	Sums     sums                 `json:"sums"`
-	Customer events.CustomerID    `json:"customer,omitempty"`
+	Customer events.CustomerID    `json:"customer,omitempty"` // whose account can be charged
 	// Requests counts what the card terminal was asked; Requested is what it has not answered yet.
 	Requests  int        `json:"requests,omitempty"`
 	Requested *Requested `json:"requested,omitempty"`
@@ -289,7 +289,7 @@ func (s *State) countPayments(f *events.SaleConcluded) error {
 	}
 	for i := range f.Payments {
 		for _, m := range f.Payments[i].Moves() {
-			s.Shift.Expected[m.Drawer()] += m.Amount
+			s.Shift.Expected[m.Drawer()] += m.Kept()
 		}
 	}
 	return nil

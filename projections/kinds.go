@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -150,6 +151,9 @@ func inspectCustomer(c ledger.Customer) (key, text string, err error) {
 func inspectGiftCard(c ledger.GiftCard) (key, text string, err error) {
 	if len(c.Currency) != 3 {
 		err = fmt.Errorf("currency %q is not an ISO 4217 code", c.Currency)
+	}
+	if t, bad := time.Parse(time.RFC3339, c.AsOf); c.AsOf != "" && (bad != nil || t.Location() != time.UTC) {
+		err = fmt.Errorf("as_of %q is not RFC 3339 in UTC", c.AsOf)
 	}
 	return string(c.Number), "", err
 }
