@@ -52,7 +52,7 @@ func samples() []Fact {
 			Payment: Payment{Number: 1, Tender: "card", Amount: 338, Tendered: 338},
 		},
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
-		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338},
+		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
 		&SaleConcluded{
