@@ -50,6 +50,9 @@ type CardAbandoned struct {
 	Reference string `json:"reference"`
 	Action    string `json:"action"`
 	Amount    Money  `json:"amount"`
+	// Command and CommandInput are those of the request that is given up: sent again, it must not charge again.
+	Command      CommandKey `json:"command"`
+	CommandInput string     `json:"command_input"`
 }
 
 func (*CardAbandoned) Type() string { return "sale.card_abandoned.v1" }

@@ -2,13 +2,9 @@ package events
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/shopspring/decimal"
 )
-
-// Instant is a point in time, such as the one up to which a balance is known. JSON: RFC 3339.
-type Instant = time.Time
 
 // Payment is money that changed hands. Amount is what it settles, positive from
 // the customer; Tendered is what was handed over; both are in the transaction's
@@ -42,9 +38,9 @@ type Foreign struct {
 
 // Known is a balance that head office keeps, as far as the register knew it.
 type Known struct {
-	Balance Money   `json:"balance"`        // as replicated
-	AsOf    Instant `json:"as_of,omitzero"` // Balance holds every movement up to then
-	Own     Money   `json:"own,omitempty"`  // what this register itself has moved since
+	Balance Money  `json:"balance"`         // as replicated
+	AsOf    string `json:"as_of,omitempty"` // RFC 3339 in UTC: Balance holds every movement up to then
+	Own     Money  `json:"own,omitempty"`   // what this register itself has moved since
 }
 
 // Available is the balance with the register's own movements.
@@ -84,14 +80,17 @@ type CardApproval struct {
 	Recovered bool `json:"recovered,omitempty"`
 }
 
-// Move is what a payment did to one tender: money came in, or went out.
+// Move is what a payment did to one tender: money came in, change went out.
 type Move struct {
 	Tender TenderID
-	// Foreign is the currency that Amount is in, "" for the transaction's.
-	Foreign string
-	Amount  Money
-	Value   Money // Amount in the transaction's currency
+	// Foreign is the currency of Tendered and Change, "" for the transaction's.
+	Foreign          string
+	Tendered, Change Money
+	Value            Money // what came in less what went out, in the transaction's currency
 }
+
+// Kept is what came in less what went out, in the move's currency.
+func (m Move) Kept() Money { return m.Tendered - m.Change }
 
 // Drawer names the tender and, where it is not the transaction's, the currency:
 // what is counted apart, such as "cash" and "currency:EUR".
@@ -115,21 +114,21 @@ func (m Move) Account() string {
 	return "tender:" + string(m.Drawer())
 }
 
-// Moves are what the payment did: one for what was handed over, and one for the
+// Moves are what the payment did: one for what was handed over, and one more for the
 // change where that was given in another tender. Together they are worth amount - rounding.
 func (p *Payment) Moves() []Move {
-	in := Move{Tender: p.Tender, Amount: p.Tendered, Value: p.Tendered}
+	in := Move{Tender: p.Tender, Tendered: p.Tendered, Value: p.Tendered}
 	if p.Foreign != nil {
-		in.Foreign, in.Amount = p.Foreign.Currency, p.Foreign.Amount
+		in.Foreign, in.Tendered = p.Foreign.Currency, p.Foreign.Amount
 	}
 	switch {
 	case p.Change == 0:
 		return []Move{in}
 	case p.ChangeTender == "" || p.ChangeTender == p.Tender:
-		in.Amount, in.Value = in.Amount-p.Change, in.Value-p.Change
+		in.Change, in.Value = p.Change, in.Value-p.Change
 		return []Move{in}
 	}
-	return []Move{in, {Tender: p.ChangeTender, Amount: -p.Change, Value: -p.Change}}
+	return []Move{in, {Tender: p.ChangeTender, Change: p.Change, Value: -p.Change}}
 }
 
 // Rate is what one unit of something is worth in units of a currency: an exact decimal. JSON: a string.

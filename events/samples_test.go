@@ -52,7 +52,7 @@ func samples() []Fact {
 			Payment: Payment{Number: 1, Tender: "card", Amount: 338, Tendered: 338},
 		},
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
-		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338},
+		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
 		&SaleConcluded{
@@ -138,7 +138,7 @@ const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01
 var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
-	sampleKnown    = Known{Balance: 5000, AsOf: time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC), Own: -500}
+	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Own: -500}
 	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
 	sampleRights   = Rights{
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",

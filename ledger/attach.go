@@ -15,7 +15,7 @@ type LoyaltyCard struct {
 	Affiliations []string          `json:"affiliations,omitempty"`
 	PriceGroups  []string          `json:"price_groups,omitempty"`
 	Points       int64             `json:"points,omitempty"`
-	AsOf         events.Instant    `json:"as_of,omitzero"` // when head office said how many
+	AsOf         string            `json:"as_of,omitempty"` // when head office said how many
 	Blocked      bool              `json:"blocked,omitempty"`
 }
 
@@ -128,7 +128,7 @@ func addLoyaltyCard(d *deciding) (events.Requested, error) {
 		return nil, refuse("loyalty_card_present", "The transaction has the loyalty card %s.", t.Loyalty.Card)
 	}
 	f := &events.LoyaltyCardAdded{Card: events.SaleLoyalty{
-		Card: card.Number, Customer: card.Customer, Points: card.Points, PointsAsOf: asOfText(card.AsOf), PriceGroups: card.PriceGroups,
+		Card: card.Number, Customer: card.Customer, Points: card.Points, PointsAsOf: card.AsOf, PriceGroups: card.PriceGroups,
 	}}
 	if card.Customer != "" {
 		if t.Customer != nil && t.Customer.Customer != card.Customer {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/posnode/posnode/events"
 )
@@ -20,10 +21,15 @@ type moved struct {
 
 // movement is what one concluded sale did to one balance.
 type movement struct {
-	Balance string         `json:"balance"` // giftcardKey or customerKey
-	At      events.Instant `json:"at"`
-	Amount  events.Money   `json:"amount"`
-	Issued  bool           `json:"issued,omitempty"` // the card began with it
+	Balance string       `json:"balance"` // giftcardKey or customerKey
+	At      string       `json:"at"`      // time of the entry
+	Amount  events.Money `json:"amount"`
+	Issued  bool         `json:"issued,omitempty"` // the card began with it
+}
+
+// after says whether it was made after a moment in RFC 3339, whatever its decimals; "" was before everything.
+func (m movement) after(moment string) bool {
+	return strings.TrimSuffix(m.At, "Z") > strings.TrimSuffix(moment, "Z")
 }
 
 // IsZero lets JSON leave out what is not there.
@@ -33,9 +39,9 @@ func giftCardKey(n events.CardNumber) string  { return "giftcard " + string(n) }
 func customerKey(id events.CustomerID) string { return "customer " + string(id) }
 
 // since is what was moved on a balance after the moment up to which HQ has counted.
-func (m *moved) since(balance string, asOf events.Instant) (sum events.Money) {
+func (m *moved) since(balance string, asOf string) (sum events.Money) {
 	for _, one := range m.List {
-		if one.Balance == balance && one.At.After(asOf) {
+		if one.Balance == balance && one.after(asOf) {
 			sum += one.Amount
 		}
 	}
@@ -43,9 +49,9 @@ func (m *moved) since(balance string, asOf events.Instant) (sum events.Money) {
 }
 
 // gross is since without signs.
-func (m *moved) gross(balance string, asOf events.Instant) (sum events.Money) {
+func (m *moved) gross(balance string, asOf string) (sum events.Money) {
 	for _, one := range m.List {
-		if one.Balance == balance && one.At.After(asOf) {
+		if one.Balance == balance && one.after(asOf) {
 			sum += abs(one.Amount)
 		}
 	}
@@ -79,7 +85,7 @@ func (m *moved) count(e *events.Entry) {
 
 func (m *moved) countSale(e *events.Entry, f *events.SaleConcluded) {
 	giftCard := func(known events.KnownGiftCard, amount events.Money, issued bool) {
-		m.add(movement{giftCardKey(known.Card), e.Time, amount, issued}, known.AsOf)
+		m.add(movement{giftCardKey(known.Card), e.Envelope.Time, amount, issued}, known.AsOf)
 		if e.Mode == events.Offline {
 			m.Offline += abs(amount)
 		}
@@ -94,12 +100,12 @@ func (m *moved) countSale(e *events.Entry, f *events.SaleConcluded) {
 		case p.GiftCard != nil:
 			giftCard(*p.GiftCard, -p.Amount, false)
 		case p.Account != nil:
-			m.add(movement{customerKey(p.Account.Customer), e.Time, p.Amount, false}, p.Account.AsOf)
+			m.add(movement{customerKey(p.Account.Customer), e.Envelope.Time, p.Amount, false}, p.Account.AsOf)
 		}
 	}
 }
 
-func (m *moved) add(one movement, asOf events.Instant) {
+func (m *moved) add(one movement, asOf string) {
 	m.forget(one.Balance, asOf)
 	if m.List = append(m.List, one); len(m.List) > maxMovements {
 		m.List = slices.Delete(m.List, 0, 1)
@@ -107,6 +113,6 @@ func (m *moved) add(one movement, asOf events.Instant) {
 }
 
 // forget drops what HQ has counted.
-func (m *moved) forget(balance string, asOf events.Instant) {
-	m.List = slices.DeleteFunc(m.List, func(one movement) bool { return one.Balance == balance && !one.At.After(asOf) })
+func (m *moved) forget(balance string, asOf string) {
+	m.List = slices.DeleteFunc(m.List, func(one movement) bool { return one.Balance == balance && !one.after(asOf) })
 }

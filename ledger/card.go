@@ -86,6 +86,7 @@ func (d *deciding) abandon(number int) (events.Requested, error) {
 	}
 	return &events.CardAbandoned{
 		OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Reference: request.Reference, Action: request.Action, Amount: request.Payment.Amount,
+		Command: request.Command, CommandInput: request.Input,
 	}, nil
 }
 
@@ -167,9 +168,13 @@ func said(f *events.CardDeclined) string {
 	return "code " + f.Response
 }
 
-// request remembers who asked what the terminal is asked: the outcome is recorded in their name.
+// request remembers who asked what the terminal is asked: the outcome is recorded in
+// their name. A request that is given up is not carried out anew.
 func (s *State) request(e *events.Entry) {
-	if f, ok := e.Fact.(*events.CardRequested); ok {
+	switch f := e.Fact.(type) {
+	case *events.CardRequested:
 		s.Transaction.Requested = &Requested{CardRequested: *f, Staff: e.Staff, Approver: e.Approver, Shift: e.Shift}
+	case *events.CardAbandoned:
+		s.Commands.add(Done{Key: f.Command, Sequence: e.Head.Sequence, Input: f.CommandInput, GivenUp: true})
 	}
 }

@@ -21,7 +21,7 @@ type Customer struct {
 	// InvoiceAccount is whose account is charged, if not their own.
 	InvoiceAccount events.CustomerID `json:"invoice_account,omitempty"`
 	// AsOf is up to when Balance holds every movement of every register.
-	AsOf events.Instant `json:"as_of,omitzero"`
+	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
 }
 
 func (c Customer) leads() []Query {
@@ -35,7 +35,7 @@ func (c Customer) leads() []Query {
 func (c Customer) onCart() *events.SaleCustomer {
 	return &events.SaleCustomer{
 		Customer: c.ID, Name: c.Name, PriceGroups: c.PriceGroups, Blocked: c.Blocked, AllowsOnAccount: c.AllowsOnAccount,
-		InvoiceAccount: c.InvoiceAccount, CreditLimit: c.CreditLimit, Balance: c.Balance, AsOf: asOfText(c.AsOf),
+		InvoiceAccount: c.InvoiceAccount, CreditLimit: c.CreditLimit, Balance: c.Balance, AsOf: c.AsOf,
 	}
 }
 
@@ -75,14 +75,6 @@ var searches = map[string]string{
 
 // Hits are the records that a search led to, the best first. Asked for as KIND_search, with the text as the key.
 type Hits []any
-
-// asOfText is a time as a fact shows it, "" for none.
-func asOfText(at events.Instant) string {
-	if at.IsZero() {
-		return ""
-	}
-	return at.UTC().Format("2006-01-02T15:04:05Z")
-}
 
 // Category is a group of products in the range.
 type Category struct {

@@ -28,11 +28,11 @@ func (d *deciding) giftCard() (card GiftCard, known events.KnownGiftCard, found 
 	card, found = find[GiftCard](d.Reference, "giftcard", string(number))
 	key := giftCardKey(number)
 	if d.Moved.issued(key) && (!found || card.Blank) {
-		// HQ has not heard of it yet: all that is on it was put there by this register.
-		card, found = GiftCard{Number: number, Currency: d.Reference.Store.Currency, Blocked: card.Blocked, AsOf: card.AsOf}, true
+		// HQ has not heard of it yet, whatever it has counted: all that is on it was put there by this register.
+		card, found = GiftCard{Number: number, Currency: d.Reference.Store.Currency, Blocked: card.Blocked}, true
 	}
 	card.Number = number
-	known = events.KnownGiftCard{Card: number, Known: events.Known{Balance: card.Balance, AsOf: card.AsOf.UTC(), Own: d.Moved.since(key, card.AsOf)}}
+	known = events.KnownGiftCard{Card: number, Known: events.Known{Balance: card.Balance, AsOf: card.AsOf, Own: d.Moved.since(key, card.AsOf)}}
 	return card, known, found
 }
 

@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -87,7 +86,7 @@ func cartRecords() map[ledger.Query]any {
 		return events.CustomerDetails{Kind: "person", Name: name, City: "York"}
 	}
 	ada := ledger.Customer{
-		ID: "K1", CustomerDetails: details("Ada Lovelace"), PriceGroups: []string{"TRADE"}, AllowsOnAccount: true, CreditLimit: 50000, Balance: 1250, AsOf: asOfTime,
+		ID: "K1", CustomerDetails: details("Ada Lovelace"), PriceGroups: []string{"TRADE"}, AllowsOnAccount: true, CreditLimit: 50000, Balance: 1250, AsOf: asOf,
 	}
 	ada.Email, ada.Phone = "ada@example.org", "01904 000001"
 	for _, c := range []ledger.Customer{
@@ -99,7 +98,7 @@ func cartRecords() map[ledger.Query]any {
 		records[ledger.Query{Kind: "customer", Key: string(c.ID)}] = c
 	}
 	for _, c := range []ledger.LoyaltyCard{
-		{Number: "M1", Customer: "K1", Affiliations: []string{"CLUB", "FORGOTTEN"}, PriceGroups: []string{"GOLD"}, Points: 120, AsOf: asOfTime},
+		{Number: "M1", Customer: "K1", Affiliations: []string{"CLUB", "FORGOTTEN"}, PriceGroups: []string{"GOLD"}, Points: 120, AsOf: asOf},
 		{Number: "M2"},
 		{Number: "M8", Customer: "K9"},
 		{Number: "M9", Blocked: true},
@@ -140,5 +139,3 @@ func cartRecords() map[ledger.Query]any {
 }
 
 const asOf = "2026-03-02T06:00:00Z"
-
-var asOfTime = must(time.Parse(time.RFC3339, asOf))

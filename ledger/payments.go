@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/posnode/posnode/events"
@@ -103,18 +104,18 @@ func payCurrency(d *deciding) (events.Requested, error) {
 // payAccount lets the customer owe it (operation 202).
 func payAccount(d *deciding) (events.Requested, error) {
 	t := d.Transaction
-	if t.Customer == nil {
+	if t.account() == "" {
 		return nil, refuse("customer_required", "Nobody is on the transaction who could owe it.").instead("Set a customer first.")
 	}
 	if t.Order != nil && !t.pickUp() {
 		return nil, refuse("deposit_on_account", "The deposit of an order cannot be paid on account.").instead("Take another way to pay.")
 	}
-	customer, known := find[Customer](d.Reference, "customer", string(t.Customer.Customer))
+	customer, known := find[Customer](d.Reference, "customer", string(t.account()))
 	switch {
 	case !known && d.Mode == events.Offline:
-		return nil, needsHQ("customer %s", t.Customer.Customer)
+		return nil, needsHQ("customer %s", t.account())
 	case !known:
-		return nil, refuse("unknown_customer", "There is no customer %s.", t.Customer.Customer)
+		return nil, refuse("unknown_customer", "There is no customer %s.", t.account())
 	case customer.Blocked:
 		return nil, refuse("customer_blocked", "Customer %s is blocked.", customer.ID)
 	case !customer.AllowsOnAccount:
@@ -127,7 +128,7 @@ func payAccount(d *deciding) (events.Requested, error) {
 		return nil, err
 	}
 	account := &events.OnAccount{Customer: customer.ID, CreditLimit: customer.CreditLimit}
-	account.Known = events.Known{Balance: customer.Balance, AsOf: customer.AsOf.UTC(), Own: d.Moved.since(customerKey(customer.ID), customer.AsOf)}
+	account.Known = events.Known{Balance: customer.Balance, AsOf: customer.AsOf, Own: d.Moved.since(customerKey(customer.ID), customer.AsOf)}
 	if d.Mode == events.Offline {
 		account.OfflineLimit = d.Reference.Store.Profile.AccountPerCustomer
 	}
@@ -145,10 +146,10 @@ func payAccount(d *deciding) (events.Requested, error) {
 }
 
 func askCustomer(s *State, _ values) []Query {
-	if s.Transaction == nil || s.Transaction.Customer == nil {
+	if s.Transaction == nil || s.Transaction.account() == "" {
 		return nil
 	}
-	return []Query{{"customer", string(s.Transaction.Customer.Customer)}}
+	return []Query{{"customer", string(s.Transaction.account())}}
 }
 
 // needsHQ refuses what only HQ could say.
@@ -250,7 +251,10 @@ func (d *deciding) payment(kind string, given *events.Money) (p events.Payment, 
 	case left < 0 && tender.MaxOver > 0 && -left > tender.MaxOver:
 		return p, refuse("overpaid", "%s can be %s more than is due at most.", tender.Name, tender.MaxOver.Decimal(digits))
 	}
-	change := d.changeTender(tender)
+	change, ok := d.changeTender(tender)
+	if left < 0 && !ok {
+		return p, refuse("tender_not_configured", "This store has nothing to give change for %s in.", tender.Name)
+	}
 	p.Amount, p.Change = due, (p.Tendered - payable).RoundTo(change.RoundTo)
 	p.Rounding = due - (p.Tendered - p.Change)
 	if p.Change != 0 && change.ID != tender.ID {
@@ -280,15 +284,13 @@ func (d *deciding) withinLimits(tender Tender, amount events.Money) error {
 }
 
 // changeTender is what change for a payment by tender is given in.
-func (d *deciding) changeTender(tender Tender) Tender {
-	id := tender.Change
-	if id == "" && tender.Kind != "cash" {
-		id = "cash"
+// Foreign money gives change in the store's own.
+func (d *deciding) changeTender(tender Tender) (change Tender, ok bool) {
+	if tender.Kind == "cash" && tender.Change == "" {
+		return tender, true
 	}
-	if change, ok := d.Reference.Store.Tenders[string(id)]; ok {
-		return change
-	}
-	return tender
+	change, ok = d.Reference.Store.Tenders[cmp.Or(string(tender.Change), "cash")]
+	return change, ok && change.Kind != "currency"
 }
 
 // take records a payment, and concludes where it leaves nothing to pay.

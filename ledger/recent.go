@@ -15,6 +15,8 @@ type Done struct {
 	Key      events.CommandKey `json:"key"`
 	Sequence uint64            `json:"sequence"`
 	Input    string            `json:"input"`
+	// GivenUp says that nobody knows whether it was carried out, and that it was given up.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // recent remembers the last commands, oldest first. JSON: the list.

@@ -142,8 +142,8 @@ type GiftCard struct {
 	Blocked  bool              `json:"blocked,omitempty"`
 	// Blank says that the card is printed and not yet issued: only such a card can be issued offline.
 	Blank bool `json:"blank,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register.
-	AsOf events.Instant `json:"as_of,omitzero"`
+	// AsOf is up to when Balance holds every movement of every register: what this one has moved since is added to it.
+	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
 }
 
 // StaffMember is someone who may sign on.

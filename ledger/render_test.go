@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -121,8 +120,6 @@ func (r *renderer) pretty(v any) (string, bool) {
 		return s + inner.inline.String(), true
 	case events.Foreign:
 		return fmt.Sprintf("%s %s at %s", v.Currency, v.Amount.Decimal(v.Digits), v.Rate), true
-	case time.Time:
-		return "as of " + v.Format("15:04:05"), true
 	case events.TaxTotal:
 		return fmt.Sprintf("tax %s %s%% of %s = %s", v.Code, v.Rate, v.Base.Decimal(r.digits), v.Tax.Decimal(r.digits)), true
 	case events.Posting:

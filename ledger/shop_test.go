@@ -69,6 +69,8 @@ func stores() map[string]ledger.Store {
 				{Code: "MISTAKE", Text: "keyed wrongly"}, {Code: "OTHER", Text: "something else", NoteRequired: true},
 			}}}
 		}),
+		// Foreign money can be more than is due, and there is no cash to give change in.
+		"changeless": variant(func(s *ledger.Store) { allTenders(s); delete(s.Tenders, "cash") }),
 		// Every kind of limit that a tender can have.
 		"limited": variant(func(s *ledger.Store) {
 			s.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, MaxOver: 5000, MaxUnder: 1000, Refund: true, Max: 20000}

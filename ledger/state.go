@@ -309,7 +309,7 @@ func (s *State) countPayments(f *events.SaleConcluded) error {
 	}
 	for i := range f.Payments {
 		for _, m := range f.Payments[i].Moves() {
-			s.Shift.Expected[m.Drawer()] += m.Amount
+			s.Shift.Expected[m.Drawer()] += m.Kept()
 		}
 	}
 	return nil

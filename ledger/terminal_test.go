@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -11,7 +10,7 @@ import (
 // What the shop of the scenarios needs for its tenders.
 
 // counted is up to when HQ has counted: before the first entry of any scenario.
-var counted = time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)
+const counted = "2026-03-02T07:00:00Z"
 
 var giftCards = []ledger.GiftCard{
 	{Number: "6001", Balance: 5000, Currency: "GBP", AsOf: counted},

@@ -185,16 +185,16 @@ func inspectCustomer(c ledger.Customer) (key, text string, err error) {
 	if c.CreditLimit < 0 {
 		err = fmt.Errorf("credit_limit %d is negative", c.CreditLimit)
 	}
-	return string(c.ID), strings.Join([]string{c.Name, c.Phone, c.Email, c.City}, " "), err
+	return string(c.ID), strings.Join([]string{c.Name, c.Phone, c.Email, c.City}, " "), errors.Join(err, inspectTime(c.AsOf))
 }
 
 func inspectGiftCard(c ledger.GiftCard) (key, text string, err error) {
 	if len(c.Currency) != 3 {
 		err = fmt.Errorf("currency %q is not an ISO 4217 code", c.Currency)
 	}
-	return string(c.Number), "", err
+	return string(c.Number), "", errors.Join(err, inspectTime(c.AsOf))
 }
 
 func inspectLoyaltyCard(c ledger.LoyaltyCard) (key, text string, err error) {
-	return string(c.Number), "", nil
+	return string(c.Number), "", inspectTime(c.AsOf)
 }

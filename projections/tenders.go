@@ -24,17 +24,14 @@ CREATE TABLE tenders (
 
 func addPayments(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 	for _, p := range f.Payments {
-		in := p.Moves()[0]
-		change, elsewhere := p.Change, p.ChangeTender != ""
-		if elsewhere {
-			change = 0
-		}
-		err := b.addTender(e.Shift, in.Drawer(), 1, p.Tendered, change)
-		if err == nil && elsewhere {
-			err = b.addTender(e.Shift, p.ChangeTender, 0, 0, p.Change)
-		}
-		if err != nil {
-			return err
+		for i, m := range p.Moves() {
+			payments, tendered := 0, m.Value+m.Change // in the transaction's currency
+			if i == 0 {
+				payments = 1
+			}
+			if err := b.addTender(e.Shift, m.Drawer(), payments, tendered, m.Change); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -20,7 +20,20 @@ var testRegister = events.Register{Store: "s001", ID: "r01"}
 var testStore = ledger.Store{
 	Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: events.NewQuantity(10_000),
 	// The smallest coin is 0.05, so that sales are rounded.
-	Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5}},
+	Tenders: map[string]ledger.Tender{
+		"cash":     {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5},
+		"check":    {ID: "check", Name: "Check", Kind: "check", OverPaid: true},
+		"currency": {ID: "currency", Name: "Foreign currency", Kind: "currency", OverPaid: true},
+	},
+	Currencies: map[string]ledger.Currency{"EUR": {Digits: 2, Rate: rate("0.8537")}},
+}
+
+func rate(s string) events.Rate {
+	r, err := events.ParseRate(s)
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 // till writes the journal of a register as the register does, without a disk and

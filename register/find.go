@@ -86,7 +86,7 @@ func findCustomer(ctx context.Context, r *Register, q ledger.Query) (any, bool, 
 // withOwn is a customer with what was changed here after head office last spoke of them.
 func withOwn(c ledger.Customer, own *projections.OwnCustomer) ledger.Customer {
 	c.ID = own.ID
-	if own.Time > c.AsOf.UTC().Format(entryTime) {
+	if own.Time > sortable(c.AsOf) {
 		c.CustomerDetails = own.Details
 	}
 	return c

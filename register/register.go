@@ -66,6 +66,7 @@ type Register struct {
 	view      atomic.Pointer[View]
 	watchers  watchers
 	stop      context.CancelFunc
+	running   context.Context // ends with Close: what may take long gives up then
 	wait      sync.WaitGroup
 	close     func() error
 }
@@ -252,7 +253,7 @@ func (r *Register) Damage() *events.CorruptError { return r.damage.Load() }
 // run starts what goes on until Close. A new epoch gets its first entry here.
 func (r *Register) run(open context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
-	r.stop = stop
+	r.stop, r.running = stop, ctx
 	r.projector.start(r, r.state.Head)
 	if r.Damage() == nil && r.state.Head.Sequence == 0 {
 		// If we died before this append, the next start appends it; if after, it finds it.

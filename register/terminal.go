@@ -49,11 +49,11 @@ const (
 // A void is the same, with [Terminal.Void] in the place of Recover.
 func (r *Register) settleCard(ctx context.Context, again bool) (*events.Entry, error) {
 	request := r.state.Transaction.Requested
-	outcome, err := r.askTerminal(ctx, request, again)
+	outcome, err := r.askTerminal(request, again)
 	if err != nil && !again {
 		// The answer may only have been lost on its way.
 		again = true
-		outcome, err = r.askTerminal(ctx, request, again)
+		outcome, err = r.askTerminal(request, again)
 	}
 	if err != nil {
 		r.cfg.Logger.Warn("the card terminal does not answer", "reference", request.Reference, "error", err)
@@ -69,12 +69,14 @@ func (r *Register) settleCard(ctx context.Context, again bool) (*events.Entry, e
 	})
 }
 
-func (r *Register) askTerminal(ctx context.Context, request *ledger.Requested, again bool) (ledger.CardOutcome, error) {
+func (r *Register) askTerminal(request *ledger.Requested, again bool) (ledger.CardOutcome, error) {
 	timeout := authorizeTimeout
 	if again {
 		timeout = recoverTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	// Not ctx, which outlives the client: closing the till does not wait for a customer's
+	// card, for the next start asks the terminal what became of it.
+	ctx, cancel := context.WithTimeout(r.running, timeout)
 	defer cancel()
 	switch {
 	case request.Action == events.VoidCard:

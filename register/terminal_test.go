@@ -218,3 +218,46 @@ func TestCardAnswers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, events.Money(2*752), charged)
 }
+
+// waitingTerminal waits for a customer who looks for a card.
+type waitingTerminal struct {
+	*SimulatedTerminal
+	waiting chan struct{}
+}
+
+func (t waitingTerminal) Authorize(ctx context.Context, request CardRequest) (ledger.CardOutcome, error) {
+	if _, err := t.SimulatedTerminal.Authorize(ctx, request); err != nil {
+		return ledger.CardOutcome{}, err
+	}
+	close(t.waiting)
+	<-ctx.Done()
+	return ledger.CardOutcome{}, ctx.Err()
+}
+
+func (t waitingTerminal) Recover(ctx context.Context, reference string) (ledger.CardOutcome, error) {
+	if err := ctx.Err(); err != nil {
+		return ledger.CardOutcome{}, err
+	}
+	return t.SimulatedTerminal.Recover(ctx, reference)
+}
+
+// TestCloseWhileTheTerminalWaits: the till closes at once, and finds the payment when it is opened again.
+func TestCloseWhileTheTerminalWaits(t *testing.T) {
+	dir := t.TempDir()
+	terminal := waitingTerminal{NewSimulatedTerminal(filepath.Join(dir, "terminal.json")), make(chan struct{})}
+	r := openTill(t, dir, terminal)
+	ask(t, r, 3, 100, `{"product":"MUG"}`)
+	paid := make(chan error)
+	go func() {
+		_, err := do(r, 4, 201, ``)
+		paid <- err
+	}()
+	<-terminal.waiting
+	go func() { _ = r.Close() }()
+	refused(t, <-paid, "terminal_unanswered")
+	require.NoError(t, r.Close())
+
+	r = openTill(t, dir, terminal)
+	defer func() { require.NoError(t, r.Close()) }()
+	require.Equal(t, "concluded", ask(t, r, 4, 201, ``).Transaction.Status)
+}

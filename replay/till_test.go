@@ -83,6 +83,9 @@ func (w *till) do(op int, input string) {
 	}
 	d, err := ledger.Decide(w.state, c)
 	require.NoError(w.t, err, "operation %d", op)
+	if _, asked := d.Fact.(*events.CardRequested); asked {
+		c.Key = "" // the entry with the terminal's answer has it
+	}
 	w.append(d.Fact, c)
 }
 
@@ -135,8 +138,28 @@ var records = func() map[ledger.Query]any {
 	} {
 		all[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
+	all[ledger.Query{Kind: "giftcard", Key: "6001"}] = ledger.GiftCard{Number: "6001", Balance: 5000, Currency: "GBP"}
+	all[ledger.Query{Kind: "giftcard", Key: "6005"}] = ledger.GiftCard{Number: "6005", Currency: "GBP", Blank: true}
 	return all
 }()
+
+// tenders are ways to pay besides cash.
+func (w *till) tenders() *till {
+	for _, kind := range []string{"currency", "card", "check", "giftcard"} {
+		w.store.Tenders[kind] = ledger.Tender{ID: events.TenderID(kind), Name: kind, Kind: kind, OverPaid: true, Refund: true}
+	}
+	w.store.Currencies = map[string]ledger.Currency{"EUR": {Digits: 2, Rate: must(events.ParseRate("0.8537"))}}
+	w.store.Profile = ledger.Profile{GiftCardPerCard: 10000, GiftCardPerTransaction: 10000, GiftCardInAll: 100000}
+	return w
+}
+
+// card settles what the card terminal was asked last: approved, or declined.
+func (w *till) card(approved bool) *till {
+	request := w.state.Transaction.Requested
+	fact := ledger.Settle(w.state, ledger.Command{Date: "2026-03-02", Reference: ledger.Reference{Store: w.store}}, ledger.CardOutcome{Approved: approved, Scheme: "VISA"})
+	w.append(fact, ledger.Command{Operation: request.Operation(), Key: request.Command, Staff: "7"})
+	return w
+}
 
 func must[T any](v T, err error) T {
 	if err != nil {

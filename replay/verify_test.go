@@ -35,8 +35,19 @@ func wholeDay(t testing.TB) *till {
 	)
 }
 
+// everyTender pays in every way.
+func everyTender(t testing.TB) *till {
+	return newTill(t).tenders().open().day(
+		512, `{"card":"6005","amount":2000}`, 519, `{"card":"6001","amount":500}`, 102, `{"line":2}`, 100, `{"product":"TEA","quantity":"4"}`,
+		203, `{"currency":"EUR","amount":1000}`, 201, `{"amount":300}`).card(false).day(201, `{"amount":300}`).card(true).day(
+		211, `{"payment":2}`).card(true).day(201, `{"amount":400}`).card(true).day(204, `{"amount":5000,"check":"1"}`,
+		100, `{"product":"BOOK"}`, 214, `{"card":"6001","amount":200}`, 214, `{"card":"6005","amount":700}`, 520, `{"card":"6005"}`,
+		203, `{"currency":"EUR","amount":1000}`,
+		109, `{"product":"BOOK"}`, 214, `{"card":"6001","amount":-500}`, 201, `{}`).card(true)
+}
+
 func TestSoundJournalHasNoFindings(t *testing.T) {
-	for name, w := range map[string]*till{"two epochs": week(t), "every operation": wholeDay(t)} {
+	for name, w := range map[string]*till{"two epochs": week(t), "every operation": wholeDay(t), "every tender": everyTender(t)} {
 		t.Run(name, func(t *testing.T) {
 			r := verify(t, lines(w.bodies), replay.Options{Heads: []events.Head{w.state.Head}, Keys: []string{w.public}})
 			require.Empty(t, r.Findings)

@@ -344,6 +344,14 @@ func (t *teller) fact(fact events.Fact) string {
 		return fmt.Sprintf(": %s %s", money(f.Amount), f.Tender)
 	case *events.LineAdded:
 		return fmt.Sprintf(": line %d, %s x %s %q at %s = %s", f.Line.Number, f.Line.Quantity, f.Line.Product, f.Line.Description, f.Line.Price, money(f.Line.Gross))
+	case *events.CardRequested:
+		return fmt.Sprintf(": %s %s as %s", f.Action, money(f.Payment.Amount), f.Reference)
+	case *events.CardDeclined:
+		return fmt.Sprintf(": %s, %s %s", f.Reference, f.Action, f.Response)
+	case *events.CardAbandoned:
+		return fmt.Sprintf(": %s of %s as %s, to be settled with the acquirer", f.Action, money(f.Amount), f.Reference)
+	case *events.BalanceChecked:
+		return fmt.Sprintf(": %s %s", money(f.Available), f.Currency)
 	case *events.LineVoided:
 		return fmt.Sprintf(": line %d", f.Line)
 	case *events.LineRestored:
