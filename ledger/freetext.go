@@ -28,7 +28,7 @@ func holdsCardNumber(text string) bool {
 			if group != "" {
 				groups, group = append(groups, group), ""
 			}
-			if gap++; gap <= 2 {
+			if gap++; gap <= 3 {
 				continue
 			}
 			fallthrough

@@ -361,13 +361,19 @@ func (d *deciding) live() (*Line, error) {
 	return line, err
 }
 
+// goods is the line that the command names, if it is a live one of a product.
+func (d *deciding) goods() (*Line, error) {
+	line, err := d.live()
+	if err == nil {
+		err = notGiftCard(line)
+	}
+	return line, err
+}
+
 // own is the line that the command names, if it is a live one of a product at a price of today.
 func (d *deciding) own() (*Line, error) {
-	line, err := d.live()
-	if err != nil {
-		return nil, err
-	}
-	if err = notGiftCard(line); err == nil && line.Original != nil {
+	line, err := d.goods()
+	if err == nil && line.Original != nil {
 		err = refuse("line_returned_by_receipt", "Line %d comes back as it was paid on receipt %s.", line.Number, line.Original.Receipt)
 	}
 	return line, err
@@ -410,7 +416,7 @@ func (d *deciding) comesBack(line *Line) error {
 
 // setQuantity changes how much of a product a line sells or returns (operation 105).
 func setQuantity(d *deciding) (events.Requested, error) {
-	line, err := d.live()
+	line, err := d.goods()
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +432,7 @@ func setQuantity(d *deciding) (events.Requested, error) {
 
 // clearQuantity sets a line back to one unit (operation 106).
 func clearQuantity(d *deciding) (events.Requested, error) {
-	line, err := d.live()
+	line, err := d.goods()
 	if err != nil {
 		return nil, err
 	}
@@ -435,9 +441,6 @@ func clearQuantity(d *deciding) (events.Requested, error) {
 
 // requantify gives a line another quantity, and the price and offers that come with it.
 func (d *deciding) requantify(line *Line, q events.Quantity) (events.Requested, error) {
-	if err := notGiftCard(line); err != nil {
-		return nil, err
-	}
 	p, known := d.productOf(line)
 	if line.Serial != "" || p.Quantity == "fixed" {
 		return nil, fixedQuantity(line.Product)

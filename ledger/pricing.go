@@ -44,7 +44,7 @@ type onCart struct {
 // offered says whether the line gets offers, and counts for them.
 func (l *Line) offered() bool {
 	return !l.Voided && !l.NotDiscountable && !l.PriceKeyed && l.Overridden == nil && l.Original == nil &&
-		l.Quantity.Sign() > 0 && l.Factor.IsZero()
+		l.Quantity.Sign() > 0 && l.Factor.IsZero() && l.GiftCard == nil
 }
 
 // counted is what the line adds to its product's quantity.
@@ -57,7 +57,7 @@ func (l *Line) counted() events.Quantity {
 
 // repriced says whether the line's price is one of the reference data, and follows it.
 func (l *Line) repriced() bool {
-	return !l.PriceKeyed && l.Overridden == nil && l.Original == nil
+	return !l.PriceKeyed && l.Overridden == nil && l.Original == nil && l.GiftCard == nil
 }
 
 // index notes that line takes the place of old, nil for none.

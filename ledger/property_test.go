@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ func TestRandomDays(t *testing.T) {
 		"sale.concluded.v1", "sale.voided.v1", "sale.line_voided.v1", "sale.line_restored.v1", "sale.total_discount_set.v1",
 		"sale.payment_taken.v1", "sale.quantity_set.v1", "paid by card", "paid by check", "giftcard.balance_checked.v1", "invalid_parameter",
 		"sale.suspended.v1", "sale.recalled.v1", "order.recalled.v1",
+		"sale.line_price_overridden.v1", "sale.line_discount_set.v1", "sale.line_tax_overridden.v1", "sale.tax_overridden.v1", "product.price_checked.v1", "a return by its receipt",
 	} {
 		require.Positive(t, played[kind], "the random days never came to %s: %v", kind, played)
 	}
@@ -69,6 +71,9 @@ func playOne(t *rapid.T, w *till, played map[string]int) {
 	for _, p := range concludedPayments(a.entry.Fact) {
 		played["paid by "+string(p.Tender)]++
 	}
+	if f, ok := a.entry.Fact.(*events.LineAdded); ok && f.Line.Original != nil {
+		played["a return by its receipt"]++
+	}
 	if _, err := ledger.AnswerOf(a.entry); err != nil {
 		refusal := (*ledger.Refusal)(nil)
 		require.True(t, errors.As(err, &refusal), "an answer is one, or a refusal")
@@ -78,7 +83,7 @@ func playOne(t *rapid.T, w *till, played map[string]int) {
 // drawOperation prefers what makes a day of sales go on.
 func drawOperation(t *rapid.T, w *till) *ledger.Operation {
 	likely := []int{
-		100, 100, 100, 100, 100, 100, 109, 102, 102, 102, 105, 200, 200, 200, 200, 302, 303, 211, 206, 201, 203, 204, 214, 512, 519, 500,
+		100, 100, 100, 100, 100, 100, 109, 114, 102, 102, 102, 104, 105, 123, 128, 130, 300, 301, 200, 200, 200, 200, 302, 303, 211, 206, 201, 203, 204, 214, 512, 519, 500,
 		117, 134, 602, 503, 620, 132,
 	}
 	switch {
@@ -87,7 +92,7 @@ func drawOperation(t *rapid.T, w *till) *ledger.Operation {
 	case w.state.Shift == nil:
 		likely = []int{1050}
 	case w.state.Transaction == nil:
-		likely = []int{100, 100, 100, 100, 109, 512, 519, 520, 504, 515, 602, 612, 623, 802}
+		likely = []int{100, 100, 100, 100, 109, 114, 512, 519, 520, 504, 515, 602, 612, 623, 802}
 	}
 	if rapid.IntRange(0, 5).Draw(t, "any operation") > 0 {
 		return ledger.Find(rapid.SampledFrom(likely).Draw(t, "operation"))
@@ -106,17 +111,51 @@ func drawInput(t *rapid.T, w *till, op *ledger.Operation) map[string]any {
 		if rare && rapid.IntRange(0, 9).Draw(t, p.Name+" wanted") > 0 {
 			continue
 		}
-		given := p.Required || p.Name == "amount" || p.Name == "customer" || rapid.IntRange(0, 2).Draw(t, p.Name+" given") == 0
-		if !given || rapid.IntRange(0, 49).Draw(t, p.Name+" left out") == 0 {
+		given := p.Required || p.Name == "line" || p.Name == "amount" || p.Name == "product" || p.Name == "customer" || rapid.IntRange(0, 2).Draw(t, p.Name+" given") == 0
+		if p.Name == "barcode" && input["product"] != nil || !given || rapid.IntRange(0, 49).Draw(t, p.Name+" left out") == 0 {
 			continue
 		}
-		if rapid.IntRange(0, 14).Draw(t, p.Name+" wild") == 0 {
+		if rapid.IntRange(0, 29).Draw(t, p.Name+" wild") == 0 {
 			input[p.Name] = rapid.SampledFrom(wild).Draw(t, p.Name)
 			continue
 		}
-		input[p.Name] = drawValue(t, w, p)
+		input[p.Name] = drawValue(t, w, op, p)
+	}
+	if rapid.IntRange(0, 4).Draw(t, "untailored") > 0 {
+		tailor(t, w, input)
 	}
 	return input
+}
+
+// tailor leaves out what the product does not have, and gives what it demands.
+func tailor(t *rapid.T, w *till, input map[string]any) {
+	id, _ := input["product"].(string)
+	p, ok := w.records[ledger.Query{Kind: "product", Key: id}].(ledger.Product)
+	if !ok {
+		return
+	}
+	for name, has := range map[string]bool{
+		"variant": len(p.Variants) > 0, "unit": len(p.Units) > 0, "serial": p.Serial != "", "price": p.KeyPrice, "description": p.KeyPrice, "comment": false,
+	} {
+		if !has {
+			delete(input, name)
+		}
+	}
+	if q, ok := input["quantity"].(string); ok && (q[:min(len(q), 1)] == "-" || p.QuantityDecimals == 0 && strings.Contains(q, ".")) {
+		delete(input, "quantity")
+	}
+	if len(p.Variants) > 0 {
+		input["variant"] = "S"
+	}
+	if p.Serial == "required" {
+		input["serial"] = rapid.SampledFrom([]string{"A1", "A2", "A3"}).Draw(t, "serial that is demanded")
+	}
+	if p.Quantity == "required" {
+		input["quantity"] = "0.5"
+	}
+	if p.CommentRequired {
+		input["comment"], input["price"] = "a comment", "40"
+	}
 }
 
 var wild = []any{
@@ -125,7 +164,7 @@ var wild = []any{
 	"0.0001", "99999999.9999", "1000000000", int64(events.MaxMoney), -int64(events.MaxMoney),
 }
 
-func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
+func drawValue(t *rapid.T, w *till, op *ledger.Operation, p ledger.Parameter) any {
 	lines, payments, due := 0, 0, 0
 	if tr := w.state.Transaction; tr != nil {
 		lines, payments, due = len(tr.Lines), len(tr.Payments), int(tr.Totals.Due)
@@ -145,6 +184,17 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 	case "pin", "approver_pin":
 		return rapid.SampledFrom(slices.Sorted(maps.Values(pins))).Draw(t, p.Name)
 	case "line":
+		if op.ID == 114 {
+			return rapid.IntRange(1, 4).Draw(t, p.Name)
+		}
+		if lines > 0 && op.ID == 102 {
+			// Once more what was voided, if anything was.
+			for _, l := range w.state.Transaction.Lines {
+				if l.Voided && l.GiftCard == nil {
+					return l.Number
+				}
+			}
+		}
 		return rapid.IntRange(1, lines+1).Draw(t, p.Name)
 	case "customer", "order", "affiliation":
 		return rapid.SampledFrom(recordKeys(w, p.Name)).Draw(t, p.Name)
@@ -158,6 +208,18 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 		return rapid.SampledFrom([]string{"commit", "discard", "NIL"}).Draw(t, p.Name)
 	case "pickup_on":
 		return rapid.SampledFrom([]string{"2026-03-02", "2026-12-31", "2020-01-01"}).Draw(t, p.Name)
+	case "barcode":
+		return rapid.SampledFrom(recordKeys(w, "barcode")).Draw(t, p.Name)
+	case "variant":
+		return rapid.SampledFrom([]string{"S", "XL", "XS"}).Draw(t, p.Name)
+	case "unit":
+		return rapid.SampledFrom([]string{"pc", "box", "tray", "kg"}).Draw(t, p.Name)
+	case "override":
+		return rapid.SampledFrom([]string{"", "EXEMPT", "EXPORT", "REDUCED"}).Draw(t, p.Name)
+	case "serial":
+		return rapid.SampledFrom([]string{"A1", "A2"}).Draw(t, p.Name)
+	case "receipt":
+		return fmt.Sprintf("s001-r01-1-%06d", rapid.IntRange(1, w.state.Receipts["sale"]+1).Draw(t, p.Name))
 	case "payment":
 		return rapid.IntRange(1, payments+1).Draw(t, p.Name)
 	}

@@ -100,7 +100,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 		return nil, refuse("unknown_line", "Receipt %s has no line %d.", number, at).instead("Select a line.")
 	}
 	sold := doc.Lines[at-1]
-	if sold.Voided || sold.Quantity.Sign() <= 0 {
+	if sold.Voided || sold.Quantity.Sign() <= 0 || sold.GiftCard != nil {
 		return nil, refuse("line_not_returnable", "Line %d of receipt %s sold no product.", at, number)
 	}
 	line := sold.Line

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/posnode/posnode/events"
 )
@@ -248,11 +249,21 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
 	case *events.LineRestored:
 		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	case *events.QuantitySet, *events.LinePriceOverridden, *events.LineUnitChanged, *events.LineSerialSet, *events.LineCommented,
-		*events.LineDiscountSet, *events.LineTaxOverridden:
-		if len(of.Changed) == 0 {
-			return fmt.Errorf("no line is changed")
-		}
+	// What these changed stands in Changed.
+	case *events.QuantitySet:
+		return t.changed(of, f.Line)
+	case *events.LinePriceOverridden:
+		return t.changed(of, f.Line)
+	case *events.LineUnitChanged:
+		return t.changed(of, f.Line)
+	case *events.LineSerialSet:
+		return t.changed(of, f.Line)
+	case *events.LineCommented:
+		return t.changed(of, f.Line)
+	case *events.LineDiscountSet:
+		return t.changed(of, f.Line)
+	case *events.LineTaxOverridden:
+		return t.changed(of, f.Line)
 	case *events.TaxOverridden:
 		t.TaxOverride = nil
 		if f.Override != "" {
@@ -283,6 +294,15 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		return s.countPayments(&f.SaleConcluded)
 	default:
 		return s.applyCart(fact)
+	}
+	t.Totals = of.After
+	return nil
+}
+
+// changed notes the totals of a fact about one line, which must be among those that it changed.
+func (t *Transaction) changed(of *events.OfSale, number int) error {
+	if !slices.ContainsFunc(of.Changed, func(l events.Line) bool { return l.Number == number }) {
+		return fmt.Errorf("line %d is not changed", number)
 	}
 	t.Totals = of.After
 	return nil

@@ -76,7 +76,7 @@ func overrideTax(d *deciding) (events.Requested, error) {
 	}
 	var changed []*Line
 	for _, was := range d.Transaction.Lines {
-		if line := *was; line.Original == nil && (o != nil || line.TaxOverride != nil) {
+		if line := *was; line.Original == nil && line.GiftCard == nil && (o != nil || line.TaxOverride != nil) {
 			line.taxAs(o)
 			changed = append(changed, &line)
 		}

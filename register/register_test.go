@@ -19,7 +19,7 @@ import (
 	"github.com/posnode/posnode/projections"
 )
 
-const shop = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true}}}}
+const shop = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true,"refund":true}}}}
 {"kind":"staff","key":"7","record":{"staff":"7","name":"Sam","pin":%q,"groups":[{"manager":true}]}}
 {"kind":"staff","key":"8","record":{"staff":"8","name":"Kim","pin":%q,"groups":[{"operations":[100,206,1050]}]}}
 {"kind":"product","key":"TEA","record":{"product":"TEA","description":"Tea","price":"2.55"}}
