@@ -195,6 +195,9 @@ type SaleConcluded struct {
 
 func (*SaleConcluded) Type() string { return "sale.concluded.v1" }
 
+// Posts are the postings.
+func (f *SaleConcluded) Posts() []Posting { return f.Postings }
+
 // Checked is embedded in a fact that carries a signed checkpoint.
 type Checked struct {
 	// Checkpoint is the register's signed note over the chain before this entry: origin, size, hash.

@@ -38,7 +38,7 @@ func Find(id int) *Operation {
 var catalogue = newCatalogue()
 
 func newCatalogue() (all []*Operation) {
-	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), giftCardOperations(), transactionOperations(), staffOperations(), shiftOperations()} {
+	for _, group := range [][]*Operation{lineOperations(), paymentOperations(), giftCardOperations(), transactionOperations(), staffOperations(), shiftOperations(), drawerOperations(), connectionOperations()} {
 		all = append(all, group...)
 	}
 	for _, op := range all {

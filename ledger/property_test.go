@@ -78,12 +78,12 @@ func playOne(t *rapid.T, w *till, played map[string]int) {
 func drawOperation(t *rapid.T, w *till) *ledger.Operation {
 	likely := []int{100, 100, 100, 100, 109, 102, 105, 200, 200, 200, 302, 303, 211, 206, 201, 203, 204, 214, 512, 519}
 	switch {
-	case w.state.Staff == nil:
+	case w.state.Staff == nil, w.state.Staff.Locked:
 		likely = []int{700}
 	case w.state.Shift == nil:
-		likely = []int{1050}
+		likely = []int{1050, 1050, 1051, 1055, 1052}
 	case w.state.Transaction == nil:
-		likely = []int{100, 100, 109, 512, 519, 520}
+		likely = []int{100, 100, 109, 100, 100, 109, 517, 518, 1052, 1055, 1056, 1201, 1210, 1211, 1212, 1053, 1054, 512, 519, 520}
 	}
 	if rapid.IntRange(0, 5).Draw(t, "any operation") > 0 {
 		return ledger.Find(rapid.SampledFrom(likely).Draw(t, "operation"))
@@ -95,6 +95,9 @@ func drawOperation(t *rapid.T, w *till) *ledger.Operation {
 func drawInput(t *rapid.T, w *till, op *ledger.Operation) map[string]any {
 	input := map[string]any{}
 	for _, p := range op.Params {
+		if (p.Name == "approver" || p.Name == "approver_pin" || p.Name == "reason") && rapid.IntRange(0, 9).Draw(t, p.Name+" seldom") > 0 {
+			continue
+		}
 		given := p.Required || p.Name == "amount" || rapid.IntRange(0, 2).Draw(t, p.Name+" given") == 0
 		if strings.HasPrefix(p.Name, "approver") && rapid.IntRange(0, 19).Draw(t, p.Name+" at all") > 0 {
 			continue // a wrong one ends every command at the same gate
@@ -130,6 +133,12 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 		return rapid.SampledFrom(recordKeys(w, "giftcard")).Draw(t, p.Name)
 	case "currency":
 		return rapid.SampledFrom([]string{"EUR", "JPY", "KWD", "GBP"}).Draw(t, p.Name)
+	case "shift":
+		return rapid.SampledFrom(shiftsOf(w)).Draw(t, p.Name)
+	case "account":
+		return rapid.SampledFrom([]string{"KEYS", "WINDOWS", "NIL"}).Draw(t, p.Name)
+	case "action":
+		return rapid.SampledFrom([]string{"in", "out", "break_work", "break_lunch", "dance"}).Draw(t, p.Name)
 	case "staff":
 		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)
 	case "approver":
@@ -142,6 +151,14 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 		return rapid.IntRange(1, payments+1).Draw(t, p.Name)
 	}
 	switch p.Kind {
+	case ledger.KindCounts:
+		count := map[string]any{"tender": rapid.SampledFrom([]string{"cash", "cash", "NIL"}).Draw(t, "tender")}
+		if rapid.Bool().Draw(t, "by denominations") {
+			count["denominations"] = []any{map[string]any{"value": 500, "count": rapid.IntRange(0, 30).Draw(t, "fives")}, map[string]any{"value": 5, "count": 7}}
+		} else {
+			count["amount"] = rapid.OneOf(rapid.IntRange(1, 2000), rapid.Just(expectedCash(w)), rapid.IntRange(8000, 12000)).Draw(t, "amount")
+		}
+		return []any{count}
 	case ledger.KindAmount:
 		return rapid.OneOf(rapid.Just(due), rapid.IntRange(-100, 2000), rapid.Just(due+due/2), rapid.Just(due/2), rapid.Just(due/10*5)).Draw(t, p.Name)
 	case ledger.KindQuantity:
@@ -156,6 +173,22 @@ func drawValue(t *rapid.T, w *till, p ledger.Parameter) any {
 		return rapid.Bool().Draw(t, p.Name)
 	}
 	return rapid.StringMatching(`[a-zA-Zäß ]{0,12}`).Draw(t, p.Name)
+}
+
+// shiftsOf are the shifts that a command can name.
+func shiftsOf(w *till) []string {
+	ids := []string{"s001-r01-1-s1", "NIL"}
+	for _, s := range w.state.SetAside {
+		ids = append(ids, string(s.Shift), string(s.Shift), string(s.Shift))
+	}
+	return ids
+}
+
+func expectedCash(w *till) int {
+	if w.state.Shift == nil {
+		return 0
+	}
+	return int(max(0, w.state.Shift.Expected["cash"]))
 }
 
 func recordKeys(w *till, kind string) (keys []string) {

@@ -36,6 +36,8 @@ type Store struct {
 	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
 	Reasons map[string]Reasons `json:"reasons,omitempty"`
 	Profile Profile            `json:"profile,omitzero"`
+	Cash    Cash               `json:"cash,omitzero"`
+	SignOn  SignOn             `json:"sign_on,omitzero"`
 }
 
 // Profile is the offline profile.
@@ -94,6 +96,7 @@ type Tender struct {
 	MaxTotal events.Money `json:"max_total,omitempty"` // of all payments of a transaction
 	// PointValue is what a point of a loyalty card is worth, in major units; for the tender loyalty.
 	PointValue events.Rate `json:"point_value,omitzero"`
+	Counting   Counting    `json:"counting,omitzero"`
 }
 
 // GivesChange says whether more than is due can be taken by it at all.
@@ -138,6 +141,40 @@ type LoyaltyCard struct {
 	Points  int64             `json:"points"`
 	Blocked bool              `json:"blocked,omitempty"`
 	AsOf    events.Instant    `json:"as_of,omitzero"`
+}
+
+// Cash says how a store handles the money in its drawers.
+type Cash struct {
+	// StartRequired keeps a shift from being closed without a declared start amount.
+	StartRequired bool `json:"start_required,omitempty"`
+	// SumDeclarations takes the sum of a shift's declarations as what was counted; otherwise the last one counts.
+	SumDeclarations bool `json:"sum_declarations,omitempty"`
+	// Denominations are the notes and coins of each currency in its minor units; a currency without any takes all.
+	Denominations map[string][]events.Money `json:"denominations,omitempty"`
+	// Accounts are what cash is taken for and paid for besides sales, by their ids.
+	Accounts map[string]CashAccount `json:"accounts,omitempty"`
+}
+
+// CashAccount is an income or expense account.
+type CashAccount struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // income or expense
+}
+
+// SignOn says when a member of staff who gives wrong PINs is locked out.
+type SignOn struct {
+	Failures int `json:"failures,omitempty"` // wrong PINs in a row; 0 never locks anyone out
+	Minutes  int `json:"minutes,omitempty"`  // for how long
+}
+
+// Counting says how a tender is counted at the end of a shift.
+type Counting struct {
+	// Required keeps a shift in which the tender was used from being closed before it is counted.
+	Required bool `json:"required,omitempty"`
+	// A count that differs from what is expected by more than MaxDifference, in minor
+	// units, must be made again, MaxRecounts times at most; the one after that is accepted.
+	MaxDifference events.Money `json:"max_difference,omitempty"`
+	MaxRecounts   int          `json:"max_recounts,omitempty"`
 }
 
 // Product is one item of the range.

@@ -18,7 +18,7 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111"}
+var pins = map[string]string{"5": "5555", "7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
@@ -32,7 +32,7 @@ func stores() map[string]ledger.Store {
 		change(&s)
 		return s
 	}
-	return map[string]ledger.Store{
+	return withShiftStores(standard, map[string]ledger.Store{
 		"standard": standard,
 		// The smallest coin is 0.05.
 		"rounding": variant(func(s *ledger.Store) {
@@ -79,7 +79,7 @@ func stores() map[string]ledger.Store {
 		}),
 		"cashless": variant(func(s *ledger.Store) { delete(s.Tenders, "cash") }),
 		"masked":   variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
-	}
+	})
 }
 
 func shopRecords() map[ledger.Query]any {
@@ -114,7 +114,8 @@ func shopRecords() map[ledger.Query]any {
 	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000}, {Number: "L2", Points: 9000, Blocked: true}} {
 		records[ledger.Query{Kind: "loyalty", Key: string(c.Number)}] = c
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}} {
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"},
+		{ID: "5", Name: "Flo", Groups: cashier}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	return records

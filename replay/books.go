@@ -94,9 +94,12 @@ func (b *books) resume(fact events.Fact) {
 			b.transactionUnsure, b.off = false, events.Totals{}
 		}
 		if _, concluded := fact.(*events.SaleConcluded); concluded && b.shiftUnsure && s.Shift == nil {
-			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}}
+			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}, Booked: map[string]events.Money{}}
 		}
 	case *events.ShiftOpened:
+		if b.shiftUnsure {
+			s.Shift = nil // its end was missed
+		}
 		b.shiftUnsure = false
 	}
 }

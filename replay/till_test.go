@@ -104,7 +104,9 @@ func (w *till) append(fact events.Fact, c ledger.Command) {
 	circumstances := events.Circumstances{
 		ID: id, Time: ulid.Time(id.Time()).UTC(), Operation: c.Operation, Command: c.Key, Staff: c.Staff, Mode: w.state.Mode,
 	}
-	if w.state.Shift != nil {
+	if f, ok := fact.(events.OfShift); ok {
+		circumstances.Shift = f.OfShift()
+	} else if w.state.Shift != nil {
 		circumstances.Shift = w.state.Shift.Shift
 	}
 	m, entry, err := events.Seal(s001r01, w.state.Head, circumstances, fact)
