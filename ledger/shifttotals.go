@@ -311,3 +311,12 @@ func (s *State) forget(shift *Shift) {
 	}
 	s.SetAside = slices.DeleteFunc(s.SetAside, func(other *Shift) bool { return other == shift })
 }
+
+// ReportOf is what an X or Z report of the shift with that id says now, if it is not closed.
+func (s *State) ReportOf(id events.ShiftID) (events.ShiftReport, bool) {
+	shift := s.unclosed(id)
+	if shift == nil {
+		return events.ShiftReport{}, false
+	}
+	return s.Report(shift), true
+}

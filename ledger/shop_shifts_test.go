@@ -18,7 +18,7 @@ func withShiftStores(standard ledger.Store, all map[string]ledger.Store) map[str
 	counted := standard
 	counted.Tenders = maps.Clone(standard.Tenders)
 	counted.Tenders["cash"] = ledger.Tender{
-		ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, RoundTo: 5,
+		ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, RoundTo: 5,
 		Counting: ledger.Counting{Required: true, MaxDifference: 100, MaxRecounts: 2},
 	}
 	counted.Cash = ledger.Cash{
@@ -31,7 +31,7 @@ func withShiftStores(standard ledger.Store, all map[string]ledger.Store) map[str
 	// Every count adds to the one before, and the shift can be closed without any.
 	summed := counted
 	summed.Tenders = maps.Clone(counted.Tenders)
-	summed.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true}
+	summed.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}
 	summed.Cash.SumDeclarations, summed.Cash.StartRequired = true, false
 	strict := standard
 	strict.SignOn = ledger.SignOn{Failures: 3, Minutes: 5}

@@ -24,6 +24,12 @@ type books struct {
 	// said once, not again with every entry that carries it on.
 	off      events.Totals
 	receipts receipts
+	// missed says that entries were missed, and seen are the shifts of which none was: what
+	// is said of any other may follow from what was missed.
+	missed bool
+	seen   map[events.ShiftID]bool
+	// posted is what the documents of each shift posted, by account.
+	posted map[events.ShiftID]map[string]events.Money
 }
 
 func (b *books) add(kind string, want, got any, hint string) {
@@ -33,6 +39,7 @@ func (b *books) add(kind string, want, got any, hint string) {
 // doubt says that entries were missed, or could not be understood.
 func (b *books) doubt() {
 	b.transactionUnsure, b.shiftUnsure = true, true
+	b.missed, b.seen = true, nil
 	b.receipts.doubt()
 }
 
@@ -50,6 +57,7 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 	b.resume(entry.Fact)
 	// The document is compared with the transaction that it ends, which Apply clears away.
 	open := b.state.Transaction
+	b.checkReport(entry)
 	err := apply(b.state, entry)
 	if c, ok := errors.AsType[*events.CorruptError](err); ok && c.Kind == KindImpossible && !b.unsure(entry.Fact) {
 		b.add(KindImpossible, "a fact that can follow", entry.Type, c.Hint)
@@ -58,6 +66,7 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 		b.lost(entry.Fact)
 	}
 	b.checkFact(entry.Fact, open)
+	b.post(entry)
 }
 
 // apply is State.Apply for entries that owe nothing to the state: a hostile one may
@@ -101,6 +110,14 @@ func (b *books) resume(fact events.Fact) {
 			s.Shift = nil // its end was missed
 		}
 		b.shiftUnsure = false
+		if b.seen == nil {
+			b.seen = map[events.ShiftID]bool{}
+		}
+		b.seen[f.Shift] = true
+	case *events.ShiftClosed:
+		if b.missed && !b.seen[f.Shift] && f.Z > s.Z {
+			s.Z = f.Z - 1
+		}
 	}
 }
 
@@ -108,6 +125,9 @@ func (b *books) resume(fact events.Fact) {
 func (b *books) unsure(fact events.Fact) bool {
 	if _, sale := fact.(events.OfTransaction); sale {
 		return b.transactionUnsure
+	}
+	if of, ok := fact.(events.OfShift); ok {
+		return b.missed && !b.seen[of.OfShift()]
 	}
 	return b.shiftUnsure
 }
@@ -118,7 +138,7 @@ func (b *books) lost(fact events.Fact) {
 		b.transactionUnsure, b.state.Transaction = true, nil
 		return
 	}
-	b.shiftUnsure = true
+	b.shiftUnsure, b.missed, b.seen = true, true, nil
 }
 
 func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
@@ -138,8 +158,8 @@ func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
 		if b.state.Transaction != nil {
 			b.checkRunning(f.Sale().After, b.state.Transaction)
 		}
-	case *events.StartAmountDeclared:
-		b.checkBalance(f.Postings)
+	case events.Posted:
+		b.checkBalance(f.Posts())
 	}
 }
 

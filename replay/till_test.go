@@ -40,6 +40,8 @@ func newTill(t testing.TB) *till {
 	w := &till{t: t, private: private, public: public, store: ledger.Store{
 		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: must(events.ParseQuantity("10000")),
 		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
+		Cash:    ledger.Cash{Accounts: map[string]ledger.CashAccount{"KEYS": {Name: "Keys", Kind: "income"}, "WINDOWS": {Name: "Windows", Kind: "expense"}}},
+		Profile: ledger.Profile{ShiftOperationsOffline: true},
 	}}
 	w.activate(1, nil)
 	return w
