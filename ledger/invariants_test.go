@@ -122,6 +122,18 @@ func (w *till) checkForeign(entry *events.Entry) error {
 			return fmt.Errorf("%d of %s at %s were taken for %d, not %d", p.Foreign.Amount, key, p.Foreign.Rate, p.Tendered, want)
 		}
 	}
+	var dropped []events.Count
+	switch f := fact.(type) {
+	case *events.SafeDropped:
+		dropped = f.Amounts
+	case *events.BankDropped:
+		dropped = f.Amounts
+	}
+	for _, c := range dropped {
+		if key := string(c.Tender) + ":" + c.Currency; c.Currency != w.store.Currency {
+			w.books.foreign[entry.Shift][key] -= c.Amount
+		}
+	}
 	if w.state.Shift == nil {
 		return nil
 	}

@@ -156,7 +156,7 @@ func TestDamage(t *testing.T) {
 		{"torn in two", slices.Concat(sound[:7], [][]byte{sound[7][:100], sound[7][100:]}, sound[8:]), []string{"1/8 undecodable", "1/9 undecodable"}},
 		{"two in one", slices.Concat(sound[:7], [][]byte{slices.Concat(sound[7], []byte(" "), sound[8])}, sound[9:]), []string{"1/8 undecodable", "1/9 gap"}},
 		{"blank line", slices.Insert(slices.Clone(sound), 7, []byte{}), []string{"1/8 undecodable"}},
-		{"missing", without(8, 8), []string{"1/7 gap"}},
+		{"missing", without(8, 8), []string{"1/8 gap"}},
 		{"many missing", without(3, 9), []string{"1/3 gap"}},
 		{"first missing", without(1, 1), []string{"1/1 gap"}},
 		{"tail of an epoch missing", without(12, 13), []string{"1/12 truncated"}},
@@ -191,7 +191,7 @@ func TestDamageInStream(t *testing.T) {
 		found []string
 	}{
 		{"sound", stream{bodies: sound}, []string{}},
-		{"lost", stream{sound, map[uint64]bool{8: true, 9: true}}, []string{"1/7 gap"}},
+		{"lost", stream{sound, map[uint64]bool{8: true, 9: true}}, []string{"1/8 gap"}},
 		{"end lost", stream{sound, map[uint64]bool{12: true, 13: true}}, []string{"1/12 gap"}},
 		{"swapped", stream{bodies: slices.Concat(sound[:7], [][]byte{sound[8], sound[7]}, sound[9:])}, []string{"1/8 sequence", "1/9 sequence", "1/9 id", "1/10 chain", "1/10 lines"}},
 		{"undecodable", stream{bodies: alter(t, sound, 8, "1.0", "1.1")}, []string{"1/8 undecodable", "1/9 chain"}},
