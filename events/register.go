@@ -6,6 +6,8 @@ import "time"
 var registerFacts = []func() Fact{
 	func() Fact { return new(RegisterActivated) },
 	func() Fact { return new(ModeChanged) },
+	func() Fact { return new(RegisterLocked) },
+	func() Fact { return new(RegisterUnlocked) },
 }
 
 // RegisterActivated is the first entry of every epoch. Its prevhash is the hash of Record.
@@ -31,8 +33,10 @@ func (*RegisterActivated) Type() string { return "register.activated.v1" }
 // About is empty of names: the register is the source of the entry.
 func (*RegisterActivated) About() string { return "register" }
 
-// ModeChanged says that the register went offline or came back, and why.
+// ModeChanged says that the register went offline or came back, and why: by itself, or
+// because someone threw the switch (operation 917).
 type ModeChanged struct {
+	Asked
 	From   Mode   `json:"from"`
 	To     Mode   `json:"to"`
 	Cause  string `json:"cause"`            // link_down, timeout, no_responders, retail_server_error, manual, reconnected, started
@@ -43,6 +47,24 @@ type ModeChanged struct {
 
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }
 func (*ModeChanged) About() string { return "connection" }
+
+// RegisterLocked says that the register waits for the member of staff who locked it (operation 703).
+type RegisterLocked struct {
+	Asked
+	Staff StaffID `json:"staff"`
+}
+
+func (*RegisterLocked) Type() string    { return "register.locked.v1" }
+func (f *RegisterLocked) About() string { return string(f.Staff) }
+
+// RegisterUnlocked says that the member of staff who locked the register is back (operation 700).
+type RegisterUnlocked struct {
+	Asked
+	Staff StaffID `json:"staff"`
+}
+
+func (*RegisterUnlocked) Type() string    { return "register.unlocked.v1" }
+func (f *RegisterUnlocked) About() string { return string(f.Staff) }
 
 // Announcement is what a register tells HQ of the end of its journal, again and
 // again while the link is up: a note, not a fact.

@@ -23,7 +23,8 @@ type Fact interface {
 type Asked struct {
 	// Input is the first 16 bytes, in hex, of the SHA-256 of the command's operation and
 	// parameters in canonical JSON. The same idempotency key with another input is refused by it.
-	Input string `json:"input"`
+	// It is absent where no command asked.
+	Input string `json:"input,omitempty"`
 	// Reason is the reason code that was given, where the operation asks for one.
 	Reason *Reason `json:"reason,omitempty"`
 }

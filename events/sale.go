@@ -196,6 +196,19 @@ type SaleConcluded struct {
 
 func (*SaleConcluded) Type() string { return "sale.concluded.v1" }
 
+// Discounts are all that was taken off the lines: by offers, by hand, and of the whole.
+func (f *SaleConcluded) Discounts() (sum Money) {
+	for i := range f.Lines {
+		if line := &f.Lines[i]; !line.Voided {
+			sum += line.Gross - line.Net
+		}
+	}
+	return sum
+}
+
+// Posts are the postings.
+func (f *SaleConcluded) Posts() []Posting { return f.Postings }
+
 // Checked is embedded in a fact that carries a signed checkpoint.
 type Checked struct {
 	// Checkpoint is the register's signed note over the chain before this entry: origin, size, hash.

@@ -13,16 +13,45 @@ import (
 func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
-		&ModeChanged{From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
+		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
 		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
-		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused"},
-		&PermissionRefused{Asked: sampleAsked, Staff: "7", Approver: "8", Code: "override_refused", Why: "The approver's staff number or PIN is wrong."},
+		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
+		&PermissionRefused{
+			Asked: sampleAsked, Staff: "7", Approver: "8", Code: "override_refused", Why: "The approver's staff number or PIN is wrong.",
+			Failed: Failed{Failures: 3, LockedUntil: 1772444100},
+		},
+		&RegisterLocked{Asked: sampleAsked, Staff: "7"},
+		&RegisterUnlocked{Asked: sampleAsked, Staff: "7"},
+		&ClockedIn{Asked: sampleAsked, Staff: "7", From: "lunch"},
+		&ClockedOut{Asked: sampleAsked, Staff: "7"},
+		&BreakBegun{Asked: sampleAsked, Staff: "7", Break: "lunch"},
+		&TimeEntriesViewed{Asked: sampleAsked, Of: "7", From: "2026-03-01", To: "2026-03-31"},
 		&ShiftOpened{Asked: sampleAsked, Shift: "s001-r01-1-s1", Number: 1, Staff: "7", BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2},
 		&StartAmountDeclared{
 			Asked: sampleAsked, Shift: "s001-r01-1-s1", Tender: "cash", Amount: 10000, Currency: "GBP", Comment: "from the safe",
 			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}},
 		},
+		&FloatAdded{Asked: sampleAsked, CashMoved: sampleCash(5000, "safe")},
+		&TenderRemoved{Asked: sampleAsked, CashMoved: sampleCash(-5000, "safe")},
+		&SafeDropped{Asked: sampleAsked, Dropped: sampleDropped("safe")},
+		&BankDropped{Asked: sampleAsked, Dropped: sampleDropped("bank"), Bag: "B-0017"},
+		&DrawerDeclared{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 10520}}, Recount: 1, Comment: "counted twice"},
+		&RecountAsked{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 15520}}, Recount: 1, Tenders: []TenderID{"cash"}},
+		&DrawerOpened{Asked: Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "CHANGE", Text: "Change for a customer", Note: "a 20 note"}}, InShift: sampleShift, Comment: "change for a note"},
+		&IncomeTaken{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(1200, "income:KEYS"), Account: "KEYS", Name: "Deposits for keys"}},
+		&ExpensePaid{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(-1200, "expense:WINDOWS"), Account: "WINDOWS", Name: "Window cleaning"}},
+		&ShiftSuspended{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
+		&ShiftResumed{Asked: sampleAsked, InShift: sampleShift, Staff: "7"},
+		&ShiftBlindClosed{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
+		&XPrinted{Asked: sampleAsked, InShift: sampleShift, Report: sampleReport},
+		&ShiftClosed{
+			Asked: sampleAsked, InShift: sampleShift, Z: 12, Report: sampleReport, Leaving: Leaving{SignedOff: true},
+			Postings: []Posting{{"over_short", 20}, {"tender:cash", -20}},
+			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
+		},
+		&ZReprinted{Asked: sampleAsked, InShift: sampleShift, Z: 12, Copy: 1, Closed: 40},
+		&ShiftsListed{Asked: sampleAsked, Shifts: []ShiftStanding{{Shift: "s001-r01-1-s1", Status: "blind_closed", Staff: "7", BusinessDate: "2026-03-02"}}},
 		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
 		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1},
 		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
@@ -152,6 +181,22 @@ var (
 		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
 		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
 	}
+	sampleShift = InShift{Shift: "s001-r01-1-s1"}
+	sampleCount = Count{Tender: "cash", Currency: "GBP", Amount: 10500, Denominations: []Denomination{{5000, 2}, {100, 5}}}
+	// sampleReport is of a shift that sold for 12.00, of which 2.00 came back, and was 0.20 short.
+	sampleReport = ShiftReport{
+		Number: 1, Staff: "7", BusinessDate: "2026-03-02", Opened: "2026-03-02T08:00:02.000000000Z", Currency: "GBP", Digits: 2, First: 3, Last: 41,
+		Totals: ShiftTotals{
+			Transactions: 2, CustomerSales: 1, Voided: 1, NoSale: 1, Suspended: 1, Sales: 1200, Returns: -200, Discounts: 100, Tax: 167, Rounding: 2,
+			GiftCards: 2500, PaidToAccount: 300, Income: 1200, Expense: 500, Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 833, Tax: 167}},
+			Tenders: []TenderTotal{{
+				Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 2200, Change: 500, Collected: 1700, Starting: 10000, Added: 500, Removed: 300,
+				BankDrop: 880, SafeDrop: 500, Expected: 10520, Declared: true, Counted: 10500, OverShort: -20,
+			}},
+			Accounts: []AccountTotal{{Account: "KEYS", Name: "Deposits for keys", Income: 1200, Expense: 500}},
+		},
+		Grand: []GrandTotal{{Currency: "GBP", Transactions: 2, Sales: 1200, Returns: -200, Tax: 167}},
+	}
 	sampleReturn = Line{
 		Number: 3, Product: "TEA", Description: "Tea", Quantity: sample(ParseQuantity("-1")), Price: sample(ParsePrice("2.5")),
 		Gross: -250, Taxes: []TaxRate{sampleRate},
@@ -207,6 +252,21 @@ func sampleOrder(paid Money) OfSale {
 	of := sampleOfSale(paid)
 	of.After.Elsewhere, of.After.Due = 268, 70-paid
 	return of
+}
+
+// sampleCash is amount put into the drawer from an account, or taken out to it where it is negative.
+func sampleCash(amount Money, account string) CashMoved {
+	return CashMoved{
+		InShift: sampleShift, Tender: "cash", Amount: max(amount, -amount), Currency: "GBP", Comment: "a note",
+		Postings: []Posting{{"tender:cash", amount}, {account, -amount}},
+	}
+}
+
+func sampleDropped(to string) Dropped {
+	return Dropped{
+		InShift: sampleShift, Amounts: []Count{sampleCount}, Comment: "at noon",
+		Postings: []Posting{{to, 10500}, {"tender:cash", -10500}},
+	}
 }
 
 // sampleOfSale is a transaction of 4.38 less 1.00, of which paid is paid.

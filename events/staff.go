@@ -6,6 +6,10 @@ var staffFacts = []func() Fact{
 	func() Fact { return new(StaffLoggedOff) },
 	func() Fact { return new(SignOnRefused) },
 	func() Fact { return new(PermissionRefused) },
+	func() Fact { return new(ClockedIn) },
+	func() Fact { return new(ClockedOut) },
+	func() Fact { return new(BreakBegun) },
+	func() Fact { return new(TimeEntriesViewed) },
 }
 
 // StaffLoggedOn says that a member of staff signed on (operation 700).
@@ -45,11 +49,20 @@ type StaffLoggedOff struct {
 func (*StaffLoggedOff) Type() string    { return "staff.logged_off.v1" }
 func (f *StaffLoggedOff) About() string { return string(f.Staff) }
 
-// SignOnRefused is a security fact: someone tried to sign on and was refused.
+// Failed is embedded in a fact that records a wrong PIN of a member of staff.
+type Failed struct {
+	Failures int `json:"failures,omitempty"` // in a row, with this one
+	// LockedUntil is when the member of staff can sign on or approve again, in Unix
+	// seconds of the register's clock, once there were too many.
+	LockedUntil int64 `json:"locked_until,omitempty"`
+}
+
+// SignOnRefused is a security fact: someone tried to sign on and was refused (operation 700).
 type SignOnRefused struct {
 	Asked
 	Staff StaffID `json:"staff"` // as given, known or not
 	Code  string  `json:"code"`  // the refusal's code
+	Failed
 }
 
 func (*SignOnRefused) Type() string    { return "staff.sign_on_refused.v1" }
@@ -63,7 +76,50 @@ type PermissionRefused struct {
 	Approver StaffID `json:"approver,omitempty"` // who was to approve it, as given
 	Code     string  `json:"code"`               // the refusal's
 	Why      string  `json:"why"`
+	Failed           // the approver's PIN
 }
 
 func (*PermissionRefused) Type() string    { return "staff.permission_refused.v1" }
 func (f *PermissionRefused) About() string { return string(f.Staff) }
+
+// ClockedIn says that a member of staff began to work, or came back from a break (operation 920).
+type ClockedIn struct {
+	Asked
+	Staff StaffID `json:"staff"`
+	From  string  `json:"from,omitempty"` // the break that ends, as in BreakBegun
+}
+
+func (*ClockedIn) Type() string    { return "staff.clocked_in.v1" }
+func (f *ClockedIn) About() string { return string(f.Staff) }
+
+// ClockedOut says that a member of staff stopped working for the day (operation 920).
+type ClockedOut struct {
+	Asked
+	Staff StaffID `json:"staff"`
+}
+
+func (*ClockedOut) Type() string    { return "staff.clocked_out.v1" }
+func (f *ClockedOut) About() string { return string(f.Staff) }
+
+// BreakBegun says that a member of staff who works takes a break (operation 920).
+type BreakBegun struct {
+	Asked
+	Staff StaffID `json:"staff"`
+	Break string  `json:"break"` // work or lunch
+}
+
+func (*BreakBegun) Type() string    { return "staff.break_begun.v1" }
+func (f *BreakBegun) About() string { return string(f.Staff) }
+
+// TimeEntriesViewed says that someone looked at the time clock's entries (operation 921).
+type TimeEntriesViewed struct {
+	Asked
+	Of   StaffID `json:"of,omitempty"`   // whose, all where absent
+	From string  `json:"from,omitempty"` // YYYY-MM-DD, inclusive, unbounded where absent
+	To   string  `json:"to,omitempty"`
+}
+
+func (*TimeEntriesViewed) Type() string { return "staff.time_entries_viewed.v1" }
+
+// About is empty of names: the register is the source of the entry.
+func (*TimeEntriesViewed) About() string { return "time clock" }

@@ -40,7 +40,12 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 	}
 	switch f := e.Fact.(type) {
 	case *events.SignOnRefused:
+		if f.Code == "staff_locked_out" {
+			return Answer{}, refuseLockedOut()
+		}
 		return Answer{}, refuseSignOn()
+	case *events.RecountAsked:
+		return Answer{}, refuseRecount(f.Tenders)
 	case *events.PermissionRefused:
 		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: "Ask a manager to approve it."}
 	case *events.CardDeclined:

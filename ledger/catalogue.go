@@ -40,7 +40,7 @@ var catalogue = newCatalogue()
 func newCatalogue() (all []*Operation) {
 	for _, group := range [][]*Operation{
 		lineOperations(), productOperations(), discountOperations(), taxOperations(), returnOperations(), transactionOperations(),
-		paymentOperations(), giftCardOperations(), staffOperations(), shiftOperations(),
+		paymentOperations(), giftCardOperations(), staffOperations(), shiftOperations(), drawerOperations(), connectionOperations(),
 		attachOperations(), customerOperations(), suspendOperations(), orderOperations(), stockOperations(),
 	} {
 		all = append(all, group...)

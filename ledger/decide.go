@@ -19,6 +19,8 @@ type Command struct {
 	PINMatches bool
 	// ApproverMatches says that the parameter approver_pin is the PIN of the staff member named by approver.
 	ApproverMatches bool
+	// LinkDown says that head office cannot be reached, whatever the mode.
+	LinkDown bool
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
 	Prior *Done
 	// Reference answers what [Asks] asked.
@@ -65,7 +67,7 @@ func Decide(s *State, c Command) (Decision, error) {
 	d := &deciding{State: s, Command: c, op: op}
 	fact, err := d.decide()
 	if refusal, ok := err.(*Refusal); ok && refusal.security {
-		fact, err = &events.PermissionRefused{Staff: d.staffID(), Approver: events.StaffID(c.Input.approver()), Code: refusal.Code, Why: refusal.Why}, nil
+		fact, err = &events.PermissionRefused{Staff: d.staffID(), Approver: events.StaffID(c.Input.approver()), Code: refusal.Code, Why: refusal.Why, Failed: d.wrongPIN}, nil
 		d.approver = ""
 	}
 	if err != nil {
@@ -105,6 +107,7 @@ type deciding struct {
 	rights   events.Rights // of who asks, widened by who approves
 	approver events.StaffID
 	reason   *events.Reason
+	wrongPIN events.Failed // the approver's
 }
 
 // decider is the part of an operation that is its own. Its error is always a *Refusal.

@@ -15,6 +15,8 @@ type Gates struct {
 	DrawerOpen bool `json:"drawer_open,omitempty"` // works while the drawer stands open
 	Shift      bool `json:"shift,omitempty"`       // needs an open shift
 	Cart       Cart `json:"cart,omitempty"`
+	// ChosenShift says that a shift that the command names will do as well as an open one.
+	ChosenShift bool `json:"chosen_shift,omitempty"`
 }
 
 // Cart is what an operation needs of the transaction in progress.
@@ -34,6 +36,9 @@ func (d *deciding) signedOn() error {
 	}
 	if d.State.Staff == nil || d.State.Staff.ID != d.Command.Staff {
 		return refuse("not_signed_on", "Nobody is signed on at this register.").instead("Sign on first.")
+	}
+	if d.State.Staff.Locked {
+		return refuse("register_locked", "%s has locked this register.", d.State.Staff.ID).instead("Log on again as " + string(d.State.Staff.ID) + ".")
 	}
 	d.rights = d.State.Staff.Rights
 	return nil
@@ -70,7 +75,12 @@ func (d *deciding) approve() error {
 	switch {
 	case events.StaffID(id) == d.State.Staff.ID:
 		return override("override_by_same", "Someone else must approve it.")
+	case d.lockedOut(events.StaffID(id)) != 0:
+		return override("override_locked_out", "There were too many wrong PINs of the approver.")
 	case !known || manager.Blocked || !d.ApproverMatches:
+		if known && !manager.Blocked {
+			d.wrongPIN = d.failed(manager.ID)
+		}
 		return override("override_refused", "The approver's staff number or PIN is wrong.")
 	}
 	d.rights = merge(d.rights, manager.rights())
@@ -129,7 +139,8 @@ func (d *deciding) drawerShut() error {
 }
 
 func (d *deciding) shiftOpen() error {
-	if d.op.Gates.Shift && d.Shift == nil {
+	chosen := d.op.Gates.ChosenShift && strings.TrimSpace(d.Input.Text("shift")) != ""
+	if d.op.Gates.Shift && d.Shift == nil && !chosen {
 		return refuse("no_shift", "No shift is open at this register.").instead("Open a shift first.")
 	}
 	return nil

@@ -17,9 +17,10 @@ import (
 
 // books are what the postings of the journal add up to.
 type books struct {
-	drawer   map[string]events.Money // by tender, since the shift was opened, in the store's currency
-	foreign  map[string]events.Money // by tender and currency, in that currency
+	drawer   map[events.ShiftID]map[string]events.Money // by shift and tender, in the shift's currency
+	foreign  map[events.ShiftID]map[string]events.Money // by shift, and tender and currency, in that currency
 	receipts int
+	z        int // Z reports
 	ids      map[string]bool
 }
 
@@ -27,19 +28,19 @@ type books struct {
 func (w *till) check(entry *events.Entry) error {
 	b := &w.books
 	if b.ids == nil {
-		b.ids, b.drawer = map[string]bool{}, map[string]events.Money{}
+		b.ids, b.drawer, b.foreign = map[string]bool{}, map[events.ShiftID]map[string]events.Money{}, map[events.ShiftID]map[string]events.Money{}
 	}
 	if b.ids[entry.ID] {
 		return fmt.Errorf("id %s twice", entry.ID)
 	}
 	b.ids[entry.ID] = true
-	if _, opened := entry.Fact.(*events.ShiftOpened); opened {
-		b.drawer, b.foreign = map[string]events.Money{}, map[string]events.Money{}
-	}
-	if err := w.checkForeign(entry.Fact); err != nil {
+	if err := w.checkForeign(entry); err != nil {
 		return err
 	}
-	if err := w.checkPostings(entry.Fact); err != nil {
+	if err := w.checkPostings(entry); err != nil {
+		return err
+	}
+	if err := w.checkReport(entry); err != nil {
 		return err
 	}
 	if receipt, ok := field[events.ReceiptNumber](entry.Fact, "Receipt"); ok && receipt != "" && w.store.ReceiptMask == "" {
@@ -83,7 +84,8 @@ func (w *till) check(entry *events.Entry) error {
 }
 
 // checkPostings says whether money was made or lost, and whether the drawer holds what was posted to it.
-func (w *till) checkPostings(fact events.Fact) error {
+func (w *till) checkPostings(entry *events.Entry) error {
+	fact := entry.Fact
 	postings, ok := field[[]events.Posting](fact, "Postings")
 	if !ok {
 		return nil
@@ -92,46 +94,64 @@ func (w *till) checkPostings(fact events.Fact) error {
 	for _, p := range postings {
 		sum += p.Amount
 		if tender, ok := strings.CutPrefix(p.Account, "tender:"); ok {
-			w.books.drawer[tender] += p.Amount
+			if w.books.drawer[entry.Shift] == nil {
+				w.books.drawer[entry.Shift] = map[string]events.Money{}
+			}
+			w.books.drawer[entry.Shift][tender] += p.Amount
 		}
 	}
 	if sum != 0 {
 		return fmt.Errorf("the postings of %s sum to %d: %v", fact.Type(), sum, postings)
 	}
-	if w.state.Shift == nil {
-		return nil
-	}
-	for tender, want := range w.books.drawer {
-		if strings.Contains(tender, ":") {
-			continue // counted in its own currency
+	for _, shift := range append([]*ledger.Shift{w.state.Shift}, w.state.SetAside...) {
+		if shift == nil {
+			continue
 		}
-		if got := w.state.Shift.Expected[events.TenderID(tender)]; got != want {
-			return fmt.Errorf("the drawer should hold %d of %s by the postings, and %d by the state", want, tender, got)
+		for tender, want := range w.books.drawer[shift.Shift] {
+			if booked := shift.Booked["tender:"+tender]; strings.Contains(tender, ":") && booked == want {
+				continue // counted in its own currency
+			}
+			if got, booked := shift.Expected[events.TenderID(tender)], shift.Booked["tender:"+tender]; got != want || booked != want {
+				return fmt.Errorf("the drawer should hold %d of %s by the postings, and %d or %d by the state", want, tender, got, booked)
+			}
 		}
 	}
 	return nil
 }
 
 // checkForeign says whether the drawer holds the foreign money that was paid, and whether it was worth what was settled for it.
-func (w *till) checkForeign(fact events.Fact) error {
+func (w *till) checkForeign(entry *events.Entry) error {
+	fact := entry.Fact
 	for _, p := range concludedPayments(fact) {
 		if p.Foreign == nil {
 			continue
 		}
 		key := string(p.Tender) + ":" + p.Foreign.Currency
-		if w.books.foreign == nil {
-			w.books.foreign = map[string]events.Money{}
+		if w.books.foreign[entry.Shift] == nil {
+			w.books.foreign[entry.Shift] = map[string]events.Money{}
 		}
-		w.books.foreign[key] += p.Foreign.Amount
+		w.books.foreign[entry.Shift][key] += p.Foreign.Amount
 		worth := mul(units(p.Foreign.Amount), new(big.Rat).Inv(tenTo(p.Foreign.Digits)), rat(p.Foreign.Rate), tenTo(termsOf(fact).Digits))
 		if want := roundHalfAway(worth); p.Tendered != want {
 			return fmt.Errorf("%d of %s at %s were taken for %d, not %d", p.Foreign.Amount, key, p.Foreign.Rate, p.Tendered, want)
 		}
 	}
+	var dropped []events.Count
+	switch f := fact.(type) {
+	case *events.SafeDropped:
+		dropped = f.Amounts
+	case *events.BankDropped:
+		dropped = f.Amounts
+	}
+	for _, c := range dropped {
+		if key := string(c.Tender) + ":" + c.Currency; c.Currency != w.store.Currency {
+			w.books.foreign[entry.Shift][key] -= c.Amount
+		}
+	}
 	if w.state.Shift == nil {
 		return nil
 	}
-	for key, want := range w.books.foreign {
+	for key, want := range w.books.foreign[w.state.Shift.Shift] {
 		if got := w.state.Shift.Expected[events.TenderID(key)]; got != want {
 			return fmt.Errorf("the drawer should hold %d of %s by the payments, and %d by the state", want, key, got)
 		}

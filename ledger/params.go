@@ -158,6 +158,8 @@ func (p Parameter) read(raw any) (any, error) {
 			return nil, fmt.Errorf("want a text")
 		}
 		return p.readText(s)
+	case KindCounts:
+		return readCounts(raw, p.Max)
 	case KindFlag:
 		b, ok := raw.(bool)
 		if !ok {

@@ -87,12 +87,15 @@ func drawOperation(t *rapid.T, w *till) *ledger.Operation {
 		117, 134, 602, 503, 620, 132,
 	}
 	switch {
-	case w.state.Staff == nil:
+	case w.state.Staff == nil, w.state.Staff.Locked:
 		likely = []int{700}
 	case w.state.Shift == nil:
-		likely = []int{1050}
+		likely = []int{1050, 1050, 1051, 1055, 1052}
 	case w.state.Transaction == nil:
-		likely = []int{100, 100, 100, 100, 109, 114, 512, 519, 520, 504, 515, 602, 612, 623, 802}
+		likely = []int{
+			100, 100, 100, 100, 100, 100, 109, 114, 512, 519, 520, 504, 515, 602, 612, 623, 802,
+			517, 518, 1052, 1055, 1056, 1201, 1210, 1211, 1212, 1053, 1054,
+		}
 	}
 	if rapid.IntRange(0, 5).Draw(t, "any operation") > 0 {
 		return ledger.Find(rapid.SampledFrom(likely).Draw(t, "operation"))
@@ -177,6 +180,12 @@ func drawValue(t *rapid.T, w *till, op *ledger.Operation, p ledger.Parameter) an
 		return rapid.SampledFrom(append(recordKeys(w, "giftcard"), recordKeys(w, "loyalty")...)).Draw(t, p.Name)
 	case "currency":
 		return rapid.SampledFrom([]string{"EUR", "JPY", "KWD", "GBP"}).Draw(t, p.Name)
+	case "shift":
+		return rapid.SampledFrom(shiftsOf(w)).Draw(t, p.Name)
+	case "account":
+		return rapid.SampledFrom([]string{"KEYS", "WINDOWS", "NIL"}).Draw(t, p.Name)
+	case "action":
+		return rapid.SampledFrom([]string{"in", "out", "break_work", "break_lunch", "dance"}).Draw(t, p.Name)
 	case "staff":
 		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)
 	case "approver":
@@ -224,6 +233,14 @@ func drawValue(t *rapid.T, w *till, op *ledger.Operation, p ledger.Parameter) an
 		return rapid.IntRange(1, payments+1).Draw(t, p.Name)
 	}
 	switch p.Kind {
+	case ledger.KindCounts:
+		count := map[string]any{"tender": rapid.SampledFrom([]string{"cash", "cash", "NIL"}).Draw(t, "tender")}
+		if rapid.Bool().Draw(t, "by denominations") {
+			count["denominations"] = []any{map[string]any{"value": 500, "count": rapid.IntRange(0, 30).Draw(t, "fives")}, map[string]any{"value": 5, "count": 7}}
+		} else {
+			count["amount"] = rapid.OneOf(rapid.IntRange(1, 2000), rapid.Just(expectedCash(w)), rapid.IntRange(8000, 12000)).Draw(t, "amount")
+		}
+		return []any{count}
 	case ledger.KindAmount:
 		return rapid.OneOf(rapid.Just(due), rapid.IntRange(-100, 2000), rapid.Just(due+due/2), rapid.Just(due/2), rapid.Just(due/10*5)).Draw(t, p.Name)
 	case ledger.KindQuantity:
@@ -245,6 +262,22 @@ func onHold(w *till) (ids []string) {
 		ids = append(ids, string(t.ID))
 	}
 	return ids
+}
+
+// shiftsOf are the shifts that a command can name.
+func shiftsOf(w *till) []string {
+	ids := []string{"s001-r01-1-s1", "NIL"}
+	for _, s := range w.state.SetAside {
+		ids = append(ids, string(s.Shift), string(s.Shift), string(s.Shift))
+	}
+	return ids
+}
+
+func expectedCash(w *till) int {
+	if w.state.Shift == nil {
+		return 0
+	}
+	return int(max(0, w.state.Shift.Expected["cash"]))
 }
 
 func recordKeys(w *till, kind string) (keys []string) {

@@ -60,8 +60,10 @@ type Store struct {
 	Loyalty LoyaltyScheme      `json:"loyalty,omitzero"`
 	// MaxSuspended and MaxCounted bound the suspended transactions of a register and
 	// the products of a stock count; 0 for what is usual.
-	MaxSuspended int `json:"max_suspended,omitempty"`
-	MaxCounted   int `json:"max_counted,omitempty"`
+	MaxSuspended int    `json:"max_suspended,omitempty"`
+	MaxCounted   int    `json:"max_counted,omitempty"`
+	Cash         Cash   `json:"cash,omitzero"`
+	SignOn       SignOn `json:"sign_on,omitzero"`
 }
 
 // Profile is the offline profile.
@@ -120,6 +122,7 @@ type Tender struct {
 	MaxTotal events.Money `json:"max_total,omitempty"` // of all payments of a transaction
 	// PointValue is what a point of a loyalty card is worth, in major units; for the tender loyalty.
 	PointValue events.Rate `json:"point_value,omitzero"`
+	Counting   Counting    `json:"counting,omitzero"`
 }
 
 // GivesChange says whether more than is due can be taken by it at all.
@@ -144,6 +147,40 @@ type GiftCard struct {
 	Blank bool `json:"blank,omitempty"`
 	// AsOf is up to when Balance holds every movement of every register: what this one has moved since is added to it.
 	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
+}
+
+// Cash says how a store handles the money in its drawers.
+type Cash struct {
+	// StartRequired keeps a shift from being closed without a declared start amount.
+	StartRequired bool `json:"start_required,omitempty"`
+	// SumDeclarations takes the sum of a shift's declarations as what was counted; otherwise the last one counts.
+	SumDeclarations bool `json:"sum_declarations,omitempty"`
+	// Denominations are the notes and coins of each currency in its minor units; a currency without any takes all.
+	Denominations map[string][]events.Money `json:"denominations,omitempty"`
+	// Accounts are what cash is taken for and paid for besides sales, by their ids.
+	Accounts map[string]CashAccount `json:"accounts,omitempty"`
+}
+
+// CashAccount is an income or expense account.
+type CashAccount struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // income or expense
+}
+
+// SignOn says when a member of staff who gives wrong PINs is locked out.
+type SignOn struct {
+	Failures int `json:"failures,omitempty"` // wrong PINs in a row; 0 never locks anyone out
+	Minutes  int `json:"minutes,omitempty"`  // for how long
+}
+
+// Counting says how a tender is counted at the end of a shift.
+type Counting struct {
+	// Required keeps a shift in which the tender was used from being closed before it is counted.
+	Required bool `json:"required,omitempty"`
+	// A count that differs from what is expected by more than MaxDifference, in minor
+	// units, must be made again, MaxRecounts times at most; the one after that is accepted.
+	MaxDifference events.Money `json:"max_difference,omitempty"`
+	MaxRecounts   int          `json:"max_recounts,omitempty"`
 }
 
 // StaffMember is someone who may sign on.

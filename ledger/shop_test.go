@@ -18,7 +18,7 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444", "6": "6666"}
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444", "6": "6666", "3": "3333"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
@@ -39,7 +39,7 @@ func stores() map[string]ledger.Store {
 		change(&s)
 		return s
 	}
-	return map[string]ledger.Store{
+	return withShiftStores(standard, map[string]ledger.Store{
 		"standard": standard,
 		// The smallest coin is 0.05.
 		"rounding": variant(func(s *ledger.Store) {
@@ -99,7 +99,7 @@ func stores() map[string]ledger.Store {
 		// One of each.
 		"small":  variant(func(s *ledger.Store) { s.MaxSuspended, s.MaxCounted = 1, 1 }),
 		"masked": variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
-	}
+	})
 }
 
 func shopRecords() map[ledger.Query]any {
@@ -173,7 +173,7 @@ func shopRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "barcode", Key: b.Code}] = b
 	}
-	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}, {ID: "5", Name: "Fay", Groups: seller}, {ID: "4", Name: "Gus", Groups: novice}, {ID: "6", Name: "Flo", Groups: []events.Rights{{Operations: []int{100, 1050}}}}} {
+	for _, s := range []ledger.StaffMember{{ID: "7", Name: "Ann", Groups: manager}, {ID: "8", Name: "Ben", Groups: manager}, {ID: "9", Name: "Cy", Blocked: true, Groups: manager}, {ID: "10", Name: "Di", Groups: trainee}, {ID: "11", Name: "Ed"}, {ID: "5", Name: "Fay", Groups: seller}, {ID: "4", Name: "Gus", Groups: novice}, {ID: "6", Name: "Flo", Groups: []events.Rights{{Operations: []int{100, 1050}}}}, {ID: "3", Name: "Hal", Groups: cashier}} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	maps.Copy(records, cartRecords())

@@ -31,6 +31,17 @@ type State struct {
 	Commands     recent         `json:"commands"`
 	// Moved is what this register has moved on balances that HQ keeps, as far as HQ is not known to have counted it.
 	Moved moved `json:"moved,omitzero"`
+	// SetAside are the shifts that are suspended or blind-closed, in that order of time.
+	SetAside []*Shift            `json:"set_aside,omitempty"`
+	Z        int                 `json:"z"`                // number of the last Z report of this epoch
+	LastZ    *LastZ              `json:"last_z,omitempty"` // nil for none
+	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the epoch began, by currency
+	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
+	ManualOffline bool `json:"manual_offline,omitempty"`
+	// Failures are the wrong PINs in a row of those who had one.
+	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
+	// Clock is how those stand who have clocked in: work, or the break that they take.
+	Clock map[events.StaffID]string `json:"clock,omitempty"`
 }
 
 // Staff is who is signed on.
@@ -39,13 +50,7 @@ type Staff struct {
 	Name string         `json:"name,omitempty"`
 	// Rights are those of the sign-on: a change to them counts from the next one.
 	Rights events.Rights `json:"rights"`
-}
-
-// Shift is an open shift and what its drawer should hold.
-type Shift struct {
-	events.ShiftOpened
-	Started  bool                             `json:"started"`  // its start amount is declared
-	Expected map[events.TenderID]events.Money `json:"expected"` // in the drawer, per tender; see [events.Move.Drawer]
+	Locked bool          `json:"locked,omitempty"` // until the same member of staff is back
 }
 
 // Transaction is a sale in progress.
@@ -167,6 +172,10 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	if err := s.apply(e.Fact); err != nil {
 		return &events.CorruptError{Sequence: e.Head.Sequence, Kind: "impossible", Want: "a fact that can follow", Got: e.Type, Hint: err.Error()}
 	}
+	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
+		s.Shift.Opened = e.Envelope.Time
+	}
+	delete(s.Failures, e.Approver)
 	s.request(e)
 	s.Moved.count(e)
 	s.Head, s.LastID = e.Head, e.ID
@@ -177,21 +186,10 @@ func (s *State) apply(fact events.Fact) error {
 	switch f := fact.(type) {
 	case *events.RegisterActivated:
 	case *events.ModeChanged:
-		s.Mode = f.To
-	case *events.StaffLoggedOn:
-		s.Staff = &Staff{ID: f.Staff, Name: f.Name, Rights: f.Rights}
-	case *events.StaffLoggedOff:
-		s.Staff = nil
-	case *events.SignOnRefused, *events.PermissionRefused, *events.BalanceChecked, *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
-	case *events.ShiftOpened:
-		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
-		s.Shifts = f.Number
-	case *events.StartAmountDeclared:
-		if s.Shift == nil {
-			return fmt.Errorf("no shift is open")
-		}
-		s.Shift.Started = true
-		s.Shift.Expected[f.Tender] += f.Amount
+		s.Mode, s.ManualOffline = f.To, f.To == events.Offline && (f.Cause == manualCause || s.ManualOffline)
+	case events.OfShift:
+		return s.applyShift(f)
+	case *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
 	case *events.CustomerAdded:
 		s.Customers = f.Number
 	case *events.CustomerEdited, *events.SearchAnswered, *events.StockLookedUp:
@@ -199,8 +197,9 @@ func (s *State) apply(fact events.Fact) error {
 		s.applyStock(f)
 	case events.OfTransaction:
 		return s.applySale(f)
+	case *events.BalanceChecked:
 	default:
-		return fmt.Errorf("fact %s has no place in the state", fact.Type())
+		return s.applyStaff(fact)
 	}
 	return nil
 }
@@ -283,15 +282,27 @@ func (s *State) applySale(fact events.OfTransaction) error {
 	case *events.SaleVoided:
 		s.Receipts[receiptSale]++
 		s.Transaction = nil
+		if s.Shift != nil {
+			s.Shift.Totals.Voided++
+		}
 		return nil
 	case *events.SaleConcluded:
+		if s.Shift == nil {
+			return fmt.Errorf("no shift is open")
+		}
 		s.Receipts[receiptSale]++
 		s.Transaction = nil
-		return s.countPayments(f)
+		s.Shift.countSale(f)
+		s.countGrand(f)
+		return nil
 	case *events.OrderPlaced:
+		if s.Shift == nil {
+			return fmt.Errorf("no shift is open")
+		}
 		s.Receipts[receiptSale]++
 		s.Transaction, s.Orders = nil, f.Placed.Number
-		return s.countPayments(&f.SaleConcluded)
+		s.Shift.countPayments(f.Payments, f.Postings) // nothing is sold yet
+		return nil
 	default:
 		return s.applyCart(fact)
 	}
@@ -319,18 +330,5 @@ func (s *State) changeLine(of *events.OfSale, number int, change func(*Line)) er
 	change(&line)
 	t.replaceLine(&line)
 	t.Totals = of.After
-	return nil
-}
-
-// countPayments adds what a concluded sale left in the drawer.
-func (s *State) countPayments(f *events.SaleConcluded) error {
-	if s.Shift == nil {
-		return fmt.Errorf("no shift is open")
-	}
-	for i := range f.Payments {
-		for _, m := range f.Payments[i].Moves() {
-			s.Shift.Expected[m.Drawer()] += m.Kept()
-		}
-	}
 	return nil
 }

@@ -198,7 +198,9 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 	circumstances := events.Circumstances{
 		ID: number(0, w.ids), Time: w.clock, Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: approver, Mode: w.state.Mode,
 	}
-	if w.state.Shift != nil {
+	if f, ok := fact.(events.OfShift); ok {
+		circumstances.Shift = f.OfShift()
+	} else if w.state.Shift != nil {
 		circumstances.Shift = w.state.Shift.Shift
 	}
 	if f, ok := fact.(events.Checkpointed); ok {

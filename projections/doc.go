@@ -19,6 +19,10 @@
 //	own_customers customers who were added or edited here
 //	own_orders    customer orders that were placed or picked up here
 //	stock_moved   what was sold and taken back of each product, entry by entry
+//	standings     how each shift stands
+//	reports       where the X and Z reports of each shift stand in the journal
+//	drawers       what became of each tender in each shift besides sales
+//	time_clock    who came, went and took a break
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
 // that sums by day are sums over shifts, and no sum is of two currencies: a sale in

@@ -178,6 +178,14 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 			err = fmt.Errorf("currency %q: want an ISO 4217 code, digits from 0 to 4, and a round_to that is not negative", code)
 		}
 	}
+	for id, account := range s.Cash.Accounts {
+		if id == "" || account.Kind != "income" && account.Kind != "expense" {
+			err = fmt.Errorf("account %q: want an id, and the kind income or expense", id)
+		}
+	}
+	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
+		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")
+	}
 	return StoreKey, "", err
 }
 

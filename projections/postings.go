@@ -23,7 +23,17 @@ CREATE TABLE postings (
 		on(func(b *batch, e *events.Entry, f *events.StartAmountDeclared) error {
 			return b.post(f.Shift, f.Postings)
 		}),
+		postsTo[*events.FloatAdded](), postsTo[*events.TenderRemoved](), postsTo[*events.SafeDropped](), postsTo[*events.BankDropped](),
+		postsTo[*events.IncomeTaken](), postsTo[*events.ExpensePaid](), postsTo[*events.ShiftClosed](),
 	},
+}
+
+// postsTo is the fold of a fact that posts to the shift that it is about.
+func postsTo[F interface {
+	events.Posted
+	events.OfShift
+}]() fold {
+	return on(func(b *batch, e *events.Entry, f F) error { return b.post(f.OfShift(), f.Posts()) })
 }
 
 func (b *batch) post(shift events.ShiftID, postings []events.Posting) error {

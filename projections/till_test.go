@@ -118,7 +118,9 @@ func (w *till) record(fact events.Fact, c ledger.Command) {
 	circumstances := events.Circumstances{
 		ID: w.nextID(), Time: time.UnixMilli(1_772_438_400_000 + int64(w.ids)).UTC(), Operation: c.Operation, Command: c.Key, Staff: c.Staff, Mode: events.Offline,
 	}
-	if w.state.Shift != nil {
+	if f, ok := fact.(events.OfShift); ok {
+		circumstances.Shift = f.OfShift()
+	} else if w.state.Shift != nil {
 		circumstances.Shift = w.state.Shift.Shift
 	}
 	m, _, err := events.Seal(testRegister, w.state.Head, circumstances, fact)

@@ -29,7 +29,8 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 
 // views are all read models, in the order in which an entry is folded into them.
 var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView,
-	suspendedView, ownCustomersView, ownOrdersView, stockMovedView}
+	suspendedView, ownCustomersView, ownOrdersView, stockMovedView,
+	standingsView, reportsView, drawersView, timeClockView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -40,6 +41,13 @@ var journalOnly = []events.Fact{
 	(*events.StaffLoggedOff)(nil),
 	(*events.SignOnRefused)(nil),
 	(*events.PermissionRefused)(nil),
+	(*events.RegisterLocked)(nil),
+	(*events.RegisterUnlocked)(nil),
+	(*events.TimeEntriesViewed)(nil),
+	(*events.ShiftsListed)(nil),
+	(*events.RecountAsked)(nil),
+	(*events.DrawerOpened)(nil),
+	(*events.ZReprinted)(nil),
 	// A transaction counts when it is concluded or voided.
 	(*events.LineAdded)(nil),
 	(*events.LineVoided)(nil),

@@ -19,11 +19,12 @@ func (r *Register) followLink(ctx context.Context) error {
 }
 
 // reconnect goes online again where fact begins a transaction, and only then, if
-// the interval since the last attempt has passed.
+// the interval since the last attempt has passed. Who disconnected the register by hand
+// connects it again by hand.
 func (r *Register) reconnect(ctx context.Context, fact events.Fact) error {
 	sale, ok := fact.(events.OfTransaction)
 	begins := ok && sale.Sale().Begins != nil
-	if !begins || r.state.Mode == events.Online || r.cfg.HQ == "" {
+	if !begins || r.state.Mode == events.Online || r.state.ManualOffline || r.cfg.HQ == "" {
 		return nil
 	}
 	now := r.cfg.Clock()

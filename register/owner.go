@@ -137,6 +137,7 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
+	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
 	err := r.recoverCard(ctx, c.Operation)
 	if err != nil {
 		return ledger.Answer{}, err
@@ -193,10 +194,10 @@ func (r *Register) answerAgain(ctx context.Context, key events.CommandKey, seque
 	return ledger.AnswerOf(entry)
 }
 
-// shift is the shift that a fact belongs to: the one it opens, or the open one.
+// shift is the shift that a fact belongs to: the one it is about, or the open one.
 func (r *Register) shift(fact events.Fact) events.ShiftID {
-	if f, ok := fact.(*events.ShiftOpened); ok {
-		return f.Shift
+	if f, ok := fact.(events.OfShift); ok {
+		return f.OfShift()
 	}
 	if r.state.Shift != nil {
 		return r.state.Shift.Shift

@@ -20,12 +20,16 @@ type books struct {
 	state *ledger.State
 	// transactionUnsure and shiftUnsure say that what began them, or happened in them, may have been missed.
 	transactionUnsure, shiftUnsure bool
-	// missed says that entries were missed at some time.
-	missed bool
 	// off is by how much the totals of the open transaction are known to be wrong:
 	// said once, not again with every entry that carries it on.
 	off      events.Totals
 	receipts receipts
+	// missed says that entries were missed, and seen are the shifts of which none was: what
+	// is said of any other may follow from what was missed.
+	missed bool
+	seen   map[events.ShiftID]bool
+	// posted is what the documents of each shift posted, by account.
+	posted map[events.ShiftID]map[string]events.Money
 }
 
 func (b *books) add(kind string, want, got any, hint string) {
@@ -34,7 +38,8 @@ func (b *books) add(kind string, want, got any, hint string) {
 
 // doubt says that entries were missed, or could not be understood.
 func (b *books) doubt() {
-	b.transactionUnsure, b.shiftUnsure, b.missed = true, true, true
+	b.transactionUnsure, b.shiftUnsure = true, true
+	b.missed, b.seen = true, nil
 	b.receipts.doubt()
 }
 
@@ -52,6 +57,7 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 	b.resume(entry.Fact)
 	// The document is compared with the transaction that it ends, which Apply clears away.
 	open := b.state.Transaction
+	b.checkReport(entry)
 	err := apply(b.state, entry)
 	if c, ok := errors.AsType[*events.CorruptError](err); ok && c.Kind == KindImpossible && !b.unsure(entry.Fact) {
 		b.add(KindImpossible, "a fact that can follow", entry.Type, c.Hint)
@@ -60,6 +66,7 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 		b.lost(entry.Fact)
 	}
 	b.checkFact(entry.Fact, open)
+	b.post(entry)
 }
 
 // apply is State.Apply for entries that owe nothing to the state: a hostile one may
@@ -96,10 +103,21 @@ func (b *books) resume(fact events.Fact) {
 			b.transactionUnsure, b.off = false, events.Totals{}
 		}
 		if takesMoney(fact) && b.shiftUnsure && s.Shift == nil {
-			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}}
+			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}, Booked: map[string]events.Money{}}
 		}
 	case *events.ShiftOpened:
+		if b.shiftUnsure {
+			s.Shift = nil // its end was missed
+		}
 		b.shiftUnsure = false
+		if b.seen == nil {
+			b.seen = map[events.ShiftID]bool{}
+		}
+		b.seen[f.Shift] = true
+	case *events.ShiftClosed:
+		if b.missed && !b.seen[f.Shift] && f.Z > s.Z {
+			s.Z = f.Z - 1
+		}
 	}
 }
 
@@ -118,6 +136,9 @@ func (b *books) unsure(fact events.Fact) bool {
 		// A transaction that was suspended may have been missed long ago.
 		return b.transactionUnsure || b.missed && f.Sale().Begins == nil && b.state.Transaction == nil
 	}
+	if of, ok := fact.(events.OfShift); ok {
+		return b.missed && !b.seen[of.OfShift()]
+	}
 	return b.shiftUnsure
 }
 
@@ -127,7 +148,7 @@ func (b *books) lost(fact events.Fact) {
 		b.transactionUnsure, b.state.Transaction = true, nil
 		return
 	}
-	b.shiftUnsure = true
+	b.shiftUnsure, b.missed, b.seen = true, true, nil
 }
 
 func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
@@ -153,8 +174,8 @@ func (b *books) checkFact(fact events.Fact, open *ledger.Transaction) {
 		if b.state.Transaction != nil {
 			b.checkRunning(f.Sale().After, b.state.Transaction)
 		}
-	case *events.StartAmountDeclared:
-		b.checkBalance(f.Postings)
+	case events.Posted:
+		b.checkBalance(f.Posts())
 	}
 }
 

@@ -40,6 +40,8 @@ func newTill(t testing.TB) *till {
 	w := &till{t: t, private: private, public: public, store: ledger.Store{
 		Currency: "GBP", Digits: 2, TaxIncluded: true, MaxQuantity: must(events.ParseQuantity("10000")),
 		Tenders: map[string]ledger.Tender{"cash": {ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true}},
+		Cash:    ledger.Cash{Accounts: map[string]ledger.CashAccount{"KEYS": {Name: "Keys", Kind: "income"}, "WINDOWS": {Name: "Windows", Kind: "expense"}}},
+		Profile: ledger.Profile{ShiftOperationsOffline: true},
 	}}
 	w.activate(1, nil)
 	return w
@@ -107,7 +109,9 @@ func (w *till) append(fact events.Fact, c ledger.Command) {
 	circumstances := events.Circumstances{
 		ID: id, Time: ulid.Time(id.Time()).UTC(), Operation: c.Operation, Command: c.Key, Staff: c.Staff, Mode: w.state.Mode,
 	}
-	if w.state.Shift != nil {
+	if f, ok := fact.(events.OfShift); ok {
+		circumstances.Shift = f.OfShift()
+	} else if w.state.Shift != nil {
 		circumstances.Shift = w.state.Shift.Shift
 	}
 	m, entry, err := events.Seal(s001r01, w.state.Head, circumstances, fact)

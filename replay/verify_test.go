@@ -31,7 +31,14 @@ func wholeDay(t testing.TB) *till {
 		100, `{"product":"TEA"}`, 500, `{}`,
 		109, `{"product":"BOOK"}`, 206, `{}`,
 		100, `{"product":"BOOK"}`, 302, `{"amount":999}`, 139, `{}`,
-		701, `{}`,
+		1201, `{"amount":500}`, 1210, `{"amount":300}`, 1211, `{"amounts":[{"tender":"cash","amount":1000}]}`,
+		1212, `{"amounts":[{"tender":"cash","amount":2000}],"bag":"B-1"}`, 517, `{"account":"KEYS","amount":700}`, 518, `{"account":"WINDOWS","amount":200}`,
+		1000, `{}`, 1056, `{}`, 1054, `{}`,
+		700, `{"staff":"7"}`, 1050, `{}`, 1200, `{"amount":5000}`, 100, `{"product":"TEA"}`, 703, `{}`, 700, `{"staff":"7"}`, 206, `{}`, 1053, `{}`,
+		700, `{"staff":"7"}`, 918, `{}`, 1051, `{"shift":"s001-r01-1-s1"}`, 920, `{"action":"in"}`, 921, `{}`,
+		1052, `{"counts":[{"tender":"cash","amount":5200}],"shift":"s001-r01-1-s2"}`, 1055, `{"shift":"s001-r01-1-s2"}`,
+		1052, `{"counts":[{"tender":"cash","amount":8000}]}`, 1055, `{}`,
+		700, `{"staff":"7"}`, 1057, `{}`, 701, `{}`,
 	)
 }
 
@@ -44,6 +51,53 @@ func everyTender(t testing.TB) *till {
 		100, `{"product":"BOOK"}`, 214, `{"card":"6001","amount":200}`, 214, `{"card":"6005","amount":700}`, 520, `{"card":"6005"}`,
 		203, `{"currency":"EUR","amount":1000}`,
 		109, `{"product":"BOOK"}`, 214, `{"card":"6001","amount":-500}`, 201, `{}`).card(true)
+}
+
+// TestForgedReports: an X or Z report that does not follow from its shift is found, and so are Z reports with a gap.
+func TestForgedReports(t *testing.T) {
+	z := func(change func(*events.ShiftClosed)) func(events.Fact) {
+		return func(f events.Fact) {
+			if f, ok := f.(*events.ShiftClosed); ok {
+				change(f)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		forge func(events.Fact)
+		found []string
+	}{
+		{"nothing", func(events.Fact) {}, []string{}},
+		{"sales of a Z report", z(func(f *events.ShiftClosed) { f.Report.Totals.Sales++ }), []string{"1/11 totals"}},
+		{"tax of a Z report", z(func(f *events.ShiftClosed) { f.Report.Totals.Tax++ }), []string{"1/11 postings", "1/11 totals"}},
+		{"what was counted", z(func(f *events.ShiftClosed) { f.Report.Totals.Tenders[0].Counted++ }), []string{"1/11 totals"}},
+		{"where it begins", z(func(f *events.ShiftClosed) { f.Report.First++ }), []string{"1/11 totals"}},
+		{"grand totals", z(func(f *events.ShiftClosed) { f.Report.Grand[0].Sales-- }), []string{"1/11 totals"}},
+		{"a Z number left out", z(func(f *events.ShiftClosed) { f.Z++ }), []string{"1/11 impossible"}},
+		{"postings that do not balance", z(func(f *events.ShiftClosed) { f.Postings[0].Amount++ }), []string{"1/11 postings"}},
+		{"an X report", func(f events.Fact) {
+			if f, ok := f.(*events.XPrinted); ok {
+				f.Report.Totals.Transactions++
+			}
+		}, []string{"1/10 totals"}},
+		{"another shift", func(f events.Fact) {
+			if f, ok := f.(*events.XPrinted); ok {
+				f.Shift = "s001-r01-1-s9"
+			}
+		}, []string{"1/10 impossible"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newTill(t).open().sale().day(1052, `{"counts":[{"tender":"cash","amount":10000}]}`, 1201, `{"amount":100}`)
+			w.forge = test.forge
+			w.day(1056, `{}`, 1055, `{}`)
+			w.forge = nil
+			require.Equal(t, test.found, told(verify(t, lines(w.bodies), replay.Options{}).Findings))
+		})
+	}
+	// A shift of which entries are missing may say what it likes; the next one may not.
+	w := newTill(t).open().sale().day(1055, `{}`, 700, `{"staff":"7"}`, 1050, `{}`).sale().day(1055, `{}`)
+	bodies := slices.Delete(slices.Clone(w.bodies), 6, 7)
+	require.Equal(t, []string{"1/7 gap"}, told(verify(t, lines(bodies), replay.Options{}).Findings))
 }
 
 func TestSoundJournalHasNoFindings(t *testing.T) {

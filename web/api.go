@@ -103,13 +103,24 @@ func (a *registerAPI) run(ctx context.Context, op *ledger.Operation, in *operati
 	out := &operationOutput{Body: answer{Answer: done}}
 	switch f := done.Result.(type) {
 	case *events.StaffLoggedOn:
-		out.Body.Token = a.sessions.begin(f.Staff)
-		cookie := http.Cookie{Name: sessionCookie, Value: out.Body.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
-		out.SetCookie = cookie.String()
+		a.begin(out, f.Staff)
+	case *events.RegisterUnlocked:
+		a.begin(out, f.Staff)
 	case *events.StaffLoggedOff:
 		a.sessions.end()
+	case interface{ SignsOff() bool }:
+		if f.SignsOff() {
+			a.sessions.end()
+		}
 	}
 	return out, nil
+}
+
+// begin gives the member of staff who signed on a session.
+func (a *registerAPI) begin(out *operationOutput, staff events.StaffID) {
+	out.Body.Token = a.sessions.begin(staff)
+	cookie := http.Cookie{Name: sessionCookie, Value: out.Body.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	out.SetCookie = cookie.String()
 }
 
 // inputSchema describes an operation's parameters.
@@ -122,6 +133,9 @@ func inputSchema(op *ledger.Operation) *huma.Schema {
 			field.Type, field.MaxLength = huma.TypeString, &p.Max
 		case ledger.KindFlag:
 			field.Type = huma.TypeBoolean
+		case ledger.KindCounts:
+			field.Type, field.MaxItems = huma.TypeArray, &p.Max
+			field.Items = &huma.Schema{Type: huma.TypeObject, Description: "tender, currency, and either amount or denominations, each with value and count"}
 		case ledger.KindAmount:
 			field.Type, field.Format = huma.TypeInteger, "int64"
 		case ledger.KindNumber:

@@ -49,9 +49,9 @@ func useProblems() {
 // it, 422 where the request itself breaks a rule.
 func status(code string) int {
 	switch code {
-	case "not_signed_on", "sign_on_refused":
+	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":
 		return http.StatusUnauthorized
-	case "permission_denied":
+	case "permission_denied", "override_refused", "override_by_same", "override_locked_out":
 		return http.StatusForbidden
 	case "unknown_operation":
 		return http.StatusNotFound

@@ -1,0 +1,40 @@
+package ledger
+
+import "github.com/posnode/posnode/events"
+
+// manualCause is the cause of a change of mode that someone asked for.
+const manualCause = "manual"
+
+func connectionOperations() []*Operation {
+	return []*Operation{
+		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
+		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
+		{ID: 917, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
+	}
+}
+
+// throwSwitch takes the register offline, or back (operation 917).
+func throwSwitch(d *deciding) (events.Requested, error) {
+	f := &events.ModeChanged{From: d.Mode, To: events.Offline, Cause: manualCause}
+	if d.Transaction != nil {
+		f.Transaction = d.Transaction.ID
+	}
+	if d.Mode == events.Online {
+		return f, nil
+	}
+	f.To = events.Online
+	switch {
+	case d.Transaction != nil:
+		return nil, refuse("transaction_in_progress", "Complete the current transaction first.")
+	case d.LinkDown:
+		return nil, refuse("head_office_unreachable", "Head office cannot be reached now.").instead("Go on offline: nothing is lost.")
+	}
+	return f, nil
+}
+
+// onlyAtHQ is an operation that head office decides: the register has no say in
+// which registers there are (operations 707, 708).
+func onlyAtHQ(d *deciding) (events.Requested, error) {
+	return nil, refuse("realtime_service_unavailable", "%s needs head office's Real-time Service, which does not answer.", d.op.Name).
+		instead("Try again later.")
+}
