@@ -182,6 +182,7 @@ func (s *State) apply(fact events.Fact) error {
 	case *events.StaffLoggedOff:
 		s.Staff = nil
 	case *events.SignOnRefused, *events.PermissionRefused, *events.BalanceChecked, *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
+	case *events.ReceiptReprinted, *events.JournalShown, *events.ReportViewed:
 	case *events.ShiftOpened:
 		s.Shift = &Shift{ShiftOpened: *f, Expected: map[events.TenderID]events.Money{}}
 		s.Shifts = f.Number

@@ -19,6 +19,7 @@
 //	own_customers customers who were added or edited here
 //	own_orders    customer orders that were placed or picked up here
 //	stock_moved   what was sold and taken back of each product, entry by entry
+//	copies        how often a receipt was printed again
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
 // that sums by day are sums over shifts, and no sum is of two currencies: a sale in

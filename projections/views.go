@@ -29,7 +29,7 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 
 // views are all read models, in the order in which an entry is folded into them.
 var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView,
-	suspendedView, ownCustomersView, ownOrdersView, stockMovedView}
+	suspendedView, ownCustomersView, ownOrdersView, stockMovedView, copiesView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -39,6 +39,8 @@ var journalOnly = []events.Fact{
 	(*events.StaffLoggedOn)(nil),
 	(*events.StaffLoggedOff)(nil),
 	(*events.SignOnRefused)(nil),
+	(*events.JournalShown)(nil),
+	(*events.ReportViewed)(nil),
 	(*events.PermissionRefused)(nil),
 	// A transaction counts when it is concluded or voided.
 	(*events.LineAdded)(nil),
