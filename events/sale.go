@@ -151,6 +151,8 @@ type SaleVoided struct {
 	Asked
 	OfSale
 	Receipt ReceiptNumber `json:"receipt"`
+	Terms   Terms         `json:"terms"`
+	Printed
 }
 
 func (*SaleVoided) Type() string { return "sale.voided.v1" }
@@ -191,6 +193,7 @@ type SaleConcluded struct {
 	Attached
 	Points []PointsLine `json:"points,omitempty"`
 	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up
+	Printed
 	Checked
 }
 

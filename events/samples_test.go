@@ -83,7 +83,22 @@ func samples() []Fact {
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
 		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
-		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042"},
+		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042", Terms: sampleTerms, Printed: samplePrinted},
+		&ReceiptReprinted{
+			Asked: sampleAsked, Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: ReceiptCopy, Copy: 2, Epoch: 1, Sequence: 17,
+			Printed: Printed{Shop: sampleShop, Offset: 60},
+		},
+		&JournalShown{
+			Asked: sampleAsked, Filter: JournalFilter{
+				From: "2026-03-01", To: "2026-03-02", Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Shift: "s001-r01-1-s1", Staff: "7", Product: "TEA", Limit: 20,
+			},
+			Found: 1, AsOf: 41,
+			Rows: []JournalRow{{
+				Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Status: "concluded", Date: "2026-03-02", Staff: "7", Lines: 2, Total: 88, Currency: "GBP",
+				Ended: "2026-03-02T09:30:15.120000000Z",
+			}},
+		},
+		&ReportViewed{Asked: sampleAsked, Report: "days", From: "2026-03-01", To: "2026-03-02", Shift: "s001-r01-1-s1", AsOf: 41},
 		&SaleConcluded{
 			Asked: sampleAsked, Receipt: "s001-r01-1-000042", Terms: sampleTerms, Comment: "paid by the neighbour",
 			OfSale: OfSale{
@@ -116,6 +131,7 @@ func samples() []Fact {
 			Attached: sampleAttached,
 			Points:   []PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}},
 			Order:    &PickUp{Order: "SO-1", Deposit: 100},
+			Printed:  samplePrinted,
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
 		&SaleCustomerSet{Asked: sampleAsked, OfSale: sampleBegins(), Customer: *sampleAttached.Customer},
@@ -175,9 +191,11 @@ var (
 		TotalDiscountPercent: sample(ParsePercent("12.5")), TotalDiscountAmount: 2000,
 		LineReturnAmount: 5000, TotalReturnAmount: 10000,
 	}
-	sampleTerms = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
-	sampleRate  = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
-	sampleLine  = Line{
+	sampleShop    = Shop{Name: "Corner Shop", Lines: []string{"1 High Street", "VAT GB 123 4567 89"}, Footer: []string{"Thank you"}}
+	samplePrinted = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}}
+	sampleTerms   = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
+	sampleRate    = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
+	sampleLine    = Line{
 		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
 		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
 	}

@@ -41,7 +41,7 @@ func newCatalogue() (all []*Operation) {
 	for _, group := range [][]*Operation{
 		lineOperations(), productOperations(), discountOperations(), taxOperations(), returnOperations(), transactionOperations(),
 		paymentOperations(), giftCardOperations(), staffOperations(), shiftOperations(), drawerOperations(), connectionOperations(),
-		attachOperations(), customerOperations(), suspendOperations(), orderOperations(), stockOperations(),
+		attachOperations(), customerOperations(), suspendOperations(), orderOperations(), stockOperations(), inquiryOperations(),
 	} {
 		all = append(all, group...)
 	}

@@ -13,6 +13,8 @@ type Command struct {
 	Staff events.StaffID
 	Date  string // the business date, YYYY-MM-DD in the store's time zone
 	At    int64  // the register's clock, Unix seconds
+	// Offset is how far the store's clock is ahead of UTC, in minutes.
+	Offset int
 	// DrawerOpen says that the cash drawer stands open.
 	DrawerOpen bool
 	// PINMatches says, for operation 700, that the PIN is the staff member's.
@@ -75,6 +77,9 @@ func Decide(s *State, c Command) (Decision, error) {
 	}
 	asked := fact.Request()
 	asked.Input, asked.Reason = input, d.reason
+	if f, ok := fact.(events.Printable); ok {
+		*f.Print() = d.printed(f)
+	}
 	return Decision{Fact: fact, Approver: d.approver}, nil
 }
 

@@ -15,6 +15,9 @@ func (w *till) find(q ledger.Query) (any, bool) {
 		sold, found := w.sold(q.Key)
 		return sold, found
 	}
+	if record, known := w.inquiry(q); known {
+		return record, true
+	}
 	kind, search := strings.CutSuffix(q.Kind, "_search")
 	if !search {
 		record, known := w.records[q]

@@ -56,6 +56,7 @@ type Store struct {
 	// Reasons are the reason codes by the trigger that asks for one, such as void_item.
 	Reasons map[string]Reasons `json:"reasons,omitempty"`
 	Profile Profile            `json:"profile,omitzero"`
+	Shop    events.Shop        `json:"shop,omitzero"` // what is printed above and below a document
 	Orders  OrderSettings      `json:"orders,omitzero"`
 	Loyalty LoyaltyScheme      `json:"loyalty,omitzero"`
 	// MaxSuspended and MaxCounted bound the suspended transactions of a register and

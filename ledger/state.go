@@ -190,6 +190,7 @@ func (s *State) apply(fact events.Fact) error {
 	case events.OfShift:
 		return s.applyShift(f)
 	case *events.PriceChecked, *events.ProductViewed, *events.ProductsSearched:
+	case *events.ReceiptReprinted, *events.JournalShown, *events.ReportViewed:
 	case *events.CustomerAdded:
 		s.Customers = f.Number
 	case *events.CustomerEdited, *events.SearchAnswered, *events.StockLookedUp:

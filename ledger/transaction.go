@@ -59,7 +59,7 @@ func voidTransaction(d *deciding) (events.Requested, error) {
 	if slices.ContainsFunc(t.Payments, func(p *Payment) bool { return !p.Voided }) {
 		return nil, refuse("payments_taken", "The transaction has payments.").instead("Void them first.")
 	}
-	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt()}, nil
+	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt(), Terms: t.Terms}, nil
 }
 
 // concludePaid finishes a transaction with nothing left to pay (operation 139).

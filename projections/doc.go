@@ -23,6 +23,7 @@
 //	reports       where the X and Z reports of each shift stand in the journal
 //	drawers       what became of each tender in each shift besides sales
 //	time_clock    who came, went and took a break
+//	copies        how often a receipt was printed again
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
 // that sums by day are sums over shifts, and no sum is of two currencies: a sale in

@@ -30,7 +30,7 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 // views are all read models, in the order in which an entry is folded into them.
 var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView,
 	suspendedView, ownCustomersView, ownOrdersView, stockMovedView,
-	standingsView, reportsView, drawersView, timeClockView}
+	standingsView, reportsView, drawersView, timeClockView, copiesView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -40,6 +40,8 @@ var journalOnly = []events.Fact{
 	(*events.StaffLoggedOn)(nil),
 	(*events.StaffLoggedOff)(nil),
 	(*events.SignOnRefused)(nil),
+	(*events.JournalShown)(nil),
+	(*events.ReportViewed)(nil),
 	(*events.PermissionRefused)(nil),
 	(*events.RegisterLocked)(nil),
 	(*events.RegisterUnlocked)(nil),

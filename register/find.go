@@ -22,6 +22,8 @@ var finders = map[string]finder{
 	"receipt":         findReceipt,
 	"order":           findOrder,
 	"stock":           findStock,
+	"journal":         findJournal,
+	"printed":         findPrinted,
 }
 
 // find is the record that answers one query.

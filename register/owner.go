@@ -61,7 +61,9 @@ func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, er
 	}
 	c := ledger.Command{Operation: req.Operation, Key: req.Key, Input: input, Staff: req.Staff}
 	now := r.cfg.Clock()
-	c.Date, c.At = now.In(r.cfg.Zone).Format(time.DateOnly), now.Unix()
+	local := now.In(r.cfg.Zone)
+	_, ahead := local.Zone()
+	c.Date, c.At, c.Offset = local.Format(time.DateOnly), now.Unix(), ahead/60
 	if c.PINMatches, err = r.pinMatches(ctx, input.Text("staff"), input.Text("pin")); err != nil {
 		return c, err
 	}
