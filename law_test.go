@@ -25,17 +25,18 @@ import (
 // that is not here has no place yet: give it one, or put it into one that has.
 //
 //	cmd/posnode --> everything
-//	  web         --> register hq replay
+//	  web         --> register hq replay receipts
 //	  hq          --> embedded projections replay
 //	  register    --> embedded projections
 //	  replay      --> projections
 //	  embedded    --> events
 //	  projections --> ledger
 //	  ledger      --> events
+//	  receipts    --> events
 //	  events      --> nothing of posnode
 var law = map[string][]string{
-	"cmd/posnode":    {"web", "hq", "register", "replay", "embedded", "projections", "ledger", "events"},
-	"web":            {"register", "hq", "replay", "projections", "ledger", "events"},
+	"cmd/posnode":    {"web", "receipts", "hq", "register", "replay", "embedded", "projections", "ledger", "events"},
+	"web":            {"receipts", "register", "hq", "replay", "projections", "ledger", "events"},
 	"hq":             {"embedded", "projections", "replay", "ledger", "events"},
 	"register":       {"embedded", "projections", "ledger", "events"},
 	"replay":         {"projections", "ledger", "events"},
@@ -43,6 +44,7 @@ var law = map[string][]string{
 	"projections":    {"ledger", "events"},
 	"ledger/logtest": {"ledger", "events"}, // for the tests of those who write to a log
 	"ledger":         {"events"},
+	"receipts":       {"events"},
 	"events":         {},
 }
 
@@ -71,6 +73,10 @@ var pure = map[string][]string{
 	"ledger": {
 		"bytes", "cmp", "context", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "io", "iter", "maps", "math/bits",
 		"slices", "strconv", "strings", "unicode", "unicode/utf8",
+	},
+	"receipts": {
+		"bytes", "cmp", "fmt", "image", "image/color", "image/png", "slices", "strings", "time", "unicode",
+		"github.com/boombuler/barcode/qr", "github.com/rivo/uniseg",
 	},
 }
 

@@ -1,0 +1,206 @@
+package receipts
+
+import (
+	"bytes"
+	"flag"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/posnode/posnode/events"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew, to be looked at as paper")
+
+var (
+	shop = events.Printed{
+		Shop: events.Shop{
+			Name: "Corner Shop", Lines: []string{"1 High Street, Mousehole", "VAT GB 123 4567 89"},
+			Footer: []string{"Thank you. Unopened goods can be brought back for 28 days with this receipt."},
+		},
+		Offset: 60, Tenders: []events.TenderName{{Tender: "cash", Name: "Cash"}, {Tender: "card", Name: "Card"}},
+	}
+	standard = events.TaxRate{Code: "S", Rate: must(events.ParsePercent("20"))}
+	zero     = events.TaxRate{Code: "Z", Rate: must(events.ParsePercent("0"))}
+	local1   = events.TaxRate{Code: "L", Rate: must(events.ParsePercent("2.5"))}
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// line is a line with its net and its tax as a sale would have them.
+func line(number int, text, quantity, price string, gross events.Money, taxes ...events.TaxRate) events.ConcludedLine {
+	return events.ConcludedLine{
+		Line: events.Line{
+			Number: number, Product: "P", Description: text, Quantity: must(events.ParseQuantity(quantity)), Price: must(events.ParsePrice(price)), Gross: gross, Taxes: taxes,
+		},
+		Net: gross, Tax: make([]events.Money, len(taxes)),
+	}
+}
+
+// entry seals a fact at a sequence and reads it back, as everything printed is read.
+func entry(t require.TestingT, sequence uint64, fact events.Fact) *events.Entry {
+	m, _, err := events.Seal(events.Register{Store: "s001", ID: "r01"}, events.Head{Epoch: 1, Sequence: sequence - 1, Hash: events.Hash([]byte("before"))}, events.Circumstances{
+		ID: ulid.MustParse("01KJPB5X00EXAMP1EEXAMP1E00"), Time: time.Date(2026, 7, 2, 23, 30, 15, 0, time.UTC).Add(time.Duration(sequence) * time.Minute),
+		Operation: 200, Command: "01KJPB5WZZKEYKEYKEYKEYKEYK", Staff: "7", Shift: "s001-r01-1-s1", Mode: events.Offline,
+	}, fact)
+	require.NoError(t, err)
+	e, err := events.Decode(m.Body)
+	require.NoError(t, err)
+	return e
+}
+
+func sale() *events.SaleConcluded {
+	voided := line(3, "Mug that nobody wanted", "1", "7.95", 795, standard)
+	voided.Voided = true
+	return &events.SaleConcluded{
+		OfSale:  events.OfSale{Transaction: "s001-r01-1-7", After: events.Totals{Lines: 3, Subtotal: 1138, Discount: 100, Tax: 97, Total: 1038, Paid: 1038}},
+		Receipt: "s001-r01-1-000042", Terms: events.Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}, Printed: shop,
+		Lines: []events.ConcludedLine{
+			line(1, "Tea", "2", "2.5", 500, standard),
+			line(2, "Apples, kg", "1.255", "3.49", 438, zero),
+			voided,
+			line(4, "Screw", "1", "2", 200, standard, local1),
+		},
+		Taxes:    []events.TaxTotal{{TaxRate: local1, Base: 163, Tax: 4}, {TaxRate: standard, Base: 563, Tax: 93}, {TaxRate: zero, Base: 392}},
+		Payments: []events.Payment{{Number: 1, Tender: "card", Amount: 500, Tendered: 500}, {Number: 2, Tender: "cash", Amount: 538, Tendered: 1000, Change: 460, Rounding: -2}},
+		Sales:    1038,
+	}
+}
+
+func documents(t *testing.T) map[string]string {
+	text := func(e *events.Entry) string {
+		s, ok := Text(e)
+		require.True(t, ok)
+		return s
+	}
+	original := entry(t, 17, sale())
+	reprint := func(kind string, n int) string {
+		return must(Reprint(original, entry(t, 1500, &events.ReceiptReprinted{
+			Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: kind, Copy: n, Epoch: 1, Sequence: 17, Printed: events.Printed{Offset: 60},
+		})))
+	}
+	back := sale()
+	back.Lines = []events.ConcludedLine{line(1, "Mug", "-1", "7.95", -795, standard)}
+	back.Taxes = []events.TaxTotal{{TaxRate: standard, Base: -662, Tax: -133}}
+	back.Payments = []events.Payment{{Number: 1, Tender: "cash", Amount: -795, Tendered: -795}}
+	back.After, back.Sales, back.Returns = events.Totals{Lines: 1, Subtotal: -795, Tax: -133, Total: -795, Paid: -795}, 0, -795
+	long := sale()
+	long.Terms = events.Terms{Number: 7, Currency: "JPY"}
+	long.Shop = events.Shop{Name: "角の店 ─ とても長い名前のお店でして一行には入りません", Lines: []string{"東京都千代田区"}}
+	long.Lines = []events.ConcludedLine{
+		line(1, "WHITE HANGING HEART T-LIGHT HOLDER WITH A VERY LONG DESCRIPTION INDEED", "1", "255", 255, standard),
+		line(2, "抹茶入り玄米茶ティーバッグ徳用五十袋入り詰め替え用", "12", "1280", 15360, standard),
+		line(3, "Naïve café 👨‍👩‍👧 e\u0301clair", "1", "3", 3, standard),
+		line(4, strings.Repeat("x", 60)+"\x1b@\u202eevil", "1", "3", 3),
+		line(5, "Gold", "10000000", "100000", 1_000_000_000_000),
+	}
+	long.Taxes, long.Payments = nil, []events.Payment{{Number: 1, Tender: "barter", Amount: 1_000_000_015_621, Tendered: 1_000_000_015_621}}
+	long.After = events.Totals{Lines: 5, Subtotal: 1_000_000_015_621, Tax: 31, Total: 1_000_000_015_652}
+	return map[string]string{
+		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
+		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),
+		"void": text(entry(t, 20, &events.SaleVoided{
+			OfSale:  events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}},
+			Receipt: "s001-r01-1-000043", Terms: sale().Terms, Printed: shop,
+		})),
+	}
+}
+
+// TestPaper compares every document with its golden file, which is to be read as paper.
+func TestPaper(t *testing.T) {
+	for name, text := range documents(t) {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Equal(t, string(want), text)
+			requireFits(t, text)
+		})
+	}
+}
+
+// TestCopyHoldsTheOriginal: a copy is the original's text with a head, word for word.
+func TestCopyHoldsTheOriginal(t *testing.T) {
+	all := documents(t)
+	require.True(t, strings.HasSuffix(all["copy"], all["sale"]))
+	require.Contains(t, all["copy"], "COPY 2")
+	require.NotContains(t, all["gift"], "5.00")
+	require.NotContains(t, all["gift"], "10.38")
+}
+
+func TestReprintOfAnotherDocument(t *testing.T) {
+	reprint := entry(t, 30, &events.ReceiptReprinted{Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: events.ReceiptCopy, Copy: 1, Epoch: 1, Sequence: 17})
+	_, err := Reprint(entry(t, 18, sale()), reprint)
+	require.ErrorContains(t, err, "is not the document")
+	_, err = Reprint(reprint, reprint)
+	require.Error(t, err)
+	_, printed := Text(reprint)
+	require.False(t, printed)
+}
+
+func requireFits(t require.TestingT, text string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		require.LessOrEqual(t, width(line), Width, "%q", line)
+		require.Equal(t, clean(line), line, "something for the printer in %q", line)
+	}
+}
+
+// TestAnythingFits: whatever the texts and amounts are, no line is wider than the paper.
+func TestAnythingFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := sale()
+		text := rapid.StringOfN(rapid.OneOf(rapid.Rune(), rapid.RuneFrom([]rune("ab 茶👩‍é\u0301\x1b"))), 0, 130, -1)
+		f.Shop.Name, f.Shop.Footer = text.Draw(t, "name"), []string{text.Draw(t, "footer")}
+		f.Receipt = events.ReceiptNumber(text.Draw(t, "receipt"))
+		f.Terms.Digits = rapid.IntRange(0, 4).Draw(t, "digits")
+		for i := range f.Lines {
+			f.Lines[i].Description = text.Draw(t, "description")
+			f.Lines[i].Gross = events.Money(rapid.Int64Range(-int64(events.MaxMoney), int64(events.MaxMoney)).Draw(t, "gross"))
+		}
+		f.Lines[0].Taxes = []events.TaxRate{{Code: text.Draw(t, "code"), Rate: standard.Rate}}
+		f.Printed.Tenders = []events.TenderName{{Tender: "cash", Name: text.Draw(t, "tender")}}
+		// Not through an entry: what cannot be stored must not break the paper either.
+		e := entry(t, 17, sale())
+		e.Fact = f
+		out, ok := Text(e)
+		require.True(t, ok)
+		requireFits(t, out)
+	})
+}
+
+func TestQR(t *testing.T) {
+	note := "s001-r01/1\n42\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 " + strings.Repeat("MDAw", 23) + "\n"
+	raw, err := QR(note)
+	require.NoError(t, err)
+	again, err := QR(note)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(raw, again), "the same note, the same picture")
+	img, err := png.Decode(bytes.NewReader(raw))
+	require.NoError(t, err)
+	side := img.Bounds().Dx()
+	require.Equal(t, side, img.Bounds().Dy())
+	require.LessOrEqual(t, side, 384, "a printer for 58 mm has 384 dots")
+	black := func(x, y int) bool { r, _, _, _ := img.At(x, y).RGBA(); return r == 0 }
+	require.False(t, black(qrQuiet*qrModule-1, qrQuiet*qrModule), "a quiet margin")
+	for i := range 7 * qrModule { // the upper edge of the first finder
+		require.True(t, black(qrQuiet*qrModule+i, qrQuiet*qrModule))
+	}
+	_, err = QR(strings.Repeat("x", 5000))
+	require.Error(t, err)
+}
