@@ -175,12 +175,14 @@ func (d *deciding) printed(fact events.Fact) events.Printed {
 	}
 	seen := map[events.TenderID]bool{}
 	for _, payment := range sale.Payments {
-		tender := d.Reference.Store.Tenders[string(payment.Tender)]
-		if seen[payment.Tender] || tender.Name == "" {
-			continue
+		for _, id := range []events.TenderID{payment.Tender, payment.ChangeTender} {
+			tender := d.Reference.Store.Tenders[string(id)]
+			if seen[id] || tender.Name == "" {
+				continue
+			}
+			seen[id] = true
+			p.Tenders = append(p.Tenders, events.TenderName{Tender: id, Name: tender.Name})
 		}
-		seen[payment.Tender] = true
-		p.Tenders = append(p.Tenders, events.TenderName{Tender: payment.Tender, Name: tender.Name})
 	}
 	return p
 }

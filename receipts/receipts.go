@@ -179,8 +179,27 @@ func (p *paper) payment(pay *events.Payment, printed *events.Printed, digits int
 		p.row("Rounding", (-pay.Rounding).Decimal(digits)+gap)
 	}
 	p.row(tenderName(printed, pay.Tender), pay.Tendered.Decimal(digits)+gap)
+	switch {
+	case pay.Foreign != nil:
+		p.left(fmt.Sprintf("  %s %s at %s", pay.Foreign.Amount.Decimal(pay.Foreign.Digits), pay.Foreign.Currency, pay.Foreign.Rate))
+	case pay.Card != nil:
+		p.left(fmt.Sprintf("  %s ending %s, approval %s", pay.Card.Scheme, pay.Card.LastFour, pay.Card.Approval))
+	case pay.Check != "":
+		p.left("  No. " + pay.Check)
+	case pay.Account != nil:
+		p.left("  Customer " + string(pay.Account.Customer))
+	case pay.GiftCard != nil:
+		p.left("  Card " + string(pay.GiftCard.Card))
+		p.row("  Left on it", (pay.GiftCard.Available()-pay.Amount).Decimal(digits)+gap)
+	case pay.Loyalty != nil:
+		p.left(fmt.Sprintf("  Card %s, %d points", pay.Loyalty.Card, pay.Loyalty.Points))
+	}
 	if pay.Change != 0 {
-		p.row("Change", pay.Change.Decimal(digits)+gap)
+		label := "Change"
+		if pay.ChangeTender != "" {
+			label += ", " + tenderName(printed, pay.ChangeTender)
+		}
+		p.row(label, pay.Change.Decimal(digits)+gap)
 	}
 }
 

@@ -96,6 +96,15 @@ func documents(t *testing.T) map[string]string {
 	back.Taxes = []events.TaxTotal{{TaxRate: standard, Base: -662, Tax: -133}}
 	back.Payments = []events.Payment{{Number: 1, Tender: "cash", Amount: -795, Tendered: -795}}
 	back.After, back.Sales, back.Returns = events.Totals{Lines: 1, Subtotal: -795, Tax: -133, Total: -795, Paid: -795}, 0, -795
+	paid := sale()
+	paid.Payments = []events.Payment{
+		{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &events.OnAccount{Customer: "C1", CreditLimit: 10000}},
+		{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, GiftCard: &events.KnownGiftCard{Card: "6002", Known: events.Known{Balance: 5000, Own: -500}}},
+		{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &events.PointsSpent{Card: "L1", Points: 7, Value: must(events.ParseRate("0.015"))}},
+		{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
+		{Number: 5, Tender: "card", Amount: 10, Tendered: 10, Card: &events.CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3"}},
+		{Number: 6, Tender: "currency", Amount: 5, Tendered: 854, Change: 850, ChangeTender: "cash", Rounding: 1, Foreign: &events.Foreign{Currency: "EUR", Digits: 2, Amount: 1000, Rate: must(events.ParseRate("0.8537"))}},
+	}
 	long := sale()
 	long.Terms = events.Terms{Number: 7, Currency: "JPY"}
 	long.Shop = events.Shop{Name: "角の店 ─ とても長い名前のお店でして一行には入りません", Lines: []string{"東京都千代田区"}}
@@ -111,6 +120,7 @@ func documents(t *testing.T) map[string]string {
 	return map[string]string{
 		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
 		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),
+		"payments": text(entry(t, 21, paid)),
 		"void": text(entry(t, 20, &events.SaleVoided{
 			OfSale:  events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}},
 			Receipt: "s001-r01-1-000043", Terms: sale().Terms, Printed: shop,
