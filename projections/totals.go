@@ -92,3 +92,26 @@ func (db *DB) Days(ctx context.Context, p Period) ([]Day, error) {
 		FROM totals JOIN shifts USING (shift) WHERE`+inPeriod+`
 		GROUP BY date, currency, digits ORDER BY date, currency, digits`, p.args()...)
 }
+
+// ShiftTotal is what was sold in one shift.
+type ShiftTotal struct {
+	Shift    events.ShiftID `json:"shift"`
+	Date     string         `json:"business_date"` // YYYY-MM-DD
+	Staff    events.StaffID `json:"staff"`         // who opened it
+	Opened   string         `json:"opened"`        // RFC 3339, nanoseconds, UTC
+	Currency string         `json:"currency"`      // ISO 4217
+	Digits   int            `json:"digits"`        // of its minor unit
+	Totals
+}
+
+func (s *ShiftTotal) columns() []any {
+	return []any{&s.Shift, &s.Date, &s.Staff, &s.Opened, &s.Currency, &s.Digits, &s.Concluded, &s.Voided, &s.Sales, &s.Returns, &s.Discounts,
+		&s.Tax, &s.Net, &s.Total, &s.Rounding}
+}
+
+// ShiftTotals lists the shifts of a period in which a transaction ended, in the order in which they were opened.
+func (db *DB) ShiftTotals(ctx context.Context, p Period) ([]ShiftTotal, error) {
+	return list(ctx, db, "shift totals", (*ShiftTotal).columns, `
+		SELECT shifts.shift, date, staff, opened, currency, digits, concluded, voided, sales, returns, discounts, tax, net, total, rounding
+		FROM totals JOIN shifts USING (shift) WHERE`+inPeriod+`ORDER BY opened, shifts.shift`, p.args()...)
+}

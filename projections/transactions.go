@@ -116,11 +116,11 @@ func (db *DB) Transactions(ctx context.Context, p Period, limit int) ([]Transact
 type Document struct {
 	Transaction
 	Fact events.Fact `json:"document"`
-
-	body []byte
+	// Body is the entry that ended it, exactly as stored.
+	Body []byte `json:"-"`
 }
 
-func (d *Document) columns() []any { return append(d.Transaction.columns(), &d.body) }
+func (d *Document) columns() []any { return append(d.Transaction.columns(), &d.Body) }
 
 // Transaction is the document of a transaction, nil where none with that id has ended.
 func (db *DB) Transaction(ctx context.Context, id events.TransactionID) (*Document, error) {
@@ -139,10 +139,10 @@ func (db *DB) document(ctx context.Context, condition, arg string) (*Document, e
 	if err != nil || d == nil {
 		return nil, err
 	}
-	e, err := events.Decode(d.body)
+	e, err := events.Decode(d.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: document of %s: %w", ErrDamaged, d.ID, err)
 	}
-	d.Fact, d.body = e.Fact, nil
+	d.Fact = e.Fact
 	return d, nil
 }

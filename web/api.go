@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -21,11 +24,13 @@ import (
 // registerAPI serves one register.
 type registerAPI struct {
 	register *register.Register
+	log      *slog.Logger
+	metrics  *metrics
 	sessions sessions
 }
 
 // Register serves a register's API. It is for loopback: who can reach it is at the till.
-func Register(r *register.Register) http.Handler {
+func Register(r *register.Register, log *slog.Logger) http.Handler {
 	useProblems()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("posnode register "+r.View().Register.String(), "1")
@@ -33,32 +38,55 @@ func Register(r *register.Register) http.Handler {
 	config.OpenAPIPath = "/openapi"
 	config.CreateHooks = nil // no $schema field in answers
 	api := humago.New(mux, config)
-	a := &registerAPI{register: r}
+	a := &registerAPI{register: r, log: log, metrics: newMetrics(r)}
 	for _, op := range ledger.Catalogue() {
 		a.operation(api, op)
 	}
 	huma.Get(api, "/v1/operations", a.catalogue)
 	huma.Get(api, "/v1/status", a.status)
 	huma.Get(api, "/v1/transaction", a.transaction)
-	huma.Get(api, "/v1/journal", a.journal)
-	huma.Get(api, "/v1/transactions/{id}", a.document)
-	huma.Get(api, "/v1/receipts/{number}", a.receipt)
-	mux.HandleFunc("GET /v1/events", a.events)
-	mux.HandleFunc("POST /v1/operations/", func(w http.ResponseWriter, req *http.Request) {
-		writeProblem(w, problem(0, "", &ledger.Refusal{Code: "unknown_operation", Why: "There is no such operation."}))
+	huma.Get(api, "/v1/journal", a.journal, answers("entries, exactly as stored", "application/json", ndjson))
+	huma.Get(api, "/v1/transactions/{id}", a.document, answers("a transaction that has ended", "application/json", "text/plain"))
+	huma.Get(api, "/v1/receipts/{number}", a.receipt, answers("a document by its receipt number", "application/json", "text/plain"))
+	huma.Get(api, "/v1/receipts/{number}/qr.png", a.qr, answers("the signed checkpoint that covers the document", "image/png"))
+	huma.Get(api, "/v1/reports/{name}", a.report)
+	for path, plain := range map[string]struct {
+		of    string
+		kind  string
+		serve http.HandlerFunc
+	}{
+		"/v1/events": {"server-sent events: entry, mode and status", "text/event-stream", a.events},
+		"/healthz":   {"the process is there", "text/plain", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }},
+		"/readyz":    {"the register can sell", "text/plain", a.ready},
+		"/metrics":   {"figures for Prometheus", "text/plain", a.metrics.handler.ServeHTTP},
+	} {
+		op := huma.Operation{Method: http.MethodGet, Path: path, OperationID: "get" + strings.NewReplacer("/", "-").Replace(path), Summary: plain.of}
+		answers(plain.of, plain.kind)(&op)
+		api.OpenAPI().AddOperation(&op)
+		mux.HandleFunc("GET "+path, plain.serve)
+	}
+	mux.HandleFunc("POST /v1/operations/{id}", func(w http.ResponseWriter, req *http.Request) {
+		writeProblem(w, a.problem(0, &ledger.Refusal{Code: "unknown_operation", Why: "There is no such operation.", Instead: "See /v1/operations."}))
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", a.ready)
-	return onlyLocal(mux)
+	return newHandler(a, mux)
 }
 
-// onlyLocal refuses what a page of another origin sends: a browser at the till must not be made to sell.
-func onlyLocal(next http.Handler) http.Handler { return http.NewCrossOriginProtection().Handler(next) }
+// answers describes an answer that is not of JSON alone.
+func answers(of string, kinds ...string) func(*huma.Operation) {
+	content := map[string]*huma.MediaType{}
+	for _, kind := range kinds {
+		content[kind] = &huma.MediaType{}
+	}
+	return func(op *huma.Operation) {
+		op.Responses = map[string]*huma.Response{"200": {Description: of, Content: content}}
+	}
+}
 
 type operationInput struct {
 	Key           string `header:"Idempotency-Key" required:"true" doc:"a ULID that the client makes for this command; the same key with the same input gets the first answer"`
 	Authorization string `header:"Authorization" doc:"Bearer token from operation 700"`
 	Cookie        string `header:"Cookie"`
+	ContentType   string `header:"Content-Type"`
 	RawBody       []byte
 }
 
@@ -67,10 +95,13 @@ type operationOutput struct {
 	Body      answer
 }
 
-// answer is a [ledger.Answer]; log on adds the session's token.
+// answer is a [ledger.Answer]; log on adds the session's token, and what was asked
+// to be shown or printed is added: the fact only says what it was.
 type answer struct {
 	ledger.Answer
-	Token string `json:"token,omitempty" doc:"of the session, after operation 700"`
+	Token  string  `json:"token,omitempty" doc:"of the session, after operation 700"`
+	Print  string  `json:"print,omitempty" doc:"text to print, after a reprint by operation 115"`
+	Report *Report `json:"report,omitempty" doc:"the report, after operation 1003"`
 }
 
 // operation registers the route of one line of the catalogue.
@@ -91,14 +122,29 @@ func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 }
 
 func (a *registerAPI) run(ctx context.Context, op *ledger.Operation, in *operationInput) (*operationOutput, error) {
+	began := time.Now()
+	out, err := a.carryOut(ctx, op, in)
+	outcome := "done"
+	if p, ok := errors.AsType[*Problem](err); ok {
+		outcome = p.Code
+	}
+	a.metrics.observe(op.ID, outcome, time.Since(began))
+	return out, err
+}
+
+// carryOut does an operation. Its error is a *Problem.
+func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *operationInput) (*operationOutput, error) {
 	key, err := events.ParseCommandKey(in.Key)
 	if err != nil {
-		return nil, &Problem{Title: "Bad Request", Status: http.StatusBadRequest, Code: "malformed_key", Detail: err.Error(), Operation: op.ID}
+		return nil, (&Problem{Status: http.StatusBadRequest, Code: "malformed_key", Detail: err.Error(), Operation: op.ID}).complete(a, nil)
+	}
+	if kind, _, err := mime.ParseMediaType(in.ContentType); len(in.RawBody) > 0 && (err != nil || kind != "application/json") {
+		return nil, (&Problem{Status: http.StatusUnsupportedMediaType, Operation: op.ID, Detail: "The parameters are not sent as application/json.", Instead: "Send them as a JSON object with that Content-Type."}).complete(a, nil)
 	}
 	staff := a.sessions.of(token(in.Authorization, in.Cookie))
 	done, err := a.register.Do(ctx, register.Request{Operation: op.ID, Key: key, Body: in.RawBody, Staff: staff})
 	if err != nil {
-		return nil, problem(op.ID, a.register.View().Mode, err)
+		return nil, a.problem(op.ID, err)
 	}
 	out := &operationOutput{Body: answer{Answer: done}}
 	switch f := done.Result.(type) {
@@ -112,6 +158,14 @@ func (a *registerAPI) run(ctx context.Context, op *ledger.Operation, in *operati
 		if f.SignsOff() {
 			a.sessions.end()
 		}
+	case *events.ReceiptReprinted:
+		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
+	case *events.ReportViewed:
+		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	}
+	if err != nil {
+		// It is recorded, and only what it was to show is missing: GET shows it.
+		a.log.Warn("what was recorded could not be shown", "operation", op.ID, "error", err)
 	}
 	return out, nil
 }
@@ -165,7 +219,7 @@ func (a *registerAPI) status(ctx context.Context, _ *struct{}) (*body[register.S
 
 func (a *registerAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	if damage := a.register.Damage(); damage != nil {
-		http.Error(w, damage.Error(), http.StatusServiceUnavailable)
+		writeProblem(w, (&Problem{Status: http.StatusServiceUnavailable, Code: "journal_damaged", Detail: damage.Error(), Mode: a.register.View().Mode, Title: "Service Unavailable"}))
 		return
 	}
 	fmt.Fprintln(w, "ready")
@@ -179,87 +233,70 @@ func (a *registerAPI) transaction(ctx context.Context, _ *struct{}) (*body[json.
 	return &body[json.RawMessage]{raw}, errors.Join(err, failed)
 }
 
-type journalInput struct {
-	From        uint64 `query:"from" default:"1" minimum:"1" doc:"first sequence"`
-	Limit       int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many entries at most"`
-	Type        string `query:"type" maxLength:"80" doc:"stored fact name, such as sale.concluded.v1"`
-	Transaction string `query:"transaction" maxLength:"80"`
-}
-
-// journal lists entries, each exactly as stored.
-func (a *registerAPI) journal(ctx context.Context, in *journalInput) (*body[[]json.RawMessage], error) {
+// offline lets f read the offline database, once it holds every entry that was
+// answered before. A database that falls behind or is damaged is no fault of the client's: it is to ask again.
+func (a *registerAPI) offline(ctx context.Context, f func(context.Context, *projections.DB) error) error {
+	ctx, cancel := context.WithTimeout(ctx, offlineWait)
+	defer cancel()
 	db, err := a.register.Offline(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = f(ctx, db)
 	}
-	bodies, err := db.Journal(ctx, projections.Filter{From: in.From, Limit: in.Limit, Type: in.Type, Transaction: events.TransactionID(in.Transaction)})
-	out := make([]json.RawMessage, len(bodies))
-	for i, b := range bodies {
-		out[i] = b
+	if a.register.OfflineFailed(err) || err != nil && ctx.Err() != nil {
+		a.log.Warn("the offline database could not be read", "error", err)
+		return a.problem(0, &ledger.Refusal{Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment."})
 	}
-	return &body[[]json.RawMessage]{out}, err
+	return err
 }
 
-type documentInput struct {
-	ID string `path:"id" maxLength:"80"`
-}
-
-func (a *registerAPI) document(ctx context.Context, in *documentInput) (*body[*projections.Document], error) {
-	db, err := a.register.Offline(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return found(db.Transaction(ctx, events.TransactionID(in.ID)))
-}
-
-type receiptInput struct {
-	Number string `path:"number" maxLength:"80"`
-}
-
-func (a *registerAPI) receipt(ctx context.Context, in *receiptInput) (*body[*projections.Document], error) {
-	db, err := a.register.Offline(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return found(db.Receipt(ctx, events.ReceiptNumber(in.Number)))
-}
-
-// found answers with a record, or says that there is none.
-func found[T any](record *T, err error) (*body[*T], error) {
-	if err == nil && record == nil {
-		return nil, &Problem{Title: "Not Found", Status: http.StatusNotFound, Code: "not_found", Detail: "There is no such record at this register."}
-	}
-	return &body[*T]{record}, err
-}
+// offlineWait is how long a request waits for the offline database, which follows the journal.
+const offlineWait = 5 * time.Second
 
 // events streams new entries as server-sent events, from the first after the
 // request on; a client that was away reads what it missed in the journal.
 func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
-	flusher, ok := w.(http.Flusher)
-	if !ok {
-		http.Error(w, "this connection cannot stream", http.StatusNotImplemented)
-		return
-	}
 	entries := make(chan projections.Stored, 100)
 	defer a.register.Watch(entries)()
+	out := http.NewResponseController(w)
+	send := func(format string, args ...any) bool {
+		// A client that does not read must not hold its connection for ever.
+		_ = out.SetWriteDeadline(time.Now().Add(eventPatience)) // not every connection has one
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && out.Flush() == nil
+	}
+	status := func() bool {
+		raw, err := json.Marshal(a.register.View())
+		return err == nil && send("event: status\ndata: %s\n\n", raw)
+	}
+	beat := time.NewTicker(eventBeat)
+	defer beat.Stop()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	flusher.Flush()
-	for {
+	for sent := status(); sent; {
 		select {
 		case <-req.Context().Done():
 			return
+		case <-beat.C:
+			sent = send(": still here\n\n")
 		case s := <-entries:
+			_, mode := s.Entry.Fact.(*events.ModeChanged)
 			name := "entry"
-			if _, mode := s.Entry.Fact.(*events.ModeChanged); mode {
+			if mode {
 				name = "mode"
 			}
-			fmt.Fprintf(w, "id: %s\nevent: %s\ndata: %s\n\n", strconv.FormatUint(s.Entry.Head.Sequence, 10), name, s.Body)
-			flusher.Flush()
+			sent = send("id: %s\nevent: %s\ndata: %s\n\n", strconv.FormatUint(s.Entry.Head.Sequence, 10), name, s.Body)
+			if sent && mode {
+				sent = status()
+			}
 		}
 	}
 }
+
+const (
+	eventBeat     = 15 * time.Second // so that both ends notice a connection that is gone
+	eventPatience = 10 * time.Second
+)
 
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", "application/problem+json")

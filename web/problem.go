@@ -3,8 +3,9 @@ package web
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -32,16 +33,60 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType is that of RFC 9457.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// useProblems makes the API's own errors, such as an unreadable header, problems of the same form.
-func useProblems() {
-	huma.NewError = func(status int, detail string, errs ...error) huma.StatusError {
+// useProblems makes the errors of huma, such as an unreadable header, problems of
+// the same form. The hook is one for the whole process, and is told by the request which register it is at.
+var useProblems = sync.OnceFunc(func() {
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
+		p := &Problem{Status: status, Detail: detail}
 		for _, err := range errs {
 			if err != nil {
-				detail += ": " + err.Error()
+				p.Detail += ": " + err.Error()
 			}
 		}
-		return &Problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: "malformed_request"}
+		if ctx == nil {
+			return p.complete(nil, nil)
+		}
+		a, _ := ctx.Context().Value(apiKey{}).(*registerAPI)
+		return p.complete(a, ctx.Operation())
 	}
+})
+
+// codes are the codes of what HTTP itself refuses. They are stable.
+var codes = map[int]string{
+	http.StatusBadRequest:            "malformed_request",
+	http.StatusNotFound:              "not_found",
+	http.StatusMethodNotAllowed:      "method_not_allowed",
+	http.StatusNotAcceptable:         "not_acceptable",
+	http.StatusRequestTimeout:        "request_timeout",
+	http.StatusRequestEntityTooLarge: "input_too_large",
+	http.StatusUnsupportedMediaType:  "unsupported_media_type",
+	http.StatusUnprocessableEntity:   "invalid_parameter",
+}
+
+// complete fills in what every problem says.
+func (p *Problem) complete(a *registerAPI, op *huma.Operation) *Problem {
+	p.Title = http.StatusText(p.Status)
+	if p.Code == "" {
+		p.Code = codes[p.Status]
+	}
+	if p.Code == "" {
+		p.Code = "malformed_request"
+	}
+	if p.Status >= http.StatusInternalServerError {
+		p.Code = "internal"
+		if a != nil {
+			a.log.Error("a request was not answered", "error", p.Detail)
+		}
+		p.Detail = "The register could not answer."
+	}
+	if a != nil {
+		p.Mode = a.register.View().Mode
+	}
+	if op != nil {
+		// Where the path names none, it is no operation of the till.
+		_, _ = fmt.Sscanf(op.OperationID, "operation-%d", &p.Operation)
+	}
+	return p
 }
 
 // status is the HTTP status of a refusal: 401 and 403 for who asks, 400 for a
@@ -59,25 +104,24 @@ func status(code string) int {
 		return http.StatusBadRequest
 	case "input_too_large":
 		return http.StatusRequestEntityTooLarge
-	case "invalid_parameter", "unknown_product", "price_negative":
+	case "invalid_parameter", "unknown_product", "price_negative", "unknown_receipt", "unknown_report":
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusConflict
 }
 
 // problem turns an error of an operation into what the client is told.
-func problem(operation int, mode events.Mode, err error) *Problem {
-	p := &Problem{Operation: operation, Mode: mode}
+func (a *registerAPI) problem(operation int, err error) *Problem {
+	p := &Problem{Operation: operation}
 	switch refusal, ok := errors.AsType[*ledger.Refusal](err); {
 	case ok:
 		p.Status, p.Code, p.Detail, p.Parameter, p.Instead = status(refusal.Code), refusal.Code, refusal.Why, refusal.Parameter, refusal.Instead
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "not_begun", "The register was busy; nothing was done."
 	default:
-		slog.Error("operation ended in an unknown outcome", "operation", operation, "error", err)
+		a.log.Error("operation ended in an unknown outcome", "operation", operation, "error", err)
 		p.Status, p.Code, p.Detail = http.StatusConflict, "outcome_unknown", "The register cannot say whether this was recorded."
 		p.Instead = "Repeat it with the same idempotency key."
 	}
-	p.Title = http.StatusText(p.Status)
-	return p
+	return p.complete(a, nil)
 }

@@ -479,7 +479,7 @@ func (d *demo) serve(ctx context.Context, std stdio) error {
 			return err
 		}
 		fmt.Fprintf(std.out, "register %s: http://%s/v1/status\n", t.View().Register, listener.Addr())
-		wait.Go(func() { errs[i] = serve(ctx, listener, web.Register(t.Register)) })
+		wait.Go(func() { errs[i] = serve(ctx, listener, web.Register(t.Register, newLogger(std.err))) })
 	}
 	fmt.Fprintln(std.out, "Ctrl-C ends the demo.")
 	wait.Wait()

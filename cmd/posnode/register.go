@@ -65,7 +65,7 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 	if damage := r.Damage(); damage != nil {
 		fmt.Fprintf(std.err, "posnode: warning: %v; this register can be read, and sells no more\n", damage)
 	}
-	return serve(ctx, listener, web.Register(r))
+	return serve(ctx, listener, web.Register(r, config.Logger))
 }
 
 // check reads the journal of a stopped register.
