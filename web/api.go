@@ -106,6 +106,7 @@ type answer struct {
 
 // operation registers the route of one line of the catalogue.
 func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
+	params := &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: inputSchema(op)}}}
 	huma.Register(api, huma.Operation{
 		OperationID:   fmt.Sprintf("operation-%d", op.ID),
 		Method:        http.MethodPost,
@@ -115,10 +116,13 @@ func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 		Tags:          []string{op.Group},
 		MaxBodyBytes:  ledger.MaxInput + 1, // one more, so that the ledger refuses it with its own code
 		DefaultStatus: http.StatusOK,
-		RequestBody:   &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: inputSchema(op)}}},
+		RequestBody:   params,
 		// The ledger checks the body, so that the API, the pages and the journal agree on what is wrong with it.
 		SkipValidateBody: true,
 	}, func(ctx context.Context, in *operationInput) (*operationOutput, error) { return a.run(ctx, op, in) })
+	// What huma takes for granted of a body that it does not read itself.
+	params.Required = false
+	delete(params.Content, "application/octet-stream")
 }
 
 func (a *registerAPI) run(ctx context.Context, op *ledger.Operation, in *operationInput) (*operationOutput, error) {
