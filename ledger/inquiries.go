@@ -169,12 +169,15 @@ func IsDate(s string) bool {
 // printed is what paper says of a fact besides the fact.
 func (d *deciding) printed(fact events.Fact) events.Printed {
 	p := events.Printed{Shop: d.Reference.Store.Shop, Offset: d.Offset}
-	sale, ok := fact.(*events.SaleConcluded)
-	if !ok {
-		return p
+	var payments []events.Payment
+	switch f := fact.(type) {
+	case *events.SaleConcluded:
+		payments = f.Payments
+	case *events.OrderPlaced:
+		payments = f.Payments
 	}
 	seen := map[events.TenderID]bool{}
-	for _, payment := range sale.Payments {
+	for _, payment := range payments {
 		for _, id := range []events.TenderID{payment.Tender, payment.ChangeTender} {
 			tender := d.Reference.Store.Tenders[string(id)]
 			if seen[id] || tender.Name == "" {

@@ -15,6 +15,8 @@ func Text(e *events.Entry) (string, bool) {
 	switch f := e.Fact.(type) {
 	case *events.SaleConcluded:
 		p.sale(e, f)
+	case *events.OrderPlaced:
+		p.order(e, f)
 	case *events.SaleVoided:
 		p.voided(e, f)
 	default:
@@ -101,8 +103,56 @@ func (p *paper) sale(e *events.Entry, f *events.SaleConcluded) {
 	if f.Sales == 0 && f.Returns < 0 {
 		title = "RETURN"
 	}
-	p.head(e, &f.Printed, title, "Receipt "+string(f.Receipt))
-	column := codesWidth(f.Lines)
+	p.head(e, &f.Printed, title, append([]string{"Receipt " + string(f.Receipt)}, about(f)...)...)
+	p.items(f)
+	gap := strings.Repeat(" ", codesWidth(f.Lines))
+	for i := range f.Payments {
+		p.payment(&f.Payments[i], &f.Printed, digits, gap)
+	}
+	if f.Order != nil {
+		p.left("Deposit of order " + string(f.Order.Order) + " " + money(f.Order.Deposit))
+	}
+	p.taxes(f, gap)
+	p.foot(e, &f.Printed)
+}
+
+// order is the receipt of an order that was placed, with the deposit that was paid for it.
+func (p *paper) order(e *events.Entry, f *events.OrderPlaced) {
+	digits := f.Terms.Digits
+	lines := append([]string{"Receipt " + string(f.Receipt)}, about(&f.SaleConcluded)...)
+	if f.Placed.PickUpOn != "" {
+		lines = append(lines, "To be picked up on "+f.Placed.PickUpOn)
+	}
+	p.head(e, &f.Printed, "ORDER "+string(f.Placed.Order), lines...)
+	p.items(&f.SaleConcluded)
+	gap := strings.Repeat(" ", codesWidth(f.Lines))
+	p.row("Deposit", f.Placed.Deposit.Decimal(digits)+gap)
+	for i := range f.Payments {
+		p.payment(&f.Payments[i], &f.Printed, digits, gap)
+	}
+	p.row("Left to pay", (f.After.Total-f.Placed.Deposit).Decimal(digits)+gap)
+	p.taxes(&f.SaleConcluded, gap)
+	p.foot(e, &f.Printed)
+}
+
+// about says whom a document is for, and what was noted on it.
+func about(f *events.SaleConcluded) (lines []string) {
+	if c := f.Customer; c != nil {
+		lines = append(lines, "Customer "+string(c.Customer)+" "+c.Name)
+	}
+	if f.Comment != "" {
+		lines = append(lines, f.Comment)
+	}
+	for _, p := range f.Points {
+		lines = append(lines, fmt.Sprintf("Card %s: %d points %s", p.Card, p.Points, p.Kind))
+	}
+	return lines
+}
+
+// items are the lines of a document and what they add up to.
+func (p *paper) items(f *events.SaleConcluded) {
+	digits, column := f.Terms.Digits, codesWidth(f.Lines)
+	money := func(m events.Money) string { return m.Decimal(digits) }
 	for i := range f.Lines {
 		if line := &f.Lines[i]; !line.Voided {
 			p.item(line, digits, column)
@@ -120,16 +170,17 @@ func (p *paper) sale(e *events.Entry, f *events.SaleConcluded) {
 		p.row("Tax", money(f.After.Tax)+gap)
 	}
 	p.row("TOTAL "+f.Terms.Currency, money(f.After.Total)+gap)
-	for i := range f.Payments {
-		p.payment(&f.Payments[i], &f.Printed, digits, gap)
-	}
+}
+
+// taxes are the document's taxes by rate.
+func (p *paper) taxes(f *events.SaleConcluded, gap string) {
 	if len(f.Taxes) > 0 {
 		p.rule()
 	}
 	for _, t := range f.Taxes {
-		p.row(fmt.Sprintf("Tax %s %s%% on %s", t.Code, t.Rate, money(t.Base)), money(t.Tax)+gap)
+		base, tax := t.Base.Decimal(f.Terms.Digits), t.Tax.Decimal(f.Terms.Digits)
+		p.row(fmt.Sprintf("Tax %s %s%% on %s", t.Code, t.Rate, base), tax+gap)
 	}
-	p.foot(e, &f.Printed)
 }
 
 // codes are the tax codes of a line.
@@ -158,12 +209,45 @@ func (p *paper) item(line *events.ConcludedLine, digits, column int) {
 	if code := codes(line); width(code) < column {
 		amount += strings.Repeat(" ", column-width(code)) + code
 	}
-	if line.Quantity.Cmp(events.NewQuantity(1)) == 0 {
-		p.row(line.Description, amount)
-		return
+	text := line.Description
+	if line.Variant != "" {
+		text += ", " + line.Variant
 	}
-	p.left(line.Description)
-	p.row(fmt.Sprintf("  %s x %s", line.Quantity, price(line.Price, digits)), amount)
+	if line.Quantity.Cmp(events.NewQuantity(1)) == 0 && line.Unit == "" {
+		p.row(text, amount)
+	} else {
+		p.left(text)
+		quantity := line.Quantity.String()
+		if line.Unit != "" {
+			quantity += " " + line.Unit
+		}
+		p.row("  "+quantity+" x "+price(line.Price, digits), amount)
+	}
+	gap := strings.Repeat(" ", column)
+	if line.Offer != nil {
+		p.row("  "+line.Offer.Name, (-line.Offer.Amount).Decimal(digits)+gap)
+	}
+	if line.Discount != nil {
+		label := "  Discount"
+		if !line.Discount.Percent.IsZero() {
+			label += " " + line.Discount.Percent.String() + "%"
+		}
+		p.row(label, (-line.Discount.Amount).Decimal(digits)+gap)
+	}
+	if o := line.Original; o != nil {
+		p.left("  of receipt " + string(o.Receipt))
+		if o.Discount != 0 {
+			p.row("  Discount then", (-o.Discount).Decimal(digits)+gap)
+		}
+	}
+	if line.GiftCard != nil {
+		p.left("  Card " + string(line.GiftCard.Card))
+	}
+	for _, note := range []struct{ what, text string }{{"No. ", line.Serial}, {"", line.Comment}} {
+		if note.text != "" {
+			p.left("  " + note.what + note.text)
+		}
+	}
 }
 
 // price is the price of one unit with the currency's digits, or more where it has more.

@@ -105,6 +105,16 @@ func documents(t *testing.T) map[string]string {
 		{Number: 5, Tender: "card", Amount: 10, Tendered: 10, Card: &events.CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3"}},
 		{Number: 6, Tender: "currency", Amount: 5, Tendered: 854, Change: 850, ChangeTender: "cash", Rounding: 1, Foreign: &events.Foreign{Currency: "EUR", Digits: 2, Amount: 1000, Rate: must(events.ParseRate("0.8537"))}},
 	}
+	rich := sale()
+	rich.Comment, rich.Customer = "For the fête", &events.SaleCustomer{Customer: "C1", Name: "Ada Lovelace"}
+	rich.Points = []events.PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}}
+	l := &rich.Lines[0]
+	l.Unit, l.Variant, l.Comment, l.Serial = "box", "green", "wrapped", "SN-1"
+	l.Offer = &events.OfferApplied{Offer: "O1", Name: "Three for two on everything green in the shop", Amount: 50}
+	l.Discount = &events.LineDiscountApplied{Percent: must(events.ParsePercent("10")), Amount: 45}
+	rich.Lines[1].Original = &events.OriginalLine{Receipt: "s001-r01-1-000009", Discount: -20}
+	rich.Lines[3].GiftCard = &events.GiftCardLine{KnownGiftCard: events.KnownGiftCard{Card: "6001"}}
+	order := &events.OrderPlaced{SaleConcluded: *rich, Placed: events.Placement{Order: "SO-1", Deposit: 200, PickUpOn: "2026-07-09"}}
 	long := sale()
 	long.Terms = events.Terms{Number: 7, Currency: "JPY"}
 	long.Shop = events.Shop{Name: "角の店 ─ とても長い名前のお店でして一行には入りません", Lines: []string{"東京都千代田区"}}
@@ -120,7 +130,7 @@ func documents(t *testing.T) map[string]string {
 	return map[string]string{
 		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
 		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),
-		"payments": text(entry(t, 21, paid)),
+		"payments": text(entry(t, 21, paid)), "rich": text(entry(t, 22, rich)), "order": text(entry(t, 23, order)),
 		"void": text(entry(t, 20, &events.SaleVoided{
 			OfSale:  events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}},
 			Receipt: "s001-r01-1-000043", Terms: sale().Terms, Printed: shop,
