@@ -44,9 +44,10 @@ func samples() []Fact {
 		&ShiftSuspended{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
 		&ShiftResumed{Asked: sampleAsked, InShift: sampleShift, Staff: "7"},
 		&ShiftBlindClosed{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
-		&XPrinted{Asked: sampleAsked, InShift: sampleShift, Report: sampleReport},
+		&XPrinted{Asked: sampleAsked, InShift: sampleShift, Report: sampleReport, Printed: samplePrinted},
 		&ShiftClosed{
-			Asked: sampleAsked, InShift: sampleShift, Z: 12, Report: sampleReport, Leaving: Leaving{SignedOff: true},
+			Printed: samplePrinted,
+			Asked:   sampleAsked, InShift: sampleShift, Z: 12, Report: sampleReport, Leaving: Leaving{SignedOff: true},
 			Postings: []Posting{{"over_short", 20}, {"tender:cash", -20}},
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},

@@ -150,6 +150,7 @@ type ShiftClosed struct {
 	Report   ShiftReport `json:"report"`
 	Postings []Posting   `json:"postings"` // what was over or short
 	Leaving
+	Printed
 	Checked
 }
 
@@ -163,6 +164,7 @@ type XPrinted struct {
 	Asked
 	InShift
 	Report ShiftReport `json:"report"`
+	Printed
 }
 
 func (*XPrinted) Type() string { return "shift.x_printed.v1" }

@@ -169,23 +169,35 @@ func IsDate(s string) bool {
 // printed is what paper says of a fact besides the fact.
 func (d *deciding) printed(fact events.Fact) events.Printed {
 	p := events.Printed{Shop: d.Reference.Store.Shop, Offset: d.Offset}
-	var payments []events.Payment
+	var used []events.TenderID
+	pay := func(payments []events.Payment) {
+		for _, payment := range payments {
+			used = append(used, payment.Tender, payment.ChangeTender)
+		}
+	}
+	count := func(r events.ShiftReport) {
+		for _, t := range r.Totals.Tenders {
+			used = append(used, t.Tender)
+		}
+	}
 	switch f := fact.(type) {
 	case *events.SaleConcluded:
-		payments = f.Payments
+		pay(f.Payments)
 	case *events.OrderPlaced:
-		payments = f.Payments
+		pay(f.Payments)
+	case *events.XPrinted:
+		count(f.Report)
+	case *events.ShiftClosed:
+		count(f.Report)
 	}
 	seen := map[events.TenderID]bool{}
-	for _, payment := range payments {
-		for _, id := range []events.TenderID{payment.Tender, payment.ChangeTender} {
-			tender := d.Reference.Store.Tenders[string(id)]
-			if seen[id] || tender.Name == "" {
-				continue
-			}
-			seen[id] = true
-			p.Tenders = append(p.Tenders, events.TenderName{Tender: id, Name: tender.Name})
+	for _, id := range used {
+		tender := d.Reference.Store.Tenders[string(id)]
+		if seen[id] || tender.Name == "" {
+			continue
 		}
+		seen[id] = true
+		p.Tenders = append(p.Tenders, events.TenderName{Tender: id, Name: tender.Name})
 	}
 	return p
 }

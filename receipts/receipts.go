@@ -17,6 +17,10 @@ func Text(e *events.Entry) (string, bool) {
 		p.sale(e, f)
 	case *events.OrderPlaced:
 		p.order(e, f)
+	case *events.XPrinted:
+		p.xReport(e, f)
+	case *events.ShiftClosed:
+		p.zReport(e, f)
 	case *events.SaleVoided:
 		p.voided(e, f)
 	default:

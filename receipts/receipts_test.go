@@ -115,6 +115,18 @@ func documents(t *testing.T) map[string]string {
 	rich.Lines[1].Original = &events.OriginalLine{Receipt: "s001-r01-1-000009", Discount: -20}
 	rich.Lines[3].GiftCard = &events.GiftCardLine{KnownGiftCard: events.KnownGiftCard{Card: "6001"}}
 	order := &events.OrderPlaced{SaleConcluded: *rich, Placed: events.Placement{Order: "SO-1", Deposit: 200, PickUpOn: "2026-07-09"}}
+	report := events.ShiftReport{
+		Number: 1, Staff: "7", BusinessDate: "2026-07-02", Opened: "2026-07-02T07:00:00.000000000Z", Currency: "GBP", Digits: 2, First: 3, Last: 23,
+		Totals: events.ShiftTotals{
+			Transactions: 2, Voided: 1, NoSale: 3, Sales: 1038, Returns: -795, Discounts: 100, Tax: -36, Rounding: -2, Expense: 500,
+			Taxes:    []events.TaxTotal{{TaxRate: standard, Base: -99, Tax: -40}},
+			Tenders:  []events.TenderTotal{{Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 205, Change: 460, Collected: -255, Starting: 10000, SafeDrop: 2000, Expected: 7745, Declared: true, Counted: 7740, OverShort: -5}},
+			Accounts: []events.AccountTotal{{Account: "window", Name: "Window cleaning", Expense: 500}},
+		},
+		Grand: []events.GrandTotal{{Currency: "GBP", Transactions: 2, Sales: 1038, Returns: -795}},
+	}
+	x := &events.XPrinted{InShift: events.InShift{Shift: "s001-r01-1-s1"}, Report: report, Printed: shop}
+	z := &events.ShiftClosed{InShift: events.InShift{Shift: "s001-r01-1-s1"}, Z: 1, Report: report, Printed: shop}
 	long := sale()
 	long.Terms = events.Terms{Number: 7, Currency: "JPY"}
 	long.Shop = events.Shop{Name: "角の店 ─ とても長い名前のお店でして一行には入りません", Lines: []string{"東京都千代田区"}}
@@ -130,7 +142,7 @@ func documents(t *testing.T) map[string]string {
 	return map[string]string{
 		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
 		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),
-		"payments": text(entry(t, 21, paid)), "rich": text(entry(t, 22, rich)), "order": text(entry(t, 23, order)),
+		"payments": text(entry(t, 21, paid)), "rich": text(entry(t, 22, rich)), "order": text(entry(t, 23, order)), "x": text(entry(t, 24, x)), "z": text(entry(t, 25, z)),
 		"void": text(entry(t, 20, &events.SaleVoided{
 			OfSale:  events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}},
 			Receipt: "s001-r01-1-000043", Terms: sale().Terms, Printed: shop,

@@ -78,7 +78,9 @@ func TestRealDay(t *testing.T) {
 	invoices := realInvoices(t)
 	require.Greater(t, len(invoices), 100)
 	shop := filepath.Join(t.TempDir(), "shop.jsonl")
-	require.NoError(t, os.WriteFile(shop, keyedShop(invoices), 0o600))
+	// There is no head office here: the shop's profile lets a shift be closed without it.
+	records := strings.Replace(string(keyedShop(invoices)), `"record":{"currency"`, `"record":{"profile":{"shift_operations_offline":true},"currency"`, 1)
+	require.NoError(t, os.WriteFile(shop, []byte(records), 0o600))
 	tills := make([]*process, 2)
 	for i := range tills {
 		tills[i] = &process{t: t, dir: filepath.Join(t.TempDir(), "data"), args: []string{"--reference", shop, "--name", fmt.Sprintf("s001-r%02d", i+1)}}
@@ -142,6 +144,14 @@ func TestRealDay(t *testing.T) {
 		}
 		require.Zero(t, sum, "debits and credits balance")
 		require.Equal(t, 10000+day.Net, cash, "what is in the drawer")
+
+		// Counted to the penny, and closed with its Z.
+		p.do(1052, fmt.Sprintf(`{"counts":[{"tender":"cash","currency":"GBP","amount":%d}]}`, cash))
+		closed := p.do(1055, ``)
+		require.Zero(t, closed.Result.Report.Totals.Tenders[0].OverShort)
+		require.Equal(t, cash, closed.Result.Report.Totals.Tenders[0].Counted)
+		require.Equal(t, want[i], sums{closed.Result.Report.Totals.Transactions, closed.Result.Report.Totals.Sales, closed.Result.Report.Totals.Returns})
+		require.Equal(t, 1, closed.Result.Z)
 		p.stop()
 		code, out := posnodeSays(t, "register", "--data", p.dir, "--name", fmt.Sprintf("s001-r%02d", i+1), "--check")
 		require.Zero(t, code, out)

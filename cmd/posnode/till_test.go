@@ -82,6 +82,21 @@ type reply struct {
 		ID       string `json:"id"`
 		Hash     string `json:"hash"`
 	} `json:"entries"`
+	// Result is of a closed shift.
+	Result struct {
+		Z      int `json:"z"`
+		Report struct {
+			Totals struct {
+				Transactions int   `json:"transactions"`
+				Sales        int64 `json:"sales"`
+				Returns      int64 `json:"returns"`
+				Tenders      []struct {
+					Counted   int64 `json:"counted"`
+					OverShort int64 `json:"over_short"`
+				} `json:"tenders"`
+			} `json:"totals"`
+		} `json:"report"`
+	} `json:"-"`
 	Transaction struct {
 		ID      string `json:"id"`
 		Due     int    `json:"due"`
@@ -113,6 +128,11 @@ func (p *process) try(operation int, key string, params string) (r reply, err er
 	}
 	require.NoError(p.t, json.Unmarshal(body, &r), "%s", body)
 	r.Status = resp.StatusCode
+	if operation == 1055 && r.Status == http.StatusOK {
+		require.NoError(p.t, json.Unmarshal(body, &struct {
+			Result any `json:"result"`
+		}{&r.Result}))
+	}
 	return r, nil
 }
 
