@@ -11,6 +11,9 @@ type Answer struct {
 	Mode        events.Mode `json:"mode"`
 	Transaction *Standing   `json:"transaction,omitempty"`
 	Result      events.Fact `json:"result"` // the fact as recorded
+	// Repeated says that the command was carried out before. A repeated log on opens no
+	// session: its PIN was not looked at, so that nobody can try PINs under an old key.
+	Repeated bool `json:"-"`
 }
 
 // EntryRef points to an entry of the journal.

@@ -217,7 +217,7 @@ var details = []detail{
 
 func detailParams(add bool) (params []Parameter) {
 	for _, field := range details {
-		params = append(params, Parameter{Name: field.name, Kind: KindText, Max: field.max, Required: add && field.name == "name", Doc: field.doc})
+		params = append(params, Parameter{Name: field.name, Kind: KindText, Max: field.max, Required: add && field.name == "name", Free: true, Doc: field.doc})
 	}
 	return params
 }

@@ -96,9 +96,6 @@ func repeated(s *State, c Command, input string) (uint64, error) {
 		return 0, refuse("command_reused", "This idempotency key was used for something else.").instead("Use a new key for a new command.")
 	case prior.GivenUp:
 		return 0, refuse("card_given_up", "This was given up while the card terminal did not answer.").instead("Use a new key for a new payment.")
-	case c.Operation == 700 && !c.PINMatches:
-		// The answer opens a session, so that even a repeated command must prove itself.
-		return 0, refuseSignOn()
 	}
 	return prior.Sequence, nil
 }

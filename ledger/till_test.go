@@ -236,13 +236,6 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 // repeats sends a command that was carried out once more: it must give the same entry, and nothing else.
 func (w *till) repeats(c ledger.Command, entry *events.Entry) {
 	again, err := ledger.Decide(w.state, c)
-	if c.Operation == 700 && !c.PINMatches {
-		// A sign-on must prove itself each time.
-		if refusal := (*ledger.Refusal)(nil); !errors.As(err, &refusal) || refusal.Code != "sign_on_refused" {
-			panic(fmt.Sprintf("a refused sign-on sent again: %+v, %v", again, err))
-		}
-		return
-	}
 	if err != nil || again.Fact != nil || again.Repeated != entry.Head.Sequence {
 		panic(fmt.Sprintf("operation %d, entry %d, sent again: %+v, %v", c.Operation, entry.Head.Sequence, again, err))
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
@@ -156,12 +158,20 @@ func moveStock(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 			continue
 		}
 		err := b.exec("INSERT INTO stock_moved VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity",
-			string(line.Product), place(e.Head), e.Envelope.Time, line.Quantity.Decimal().Shift(events.QuantityDecimals).IntPart())
+			string(line.Product), place(e.Head), e.Envelope.Time, inOwnUnit(&line.Line).Shift(events.QuantityDecimals).IntPart())
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inOwnUnit is how much of a product a line moves, in the product's own unit.
+func inOwnUnit(line *events.Line) decimal.Decimal {
+	if line.Factor.IsZero() {
+		return line.Quantity.Decimal()
+	}
+	return line.Quantity.Decimal().Mul(line.Factor.Decimal())
 }
 
 // Moved is what was sold of a product less what was taken back, in the entries after

@@ -193,7 +193,9 @@ func (r *Register) answerAgain(ctx context.Context, key events.CommandKey, seque
 		r.noteDamage(err)
 		return ledger.Answer{}, err
 	}
-	return ledger.AnswerOf(entry)
+	a, err := ledger.AnswerOf(entry)
+	a.Repeated = true
+	return a, err
 }
 
 // shift is the shift that a fact belongs to: the one it is about, or the open one.

@@ -140,6 +140,8 @@ func TestRepeatedCommand(t *testing.T) {
 	for range 2 {
 		again, err := till.do(key, 100, `{ "product" : "TEA" }`)
 		require.NoError(t, err)
+		require.True(t, again.Repeated)
+		again.Repeated = false
 		require.Equal(t, first, again)
 		_, err = till.do(key, 100, `{"product":"TEA","quantity":"2"}`)
 		refusal, ok := errors.AsType[*ledger.Refusal](err)
@@ -269,4 +271,19 @@ func TestOfflineDatabaseDamagedWhileSelling(t *testing.T) {
 	document, err := db.Receipt(t.Context(), receipt)
 	require.NoError(t, err)
 	require.NotNil(t, document)
+}
+
+// Under the key of a log on that worked nobody can try PINs: the answer is the first one, and says that it opens no session.
+func TestRepeatedLogOnOpensNoSession(t *testing.T) {
+	till := newTestTill(t)
+	key := ulid.Make().String()
+	first, err := till.do(key, 700, `{"staff":"7","pin":"1"}`)
+	require.NoError(t, err)
+	require.False(t, first.Repeated)
+	for _, pin := range []string{"1", "2"} {
+		again, err := till.do(key, 700, fmt.Sprintf(`{"staff":"7","pin":%q}`, pin))
+		require.NoError(t, err)
+		require.True(t, again.Repeated)
+		require.Equal(t, first.Entries, again.Entries)
+	}
 }

@@ -151,6 +151,9 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		return nil, a.problem(op.ID, err)
 	}
 	out := &operationOutput{Body: answer{Answer: done}}
+	if done.Repeated {
+		return out, nil // whatever it began or ended was begun or ended then
+	}
 	switch f := done.Result.(type) {
 	case *events.StaffLoggedOn:
 		a.begin(out, f.Staff)
