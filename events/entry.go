@@ -5,13 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	strict "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -158,29 +158,23 @@ func StreamSubject(r Register, factType string) string {
 	return "pos." + string(r.Store) + "." + string(r.ID) + "." + name
 }
 
-// Decode reads stored bytes. It never panics, whatever they are, and says what is wrong with them.
+// Decode reads stored bytes. It never panics, whatever they are, and says what is
+// wrong with them. It takes one reading of an entry and no other: a doubled or
+// unknown name, one in other letters, or text that is not UTF-8 is an error, for
+// another reader could see something else in it.
 func Decode(body []byte) (*Entry, error) {
-	var raw struct {
-		Envelope
-		Data json.RawMessage `json:"data"`
-	}
 	if len(body) > MaxBody {
 		return nil, fmt.Errorf("entry of %d bytes is larger than %d", len(body), MaxBody)
 	}
-	if !utf8.Valid(body) {
-		return nil, errors.New("entry is not valid UTF-8")
-	}
-	if err := json.Unmarshal(body, &raw); err != nil {
-		return nil, fmt.Errorf("entry is not JSON: %w", err)
-	}
-	if err := checkNames(body); err != nil {
-		return nil, fmt.Errorf("entry: %w", err)
+	var raw storedEntry
+	if err := strict.Unmarshal(body, &raw, strict.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("entry is not what it must be: %w", err)
 	}
 	e := &Entry{Envelope: raw.Envelope}
 	if err := e.read(); err != nil {
 		return nil, err
 	}
-	fact, err := Facts.Decode(e.Type, raw.Data)
+	fact, err := Facts.Decode(e.Type, json.RawMessage(raw.Data))
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +183,12 @@ func Decode(body []byte) (*Entry, error) {
 	}
 	e.Fact, e.Head.Hash = fact, Hash(body)
 	return e, nil
+}
+
+// storedEntry is an entry whose data waits until its type is known.
+type storedEntry struct {
+	Envelope
+	Data jsontext.Value `json:"data"`
 }
 
 // read checks the attributes and fills in their typed forms.

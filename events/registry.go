@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	strict "github.com/go-json-experiment/json"
 )
 
 // Fact is one thing that happened, in its newest version. Facts are pointers to
@@ -120,9 +122,7 @@ func (r *Registry) Decode(name string, data json.RawMessage) (Fact, error) {
 	if fact == nil {
 		return nil, &UnknownTypeError{name}
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(fact); err != nil {
+	if err := strict.Unmarshal(data, fact, strict.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("data of %s: %w", name, err)
 	}
 	return fact, nil
