@@ -9,11 +9,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
 )
+
+// registerMemory is what the Go heap of a register stays below while it can, in bytes.
+const registerMemory = 80 << 20
 
 // registerCmd runs one till.
 type registerCmd struct {
@@ -47,6 +51,8 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 	if c.Check {
 		return c.check(ctx, config, std)
 	}
+	// A till has other work to do: collect sooner rather than grow. It is no hard limit.
+	debug.SetMemoryLimit(registerMemory)
 	listener, err := listenLoopback(c.Listen)
 	if err != nil {
 		return err
