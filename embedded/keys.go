@@ -107,7 +107,7 @@ func registerScope(registers string) *jwt.UserScope {
 		// HQ says where to go on. Not RESET.*.hq: nats-server 2.15.2 does not find a "*" in
 		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
 		"$JS.{{name()}}.API.CONSUMER.RESET.>",
-		"$JS.FC.{{name()}}.*.*.hq.*", // HQ acknowledges
+		"$JS.FC.{{name()}}.>", // HQ acknowledges; no "*" in the middle for the same reason
 	}
 	return scope
 }

@@ -34,6 +34,9 @@ func (c *Chain) Next(sequence uint64, e *Entry) error {
 			return wrong("activation", "register.activated", e.Type)
 		}
 		want = Hash([]byte(activation.Record))
+		if c.Head.Hash != (Digest{}) && c.Head.Hash != want {
+			return wrong("activation", c.Head.Hash, want)
+		}
 	}
 	if e.PrevHash != want {
 		return &CorruptError{

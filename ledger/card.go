@@ -67,7 +67,7 @@ func (d *deciding) askTerminal(action string, p events.Payment) *events.CardRequ
 // terminalAnswered: while it is not known what the terminal did, the transaction
 // stays as it is. Only a manager may give up asking (operation 211).
 func (d *deciding) terminalAnswered() error {
-	if d.Transaction == nil || d.Transaction.Requested == nil || !d.op.Gates.Shift || d.op.ID == 211 {
+	if d.Transaction == nil || d.Transaction.Requested == nil || !d.op.Sells() || d.op.ID == 211 {
 		return nil
 	}
 	return refuse("card_pending", "It is not known yet what the card terminal did with %s.", d.Transaction.Requested.Reference).
@@ -99,6 +99,9 @@ func Settle(s *State, c Command, o CardOutcome) events.Fact {
 	d := &deciding{State: s, Command: c, op: Find(c.Operation)}
 	fact := d.settle(o)
 	*fact.Request() = request.Asked
+	if f, ok := fact.(events.Printable); ok {
+		*f.Print() = d.printed(f)
+	}
 	return fact
 }
 

@@ -23,6 +23,10 @@ type Operation struct {
 	decide decider
 }
 
+// Sells says whether the operation may change the transaction in progress. 602 asks
+// for a shift only where it sets the customer.
+func (op *Operation) Sells() bool { return op.Gates.Shift || op.ID == 602 }
+
 // Catalogue lists every operation, by id.
 func Catalogue() []*Operation { return catalogue }
 

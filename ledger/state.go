@@ -225,6 +225,13 @@ func (s *State) applySale(fact events.OfTransaction) error {
 	if t == nil || t.ID != of.Transaction {
 		return fmt.Errorf("transaction %s is not in progress", of.Transaction)
 	}
+	if t.Requested != nil {
+		switch fact.(type) {
+		case *events.CardDeclined, *events.CardAbandoned, *events.PaymentTaken, *events.PaymentVoided, *events.SaleConcluded, *events.OrderPlaced:
+		default:
+			return fmt.Errorf("the terminal has not said what became of %s", t.Requested.Reference)
+		}
+	}
 	t.Requested = nil // every fact of a transaction that waits for the terminal says what came of it
 	if of.Regrouped != nil {
 		t.PriceGroups = of.Regrouped.Groups

@@ -54,6 +54,9 @@ func suspendTransaction(d *deciding) (events.Requested, error) {
 		return nil, refuse("payments_taken", "The transaction has payments.").instead("Void them first.")
 	case slices.ContainsFunc(t.Lines, func(l *Line) bool { return !l.Voided && l.GiftCard != nil }):
 		return nil, refuse("gift_card_on_transaction", "The transaction puts money on a gift card.").instead("Void that line first.")
+	case slices.ContainsFunc(t.Lines, func(l *Line) bool { return l.Original != nil }):
+		// What came back of that receipt meanwhile would not be counted against it.
+		return nil, refuse("return_on_transaction", "The transaction returns products by their receipt.").instead("Conclude it, or void it.")
 	case len(d.Suspended) >= limit:
 		return nil, refuse("too_many_suspended", "%d transactions are suspended at this register.", len(d.Suspended)).instead("Recall one, or void it.")
 	}
@@ -94,11 +97,15 @@ func recallTransaction(d *deciding) (events.Requested, error) {
 		return nil, err
 	}
 	f := &events.SaleRecalled{}
+	if t.pickUp() {
+		f.OfSale = events.OfSale{Transaction: t.ID, After: t.Totals} // what was ordered stands, at its price
+		return f, nil
+	}
 	left := *t
 	left.Lines = slices.Clone(t.Lines)
 	for i, line := range t.Lines {
 		p, known := find[Product](d.Reference, "product", string(line.Product))
-		if line.Voided || t.pickUp() || known && !p.Blocked {
+		if line.Voided || known && !p.Blocked {
 			continue
 		}
 		dropped := *line
@@ -117,5 +124,5 @@ func voidSuspended(d *deciding) (events.Requested, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt()}, nil
+	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt(), Terms: t.Terms}, nil
 }

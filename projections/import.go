@@ -66,6 +66,7 @@ func (r *Reference) Import(ctx context.Context, lines io.Reader, at time.Time, d
 			ErrNotImported, report.Wrong, report.Lines, report.Problems[0].Line, report.Problems[0].What)
 	case !dryRun:
 		err = in.commit(at)
+		r.forget()
 	}
 	if err != nil {
 		return report, fmt.Errorf("import reference data: %w", damage(err))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -19,6 +20,36 @@ import (
 type Reference struct {
 	writer *sql.DB
 	reader *reader
+
+	// read are the records read since the last import: a till asks for the same few
+	// hundred all day, and for the store's settings with every operation.
+	mu      sync.Mutex
+	read    map[ledger.Query]any
+	imports int // that have been committed: what was read before one is not kept after it
+}
+
+// maxRead bounds the records that are kept in memory; when there are as many, it begins anew.
+const maxRead = 1000
+
+// forget drops what was read, because something else is stored.
+func (r *Reference) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read = nil
+	r.imports++
+}
+
+// remember keeps a record that was read. Records are values that nobody changes.
+func (r *Reference) remember(q ledger.Query, record any, imports int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if imports != r.imports {
+		return
+	}
+	if r.read == nil || len(r.read) >= maxRead {
+		r.read = map[ledger.Query]any{}
+	}
+	r.read[q] = record
 }
 
 // referenceApplication marks the file as ours: "posr".
@@ -84,7 +115,13 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 	if !known {
 		return nil, false, nil
 	}
-	var record any
+	r.mu.Lock()
+	record, kept := r.read[q]
+	imports := r.imports
+	r.mu.Unlock()
+	if kept {
+		return record, true, nil
+	}
 	var broken error
 	// Microseconds: to listen for the end of ctx meanwhile would take more.
 	err := each(context.WithoutCancel(ctx), r.reader, column[[]byte], "SELECT record FROM records WHERE kind = ? AND key = ?", []any{q.Kind, q.Key}, func(b []byte) bool {
@@ -93,6 +130,9 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 	})
 	if err = errors.Join(err, broken); err != nil {
 		return nil, false, fmt.Errorf("find %s %.80q: %w", q.Kind, q.Key, err)
+	}
+	if record != nil {
+		r.remember(q, record, imports)
 	}
 	return record, record != nil, nil
 }

@@ -45,12 +45,15 @@ func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
 	select {
 	case r.commands <- request{ctx, command, answer}:
 	case <-ctx.Done():
-		return ledger.Answer{}, ctx.Err() // it was never begun
+		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ctx.Err())
 	}
 	// Begun is not given up: the owner finishes it whether or not the client still waits.
 	out := <-answer
 	return out.answer, out.err
 }
+
+// ErrNotBegun says that the client gave up before its command was begun.
+var ErrNotBegun = errors.New("not begun")
 
 // prepare gathers what deciding the command needs and does not depend on the
 // state, while the owner may be busy with another.
@@ -133,11 +136,11 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	}
 	// The client may have gone; what it asked for is finished all the same.
 	ctx = context.WithoutCancel(ctx)
-	if err := r.followLink(ctx); err != nil {
-		return ledger.Answer{}, err
-	}
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
+	}
+	if err := r.followLink(ctx); err != nil {
+		return ledger.Answer{}, err
 	}
 	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
 	err := r.recoverCard(ctx, c.Operation)
@@ -240,7 +243,9 @@ func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circum
 	r.publish()
 	r.watchers.tell(stored)
 	if r.sinceShot++; r.sinceShot >= snapshotEvery {
-		return entry, r.writeSnapshot()
+		if err := r.writeSnapshot(); err != nil {
+			r.cfg.Logger.Warn("the snapshot could not be written", "error", err)
+		}
 	}
 	return entry, nil
 }

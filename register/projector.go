@@ -18,6 +18,9 @@ const (
 	// its way it stays below [ledger.RecentCommands], so that every command is found
 	// in one or the other.
 	backlog = 500
+	// spare is room for what one command may append after full has said no: two changes
+	// of mode, an answer recovered from the card terminal, the fact, and what settles it.
+	spare = 5
 )
 
 // projector brings new entries into the offline database, behind the owner.
@@ -32,7 +35,7 @@ type projector struct {
 }
 
 func (p *projector) start(r *Register, at events.Head) {
-	p.in, p.damaged, p.quit = make(chan projections.Stored, backlog), make(chan struct{}, 1), make(chan struct{})
+	p.in, p.damaged, p.quit = make(chan projections.Stored, backlog+spare), make(chan struct{}, 1), make(chan struct{})
 	p.applied, p.changed = at, make(chan struct{})
 	r.wait.Go(func() { p.run(r) })
 }
@@ -104,7 +107,7 @@ func (p *projector) until(r *Register, do func() error) bool {
 }
 
 // full says that the database trails so far that nothing more may be decided.
-func (p *projector) full() bool { return len(p.in) == cap(p.in) }
+func (p *projector) full() bool { return len(p.in) >= backlog }
 
 func (p *projector) add(s projections.Stored) { p.in <- s }
 

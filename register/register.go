@@ -132,6 +132,18 @@ func (r *Register) fold(ctx context.Context) error {
 		}
 		r.state = shot
 	}
+	// A snapshot can be a long way back. The offline database follows the journal
+	// closely and never runs ahead of it: where it knows of more, the end was lost, as when a
+	// flipped bit and a crash had the server cut off what stood behind the bit.
+	at, err := r.offline.Position(ctx)
+	if err != nil {
+		return err
+	}
+	if at.Epoch == r.identity.Epoch {
+		if err := r.checkLength(ctx, at, "the offline database"); err != nil {
+			return err
+		}
+	}
 	err = r.journal.Read(ctx, r.state.Head.Sequence+1, func(m events.Message) error {
 		entry, err := decode(m)
 		if err != nil {
@@ -145,18 +157,23 @@ func (r *Register) fold(ctx context.Context) error {
 	return err
 }
 
-// checkHead compares the journal with what something else knows of it.
-func (r *Register) checkHead(ctx context.Context, head events.Head, witness string) error {
+// checkLength says whether the journal is as long as something else knows it to be.
+func (r *Register) checkLength(ctx context.Context, head events.Head, witness string) error {
 	last, err := r.journal.Last(ctx)
-	if err != nil {
+	if err != nil || last >= head.Sequence {
 		return err
 	}
-	if last < head.Sequence {
-		return &events.CorruptError{
-			Sequence: last + 1, Kind: "truncated",
-			Want: fmt.Sprintf("%d entries, as %s knows", head.Sequence, witness), Got: fmt.Sprintf("%d", last),
-			Hint: "the end of the journal was lost: the data directory was put back from a copy, or its files were damaged",
-		}
+	return &events.CorruptError{
+		Sequence: last + 1, Kind: "truncated",
+		Want: fmt.Sprintf("%d entries, as %s knows", head.Sequence, witness), Got: fmt.Sprintf("%d", last),
+		Hint: "the end of the journal was lost: the data directory was put back from a copy, or its files were damaged",
+	}
+}
+
+// checkHead compares the journal with what something else knows of it.
+func (r *Register) checkHead(ctx context.Context, head events.Head, witness string) error {
+	if err := r.checkLength(ctx, head, witness); err != nil {
+		return err
 	}
 	if head.Sequence == 0 {
 		return nil

@@ -60,7 +60,10 @@ func (r *Register) settleCard(ctx context.Context, again bool) (*events.Entry, e
 		return nil, errTerminal(request)
 	}
 	outcome.Recovered = again
-	c := ledger.Command{Date: r.cfg.Clock().In(r.cfg.Zone).Format(time.DateOnly), At: r.cfg.Clock().Unix()}
+	now := r.cfg.Clock()
+	local := now.In(r.cfg.Zone)
+	_, ahead := local.Zone()
+	c := ledger.Command{Date: local.Format(time.DateOnly), At: now.Unix(), Offset: ahead / 60}
 	if c.Reference.Store, err = r.reference.Store(ctx); err != nil {
 		return nil, err
 	}
@@ -92,7 +95,7 @@ func (r *Register) askTerminal(request *ledger.Requested, again bool) (ledger.Ca
 // Where the terminal still says nothing, the ledger refuses what must wait.
 func (r *Register) recoverCard(ctx context.Context, operation int) error {
 	op := ledger.Find(operation)
-	if op == nil || !op.Gates.Shift || r.state.Transaction == nil || r.state.Transaction.Requested == nil {
+	if op == nil || !op.Sells() || r.state.Transaction == nil || r.state.Transaction.Requested == nil {
 		return nil
 	}
 	_, err := r.settleCard(ctx, true)

@@ -23,7 +23,11 @@ type View struct {
 // publish makes the state's view readable for everyone.
 func (r *Register) publish() {
 	s := r.state
-	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode, Staff: s.Staff}
+	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode}
+	if s.Staff != nil {
+		staff := *s.Staff // the owner goes on to change its own
+		v.Staff = &staff
+	}
 	if s.Shift != nil {
 		v.Shift = s.Shift.Shift
 	}

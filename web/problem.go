@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/register"
 )
 
 // Problem is an RFC 9457 problem.
@@ -116,7 +116,7 @@ func (a *registerAPI) problem(operation int, err error) *Problem {
 	switch refusal, ok := errors.AsType[*ledger.Refusal](err); {
 	case ok:
 		p.Status, p.Code, p.Detail, p.Parameter, p.Instead = status(refusal.Code), refusal.Code, refusal.Why, refusal.Parameter, refusal.Instead
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, register.ErrNotBegun):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "not_begun", "The register was busy; nothing was done."
 	default:
 		a.log.Error("operation ended in an unknown outcome", "operation", operation, "error", err)

@@ -259,9 +259,13 @@ func orderedConsumer(ctx context.Context, node *embedded.RegisterNode) (rate flo
 
 // catchUp links the register, which has never been linked, to a new head office:
 // once to bare nodes, timed until the stream holds everything, and once with
-// head office's reader, timed until everything is verified.
+// head office's reader, timed until everything is verified. Each time it is a
+// register with everything still to send, so that the first works on a copy.
 func (b *bench) catchUp(ctx context.Context) error {
 	b.say("catching up with %d entries", b.entries)
+	if err := os.CopyFS(filepath.Join(b.dir, "register-bare"), os.DirFS(filepath.Join(b.dir, "register"))); err != nil {
+		return err
+	}
 	bare, err := b.catchUpBare(ctx)
 	if err != nil {
 		return err
@@ -288,7 +292,7 @@ func (b *bench) catchUpBare(ctx context.Context) (rate float64, err error) {
 	if err := node.AddJournal(ctx, benchRegister, 1); err != nil {
 		return 0, err
 	}
-	r, err := embedded.StartRegister(ctx, embedded.RegisterConfig{Dir: filepath.Join(b.dir, "register"), Register: benchRegister, Epoch: 1, HQ: node.LeafURL(), Creds: creds})
+	r, err := embedded.StartRegister(ctx, embedded.RegisterConfig{Dir: filepath.Join(b.dir, "register-bare"), Register: benchRegister, Epoch: 1, HQ: node.LeafURL(), Creds: creds})
 	if err != nil {
 		return 0, err
 	}

@@ -45,44 +45,57 @@ var damages = map[string]func(t *testing.T, p *process){
 
 func TestDamagedJournal(t *testing.T) {
 	for name, damage := range damages {
-		t.Run(name, func(t *testing.T) {
-			p := newProcess(t)
-			p.start()
-			p.openShift()
-			for range 5 {
-				p.do(100, `{"product":"BISC-GIN"}`)
-				p.do(206, `{}`)
-			}
-			p.stop()
-			damage(t, p)
-
-			verify := posnode("audit", "verify", p.dir)
-			out, err := verify.CombinedOutput()
-			require.Error(t, err)
-			require.Equal(t, exitIntegrity, verify.ProcessState.ExitCode(), "%s", out)
-			check := posnode("register", "--check", "--data", p.dir, "--name", "s001-r01")
-			out, err = check.CombinedOutput()
-			require.Error(t, err)
-			require.Equal(t, exitIntegrity, check.ProcessState.ExitCode(), "%s", out)
-			require.Contains(t, string(out), "journal entry", "it names the place")
-
-			p.start()
-			// The start may find it, or the check that follows.
-			var status struct {
-				Damage *struct{ Sequence uint64 } `json:"damage"`
-			}
-			require.Eventually(t, func() bool { p.get("/v1/status", &status); return status.Damage != nil }, 10*time.Second, 20*time.Millisecond)
-			require.NotZero(t, status.Damage.Sequence)
-			r, err := p.try(700, newKey(), `{"staff":"7","pin":"1357"}`)
-			require.NoError(t, err)
-			require.Equal(t, http.StatusConflict, r.Status)
-			require.Equal(t, "journal_damaged", r.Code)
-			var journal []any
-			p.get("/v1/journal", &journal)
-			require.NotEmpty(t, journal, "it stays readable")
-			p.stop()
-		})
+		t.Run(name+", switched off", func(t *testing.T) { testDamage(t, (*process).stop, damage) })
+		// No snapshot was written, and the server cuts off what stands behind the damage.
+		t.Run(name+", after a crash", func(t *testing.T) { testDamage(t, (*process).kill, damage) })
 	}
+}
+
+func testDamage(t *testing.T, end func(*process), damage func(*testing.T, *process)) {
+	p := newProcess(t)
+	p.start()
+	p.openShift()
+	for range 5 {
+		p.do(100, `{"product":"BISC-GIN"}`)
+		p.do(206, `{}`)
+	}
+	// The offline database is what knows of the end: it follows within moments.
+	require.Eventually(t, func() bool {
+		var status struct {
+			Head    struct{ Sequence uint64 } `json:"head"`
+			Offline struct{ Sequence uint64 } `json:"offline_database"`
+		}
+		p.get("/v1/status", &status)
+		return status.Offline.Sequence == status.Head.Sequence
+	}, 10*time.Second, 10*time.Millisecond)
+	end(p)
+	damage(t, p)
+
+	verify := posnode("audit", "verify", p.dir)
+	out, err := verify.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, exitIntegrity, verify.ProcessState.ExitCode(), "%s", out)
+	check := posnode("register", "--check", "--data", p.dir, "--name", "s001-r01")
+	out, err = check.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, exitIntegrity, check.ProcessState.ExitCode(), "%s", out)
+	require.Regexp(t, `entry \d+|epoch 1`, string(out), "it names the place")
+
+	p.start()
+	// The start may find it, or the check that follows.
+	var status struct {
+		Damage *struct{ Sequence uint64 } `json:"damage"`
+	}
+	require.Eventually(t, func() bool { p.get("/v1/status", &status); return status.Damage != nil }, 10*time.Second, 20*time.Millisecond)
+	require.NotZero(t, status.Damage.Sequence)
+	r, err := p.try(700, newKey(), `{"staff":"7","pin":"1357"}`)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusConflict, r.Status)
+	require.Equal(t, "journal_damaged", r.Code)
+	var journal []any
+	p.get("/v1/journal", &journal)
+	require.NotEmpty(t, journal, "it stays readable")
+	p.stop()
 }
 
 // The journal's share of the disk is full: nothing half written, and selling goes on once there is room.
