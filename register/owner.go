@@ -233,12 +233,19 @@ func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circum
 			return nil, err
 		}
 	}
+	r.accept(entry, m.Body)
+	return entry, nil
+}
+
+// accept makes an entry that is on disk part of everything that follows from the journal.
+func (r *Register) accept(entry *events.Entry, body []byte) {
 	if err := r.state.Apply(entry); err != nil {
 		// It is on disk and cannot be folded: a bug, and going on would make it worse.
 		panic(fmt.Sprintf("apply what was just decided: %v", err))
 	}
+	clear(r.unknown)
 	// The offline database follows; if we die before it has, the next start catches up.
-	stored := projections.Stored{Entry: entry, Body: m.Body}
+	stored := projections.Stored{Entry: entry, Body: body}
 	r.projector.add(stored)
 	r.publish()
 	r.watchers.tell(stored)
@@ -247,7 +254,6 @@ func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circum
 			r.cfg.Logger.Warn("the snapshot could not be written", "error", err)
 		}
 	}
-	return entry, nil
 }
 
 // settle finds out what became of an append that did not say that it was stored.
@@ -265,7 +271,12 @@ func (r *Register) settle(ctx context.Context, m events.Message, cause error) er
 	}
 	switch {
 	case last == m.Sequence-1:
-		return fmt.Errorf("%w; it was not stored", cause)
+		// Not yet: a disk that hangs may still store it, after the time to wait for it is over.
+		if r.unknown == nil {
+			r.unknown = map[string]bool{}
+		}
+		r.unknown[m.ID] = true
+		return fmt.Errorf("%w; it is not stored so far", cause)
 	case last >= m.Sequence:
 		stored, err := r.journal.Get(ctx, m.Sequence)
 		if err != nil {
@@ -274,6 +285,9 @@ func (r *Register) settle(ctx context.Context, m events.Message, cause error) er
 		if last == m.Sequence && stored.ID == m.ID {
 			return nil // it was stored, only its acknowledgement was lost
 		}
+		if last == m.Sequence && r.unknown[stored.ID] {
+			return r.acceptLate(stored, cause)
+		}
 		err = &events.CorruptError{Sequence: m.Sequence, Kind: "second writer", Want: m.ID, Got: stored.ID, Hint: "something else has written to this journal"}
 		r.noteDamage(err)
 		return err
@@ -281,6 +295,18 @@ func (r *Register) settle(ctx context.Context, m events.Message, cause error) er
 	err = &events.CorruptError{Sequence: last + 1, Kind: "truncated", Want: fmt.Sprintf("%d entries", m.Sequence-1), Got: fmt.Sprint(last)}
 	r.noteDamage(err)
 	return err
+}
+
+// acceptLate takes in an entry of our own that was stored after we had given it
+// up. What was wanted now was not stored: the client repeats it, and it is decided anew.
+func (r *Register) acceptLate(m events.Message, cause error) error {
+	entry, err := decode(m)
+	if err != nil {
+		r.noteDamage(err)
+		return err
+	}
+	r.accept(entry, m.Body)
+	return fmt.Errorf("%w; entry %d, given up before, was stored first", cause, m.Sequence)
 }
 
 // sign puts a checkpoint of the chain so far into a fact that carries one.

@@ -56,8 +56,9 @@ type Register struct {
 	// The owner's alone, once it runs.
 	state       *ledger.State
 	ids         ids
-	lastAttempt time.Time // to reach HQ
-	sinceShot   int       // entries since the last snapshot
+	lastAttempt time.Time       // to reach HQ
+	sinceShot   int             // entries since the last snapshot
+	unknown     map[string]bool // ids of appends that were given up and may still be stored
 
 	commands  chan request
 	looks     chan func(*ledger.State)

@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -286,4 +287,68 @@ func TestRepeatedLogOnOpensNoSession(t *testing.T) {
 		require.True(t, again.Repeated)
 		require.Equal(t, first.Entries, again.Entries)
 	}
+}
+
+// late is a journal whose next append is stored only after it was given up, as on a disk that hangs.
+type late struct {
+	journal
+	lose bool
+	held func() error
+}
+
+func (f *late) Append(ctx context.Context, after uint64, m events.Message) error {
+	if f.lose {
+		f.lose = false
+		f.held = func() error { return f.journal.Append(ctx, after, m) }
+		return context.DeadlineExceeded
+	}
+	if held := f.held; held != nil {
+		f.held = nil
+		if err := held(); err != nil {
+			return err
+		}
+	}
+	return f.journal.Append(ctx, after, m)
+}
+
+func TestAppendThatIsStoredLate(t *testing.T) {
+	till := newTestTill(t)
+	till.Register.journal = &late{journal: till.Register.journal, lose: true}
+	before := till.View().Head.Sequence
+	key := ulid.Make().String()
+	_, err := till.do(key, 100, `{"product":"TEA"}`)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	// Another command comes first, and finds that the one before was stored after all.
+	_, err = till.do(ulid.Make().String(), 100, `{"product":"TEA","quantity":"2"}`)
+	require.ErrorIs(t, err, events.ErrConflict)
+	a, err := till.do(key, 100, `{"product":"TEA"}`)
+	require.NoError(t, err)
+	require.Equal(t, before+1, a.Entries[0].Sequence, "the same command gets the entry that was stored late")
+	till.must(206, ``)
+	require.Nil(t, till.Damage())
+	require.NoError(t, till.Check(t.Context()))
+}
+
+// The owner never waits for the offline database, however many entries an operation appends.
+func TestOfflineDatabaseThatStandsStill(t *testing.T) {
+	till := newTestTill(t)
+	require.NoError(t, till.projector.waitFor(t.Context(), till.View().Head.Sequence))
+	lock, err := sql.Open("sqlite", "file:"+till.dir+"/offline.db?_txlock=immediate")
+	require.NoError(t, err)
+	defer lock.Close()
+	tx, err := lock.Begin()
+	require.NoError(t, err)
+	till.must(100, `{"product":"TEA"}`)
+	for {
+		if _, err = till.do(ulid.Make().String(), 501, `{"comment":"x"}`); err != nil {
+			break
+		}
+	}
+	require.ErrorContains(t, err, "offline_database_stalled")
+	require.Less(t, len(till.projector.in), cap(till.projector.in), "there is room for what one operation can append")
+	require.NoError(t, tx.Rollback())
+	require.Eventually(t, func() bool {
+		_, err := till.do(ulid.Make().String(), 501, `{"comment":"x"}`)
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
 }

@@ -261,3 +261,20 @@ func TestCloseWhileTheTerminalWaits(t *testing.T) {
 	defer func() { require.NoError(t, r.Close()) }()
 	require.Equal(t, "concluded", ask(t, r, 4, 201, ``).Transaction.Status)
 }
+
+// While the terminal has not answered, nothing that changes the transaction may pass its request by.
+func TestNothingPassesAnUnansweredRequestBy(t *testing.T) {
+	dir := t.TempDir()
+	term := &silentTerminal{SimulatedTerminal: NewSimulatedTerminal(dir + "/t.json"), silent: true}
+	r := openTill(t, dir, term)
+	defer r.Close()
+	_, err := r.Reference().Import(t.Context(), strings.NewReader(`{"kind":"customer","key":"C1","record":{"customer":"C1","name":"Ann"}}`), time.Now(), false)
+	require.NoError(t, err)
+	ask(t, r, 3, 100, `{"product":"M52"}`)
+	_, err = do(r, 4, 201, ``)
+	refused(t, err, "terminal_unanswered")
+	_, err = do(r, 5, 206, ``)
+	refused(t, err, "card_pending")
+	_, err = do(r, 6, 602, `{"customer":"C1"}`)
+	refused(t, err, "card_pending")
+}
