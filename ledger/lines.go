@@ -4,9 +4,13 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// MaxLines is how many lines a transaction may have. It keeps the concluded
-// document, which repeats them all, below [events.MaxBody].
+// MaxLines is how many lines a transaction may have. With maxText it keeps the
+// concluded document, which repeats them all, below [events.MaxBody]: a line is at
+// most some 400 bytes besides its text.
 const MaxLines = 2000
+
+// maxText is how many bytes of text the lines of a transaction may have together.
+const maxText = 150_000
 
 // Parameters that say which product.
 var (

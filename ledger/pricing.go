@@ -273,6 +273,9 @@ func (d *deciding) withLines(t *Transaction, begins *events.Terms, lines []*Line
 		}
 		sums = sums.plus(line, 1, t.Terms.TaxIncluded)
 	}
+	if sums.Text > maxText {
+		return events.OfSale{}, refuse("transaction_too_large", "The lines of the transaction hold more text than a document can.").instead("Conclude this one and begin another.")
+	}
 	for _, line := range lines {
 		if err := d.returnAllowed(t, line, sums); err != nil {
 			return events.OfSale{}, err

@@ -27,10 +27,12 @@ type sums struct {
 	Discountable events.Money `json:"discountable"` // net of the sold lines that a total discount may touch
 	Tax          events.Money `json:"tax"`
 	Returned     events.Money `json:"returned,omitempty"` // of the returned lines, positive
+	Text         int          `json:"text"`               // bytes of text on all lines, voided ones too: they stand in the document
 }
 
-// plus adds line with a sign of 1, or takes it away with -1; a voided line is nothing.
+// plus adds line with a sign of 1, or takes it away with -1; of a voided line only its text counts.
 func (s sums) plus(line *Line, sign events.Money, taxIncluded bool) sums {
+	s.Text += int(sign) * (len(line.Description) + len(line.Comment) + len(line.Serial) + len(line.Barcode))
 	if line.Voided {
 		return s
 	}

@@ -99,8 +99,8 @@ func (r *Register) recoverCard(ctx context.Context, operation int) error {
 		return nil
 	}
 	_, err := r.settleCard(ctx, true)
-	if refusal, ok := errors.AsType[*ledger.Refusal](err); ok && refusal.Code == "terminal_unanswered" {
-		return nil
+	if _, refused := errors.AsType[*ledger.Refusal](err); refused {
+		return nil // the ledger refuses what may not pass the request by, and lets a manager give it up
 	}
 	return err
 }
