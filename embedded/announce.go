@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -37,6 +39,9 @@ func (h *HQNode) Announced(f func(r events.Register, payload []byte)) error {
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, keysName)); err != nil {
+		return nil, fmt.Errorf("there is no head office in %s: %w", dir, err)
 	}
 	keys, err := openKeys(dir)
 	if err != nil {

@@ -99,9 +99,6 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 // Enroll makes the credentials by which a register links to the head office whose
 // data directory this is, running or not.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	return embedded.Enroll(dir, r)
 }
 

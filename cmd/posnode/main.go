@@ -33,6 +33,7 @@ type cli struct {
 	HQ         hqCmd         `cmd:"" name:"hq" help:"Run head office, which receives the journals of all registers."`
 	Audit      auditCmd      `cmd:"" help:"Verify, show and report what a journal holds."`
 	Operations operationsCmd `cmd:"" help:"List every operation and what it needs offline."`
+	PIN        pinCmd        `cmd:"" name:"pin" help:"Read a PIN from standard input and print the hash that stands in the reference data."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each figure beside its floor."`
 
 	Config kong.ConfigFlag `placeholder:"FILE" help:"YAML file with values for flags."`
