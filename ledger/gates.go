@@ -163,7 +163,7 @@ func (d *deciding) online() error {
 		return nil
 	}
 	return refuse("operation_unsupported_offline", "%s is not possible while head office cannot be reached.", d.op.Name).
-		instead("Try again when the register is online.")
+		instead("Connect (operation 917), or try again when the register is online.")
 }
 
 // reasonGiven: where the store wants a reason for what the operation does, one of its codes is given.

@@ -161,9 +161,17 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		a.begin(out, f.Staff)
 	case *events.StaffLoggedOff:
 		a.sessions.end()
+	case *events.ZReprinted:
+		out.Body.Print, err = a.printed(ctx, f.Closed)
+		out.Body.Print = fmt.Sprintf("*** COPY %d ***\n", f.Copy) + out.Body.Print
+	case *events.XPrinted:
+		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case interface{ SignsOff() bool }:
 		if f.SignsOff() {
 			a.sessions.end()
+		}
+		if _, closed := f.(*events.ShiftClosed); closed {
+			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 		}
 	case *events.ReceiptReprinted:
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)

@@ -152,6 +152,26 @@ func (a *registerAPI) qr(ctx context.Context, in *qrInput) (*raw, error) {
 	return &raw{"image/png", picture}, err
 }
 
+// printed is what an entry of the register's epoch looks like on paper.
+func (a *registerAPI) printed(ctx context.Context, sequence uint64) (text string, err error) {
+	err = a.offline(ctx, func(ctx context.Context, db *projections.DB) error {
+		at, err := db.Position(ctx)
+		if err != nil {
+			return err
+		}
+		stored, err := db.Entry(ctx, at.Epoch, sequence)
+		if err != nil {
+			return err
+		}
+		entry, err := events.Decode(stored)
+		if err == nil {
+			text, _ = receipts.Text(entry)
+		}
+		return err
+	})
+	return text, err
+}
+
 // reprint is the text that the fact of a reprint prints.
 func (a *registerAPI) reprint(ctx context.Context, sequence uint64, f *events.ReceiptReprinted) (text string, err error) {
 	err = a.offline(ctx, func(ctx context.Context, db *projections.DB) error {

@@ -152,6 +152,7 @@ func TestRealDay(t *testing.T) {
 		require.Equal(t, cash, closed.Result.Report.Totals.Tenders[0].Counted)
 		require.Equal(t, want[i], sums{closed.Result.Report.Totals.Transactions, closed.Result.Report.Totals.Sales, closed.Result.Report.Totals.Returns})
 		require.Equal(t, 1, closed.Result.Z)
+		require.Contains(t, closed.Print, "Z REPORT")
 		p.stop()
 		code, out := posnodeSays(t, "register", "--data", p.dir, "--name", fmt.Sprintf("s001-r%02d", i+1), "--check")
 		require.Zero(t, code, out)

@@ -77,6 +77,7 @@ type reply struct {
 	Code    string `json:"code"`
 	Detail  string `json:"detail"`
 	Token   string `json:"token"`
+	Print   string `json:"print"`
 	Entries []struct {
 		Sequence uint64 `json:"sequence"`
 		ID       string `json:"id"`
