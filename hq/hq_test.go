@@ -82,7 +82,7 @@ func (f *fleet) arrived() {
 		journals, err := f.hq.Journals(f.t.Context())
 		require.NoError(f.t, err)
 		return len(journals) == 1 && journals[0].Head == f.till.View().Head
-	}, 60*time.Second, 20*time.Millisecond)
+	}, 3*time.Minute, 20*time.Millisecond) // the server itself waits up to two before it tries a source again
 }
 
 // Whatever is restarted or cut while the register sells, head office ends up with
