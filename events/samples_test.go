@@ -116,7 +116,7 @@ func samples() []Fact {
 			Payments: []Payment{
 				{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &OnAccount{Customer: "C1", CreditLimit: 10000, OfflineLimit: 5000, Known: sampleKnown}},
 				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
-				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015"))}},
+				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015")), Known: 120, AsOf: "2026-03-02T06:00:00Z", Own: -20}},
 				{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
 				{Number: 5, Tender: "card", Amount: 10, Tendered: 10,
 					Card: &CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3", Terminal: "T1", Recovered: true}},

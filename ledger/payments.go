@@ -178,8 +178,11 @@ func payLoyalty(d *deciding) (events.Requested, error) {
 	if tender.PointValue.Sign() == 0 {
 		return nil, refuse("tender_not_configured", "This store's points have no value.")
 	}
-	spent := &events.PointsSpent{Card: card.Number, Value: tender.PointValue, Points: tender.PointValue.Needed(p.Amount, d.Transaction.Terms.Digits)}
-	left := card.Points
+	spent := &events.PointsSpent{
+		Card: card.Number, Value: tender.PointValue, Points: tender.PointValue.Needed(p.Amount, d.Transaction.Terms.Digits),
+		Known: card.Points, AsOf: card.AsOf, Own: int64(d.Moved.since(loyaltyKey(card.Number), card.AsOf)),
+	}
+	left := spent.Known + spent.Own
 	for _, other := range d.Transaction.Payments {
 		if !other.Voided && other.Loyalty != nil && other.Loyalty.Card == card.Number {
 			left -= other.Loyalty.Points

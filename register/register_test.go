@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,4 +352,29 @@ func TestOfflineDatabaseThatStandsStill(t *testing.T) {
 		_, err := till.do(ulid.Make().String(), 501, `{"comment":"x"}`)
 		return err == nil
 	}, 20*time.Second, 10*time.Millisecond)
+}
+
+// TestClosedRegisterAnswers: whoever asks a register that was closed is told so, also
+// with a context that never ends.
+func TestClosedRegisterAnswers(t *testing.T) {
+	till := newTestTill(t)
+	require.NoError(t, till.Close())
+	_, err := till.Do(context.Background(), Request{Operation: 101, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, err, ErrNotBegun)
+	require.ErrorIs(t, till.Look(context.Background(), func(*ledger.State) { t.Error("there is no state to look at") }), ErrClosed)
+
+	// A command that was prepared before the end is refused too.
+	till.open()
+	var waiting sync.WaitGroup
+	for range 20 {
+		waiting.Go(func() {
+			_, err := till.Do(context.Background(), Request{Operation: 101, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+			if err != nil {
+				require.ErrorIs(t, err, ErrClosed)
+			}
+		})
+	}
+	require.NoError(t, till.Close())
+	waiting.Wait()
 }
