@@ -30,13 +30,13 @@ func samples() []Fact {
 		&ShiftOpened{Asked: sampleAsked, Shift: "s001-r01-1-s1", Number: 1, Staff: "7", BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2},
 		&StartAmountDeclared{
 			Asked: sampleAsked, Shift: "s001-r01-1-s1", Tender: "cash", Amount: 10000, Currency: "GBP", Comment: "from the safe",
-			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}},
+			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}}, Printed: sampleSlip,
 		},
 		&FloatAdded{Asked: sampleAsked, CashMoved: sampleCash(5000, "safe")},
 		&TenderRemoved{Asked: sampleAsked, CashMoved: sampleCash(-5000, "safe")},
 		&SafeDropped{Asked: sampleAsked, Dropped: sampleDropped("safe")},
 		&BankDropped{Asked: sampleAsked, Dropped: sampleDropped("bank"), Bag: "B-0017"},
-		&DrawerDeclared{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 10520}}, Recount: 1, Comment: "counted twice"},
+		&DrawerDeclared{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 10520}}, Recount: 1, Comment: "counted twice", Printed: sampleSlip},
 		&RecountAsked{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 15520}}, Recount: 1, Tenders: []TenderID{"cash"}},
 		&DrawerOpened{Asked: Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "CHANGE", Text: "Change for a customer", Note: "a 20 note"}}, InShift: sampleShift, Comment: "change for a note"},
 		&IncomeTaken{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(1200, "income:KEYS"), Account: "KEYS", Name: "Deposits for keys"}},
@@ -194,6 +194,7 @@ var (
 	}
 	sampleShop    = Shop{Name: "Corner Shop", Lines: []string{"1 High Street", "VAT GB 123 4567 89"}, Footer: []string{"Thank you"}}
 	samplePrinted = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}}
+	sampleSlip    = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}, Currencies: []CurrencyDigits{{"GBP", 2}}}
 	sampleTerms   = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
 	sampleRate    = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
 	sampleLine    = Line{
@@ -277,14 +278,14 @@ func sampleOrder(paid Money) OfSale {
 func sampleCash(amount Money, account string) CashMoved {
 	return CashMoved{
 		InShift: sampleShift, Tender: "cash", Amount: max(amount, -amount), Currency: "GBP", Comment: "a note",
-		Postings: []Posting{{"tender:cash", amount}, {account, -amount}},
+		Postings: []Posting{{"tender:cash", amount}, {account, -amount}}, Printed: sampleSlip,
 	}
 }
 
 func sampleDropped(to string) Dropped {
 	return Dropped{
 		InShift: sampleShift, Amounts: []Count{sampleCount}, Comment: "at noon",
-		Postings: []Posting{{to, 10500}, {"tender:cash", -10500}},
+		Postings: []Posting{{to, 10500}, {"tender:cash", -10500}}, Printed: sampleSlip,
 	}
 }
 

@@ -164,8 +164,6 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 	case *events.ZReprinted:
 		out.Body.Print, err = a.printed(ctx, f.Closed)
 		out.Body.Print = fmt.Sprintf("*** COPY %d ***\n", f.Copy) + out.Body.Print
-	case *events.XPrinted:
-		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case interface{ SignsOff() bool }:
 		if f.SignsOff() {
 			a.sessions.end()
@@ -177,6 +175,10 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
 	case *events.ReportViewed:
 		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	case events.OfShift:
+		if _, printed := f.(events.Printable); printed { // an X report, or a slip
+			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
+		}
 	}
 	if err != nil {
 		// It is recorded, and only what it was to show is missing: GET shows it.

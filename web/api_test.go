@@ -178,6 +178,28 @@ func TestReceipts(t *testing.T) {
 	require.Equal(t, checkpoint.Checkpoint{Origin: "s001-r01/1", Size: entry.Head.Sequence, Hash: entry.Head.Hash}, signed)
 }
 
+// TestSlips: what is printed by itself and is no transaction is found by the number on it.
+func TestSlips(t *testing.T) {
+	s := newShop(t)
+	drop := s.must(1212, `{"amounts":[{"tender":"cash","amount":1500}],"bag":"B-17"}`)
+	number := events.EntryNumber(s.View().Register, s.View().Head)
+	require.Contains(t, drop.Print, "No. "+number)
+	require.Contains(t, drop.Print, "Bag B-17")
+	require.Contains(t, drop.Print, "15.00")
+	for _, path := range []string{"/v1/transactions/", "/v1/receipts/"} {
+		w := s.send("GET", path+number, "", "Accept", "text/plain")
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, drop.Print, w.Body.String())
+		require.Equal(t, string(s.bodies()[s.View().Head.Sequence-1]), string(s.get(path+number)), "as stored")
+	}
+	for _, other := range []string{"s001-r01-1-e1", "s001-r01-1-e999", "s001-r01-2-e1", "s002-r01-1-e" + fmt.Sprint(s.View().Head.Sequence), "s001-r01-1-e01"} {
+		require.Equal(t, 404, s.send("GET", "/v1/receipts/"+other, "").Code, other)
+	}
+	for op, body := range map[int]string{1201: `{"amount":500}`, 1210: `{"amount":500}`, 1211: `{"amounts":[{"tender":"cash","amount":500}]}`, 1052: `{"counts":[{"tender":"cash","amount":500}]}`} {
+		require.Contains(t, s.must(op, body).Print, "Signature", op)
+	}
+}
+
 func TestReports(t *testing.T) {
 	s := newShop(t)
 	s.sell()
