@@ -190,7 +190,7 @@ var (
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
 		LineDiscountPercent: sample(ParsePercent("10")), LineDiscountAmount: 1000,
 		TotalDiscountPercent: sample(ParsePercent("12.5")), TotalDiscountAmount: 2000,
-		LineReturnAmount: 5000, TotalReturnAmount: 10000,
+		LineReturnAmount: 5000, TotalReturnAmount: 10000, Reports: []string{"days", "tenders"},
 	}
 	sampleShop    = Shop{Name: "Corner Shop", Lines: []string{"1 High Street", "VAT GB 123 4567 89"}, Footer: []string{"Thank you"}}
 	samplePrinted = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}}

@@ -136,6 +136,9 @@ func viewReport(d *deciding) (events.Requested, error) {
 	if !slices.Contains(Reports, f.Report) {
 		return nil, refuse("unknown_report", "There is no report %s.", f.Report).instead("Choose one of " + strings.Join(Reports, ", ") + ".")
 	}
+	if !d.rights.MayView(f.Report) {
+		return nil, deny("%s may not view the report %s.", d.State.Staff.ID, f.Report)
+	}
 	return f, checkDates(f.From, f.To)
 }
 

@@ -177,6 +177,7 @@ func shopRecords() map[ledger.Query]any {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	maps.Copy(records, cartRecords())
+	maps.Copy(records, moreRecords())
 	return records
 }
 

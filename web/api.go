@@ -83,11 +83,10 @@ func answers(of string, kinds ...string) func(*huma.Operation) {
 }
 
 type operationInput struct {
-	Key           string `header:"Idempotency-Key" required:"true" doc:"a ULID that the client makes for this command; the same key with the same input gets the first answer"`
-	Authorization string `header:"Authorization" doc:"Bearer token from operation 700"`
-	Cookie        string `header:"Cookie"`
-	ContentType   string `header:"Content-Type"`
-	RawBody       []byte
+	Key string `header:"Idempotency-Key" required:"true" doc:"a ULID that the client makes for this command; the same key with the same input gets the first answer"`
+	Session
+	ContentType string `header:"Content-Type"`
+	RawBody     []byte
 }
 
 type operationOutput struct {
@@ -145,7 +144,7 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 	if kind, _, err := mime.ParseMediaType(in.ContentType); len(in.RawBody) > 0 && (err != nil || kind != "application/json") {
 		return nil, (&Problem{Status: http.StatusUnsupportedMediaType, Operation: op.ID, Detail: "The parameters are not sent as application/json.", Instead: "Send them as a JSON object with that Content-Type."}).complete(a, nil)
 	}
-	staff := a.sessions.of(token(in.Authorization, in.Cookie))
+	staff := a.staffOf(in.Session)
 	done, err := a.register.Do(ctx, register.Request{Operation: op.ID, Key: key, Body: in.RawBody, Staff: staff})
 	if err != nil {
 		return nil, a.problem(op.ID, err)

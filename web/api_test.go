@@ -233,6 +233,23 @@ func TestReports(t *testing.T) {
 	require.Zero(t, sum)
 }
 
+// TestReportsAreForSome: a report is shown to those whose permissions name it, on either way to it.
+func TestReportsAreForSome(t *testing.T) {
+	s := openShop(t)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "").Code, "nobody is signed on")
+	s.token = s.must(700, `{"staff":"9","pin":"3"}`).Token
+	s.get("/v1/reports/days")
+	s.must(1003, `{"report":"days"}`)
+	w := s.send("GET", "/v1/reports/tenders", "")
+	require.Equal(t, 403, w.Code)
+	require.Contains(t, w.Body.String(), "permission_denied")
+	require.Equal(t, "permission_denied", s.do(1003, newKey(), `{"report":"tenders"}`).Code)
+	require.Equal(t, 404, s.send("GET", "/v1/reports/gossip", "").Code)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "", "Authorization", "Bearer nobody").Code)
+	s.must(703, ``)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "").Code, "locked")
+}
+
 func TestMetrics(t *testing.T) {
 	s := newShop(t)
 	s.sell()
