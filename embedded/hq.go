@@ -40,6 +40,7 @@ type HQNode struct {
 	server *server.Server
 	nc     *nats.Conn
 	js     jetstream.JetStream
+	own    *Journal
 	close  func() error
 
 	mu       sync.Mutex
@@ -102,7 +103,7 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	return h.openOwn(ctx)
 }
 
 func (h *HQNode) options() (*server.Options, error) {
@@ -183,13 +184,21 @@ func (h *HQNode) Conn() *nats.Conn { return h.nc }
 // RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy;
 // enrolling again makes others beside them.
 func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
-	if err := r.Validate(); err != nil {
+	if err := enrollable(r); err != nil {
 		return nil, err
 	}
 	if creds, err = h.keys.enroll(r); err != nil {
 		return nil, fmt.Errorf("enroll %s: %w", r, err)
 	}
 	return creds, nil
+}
+
+// enrollable says whether r can be a register's name.
+func enrollable(r events.Register) error {
+	if r.Store == HeadOffice.Store {
+		return fmt.Errorf("register %s: the store %s is head office itself", r, r.Store)
+	}
+	return r.Validate()
 }
 
 // AddJournal makes HQ receive a journal from its first entry. It changes nothing

@@ -40,7 +40,7 @@ func openKeys(dir string) (*fleetKeys, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if data, err = makeKeys(); err == nil {
-			err = writeFileDurably(path, data)
+			err = WriteFileDurably(path, data)
 		}
 	}
 	if err != nil {
@@ -100,7 +100,7 @@ func registerScope(registers string) *jwt.UserScope {
 	// A link and nothing else: with these credentials nobody signs on as a client.
 	scope.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 	scope.Template.Pub.Allow = jwt.StringList{
-		"up.{{name()}}.>",            // its journals' entries
+		"up.{{name()}}.>",            // its journals' entries, and what it asks
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
 	}
 	scope.Template.Sub.Allow = jwt.StringList{
@@ -108,6 +108,7 @@ func registerScope(registers string) *jwt.UserScope {
 		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
 		"$JS.{{name()}}.API.CONSUMER.RESET.>",
 		"$JS.FC.{{name()}}.>", // HQ acknowledges; no "*" in the middle for the same reason
+		"down.{{name()}}.>",   // HQ's answers
 	}
 	return scope
 }

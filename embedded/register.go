@@ -53,6 +53,7 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
+	asking  *nats.Conn // for questions to HQ: its inbox is the only one that HQ may answer to
 	journal *Journal
 	link    *linkWatch
 	close   func() error
@@ -95,6 +96,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), user); err != nil {
 		return err
 	}
+	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
+		return err
+	}
 	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {
 		return err
 	}
@@ -135,8 +139,10 @@ func (n *RegisterNode) stop() error {
 	if n.link != nil {
 		n.link.stop()
 	}
-	if n.nc != nil {
-		n.nc.Close()
+	for _, nc := range []*nats.Conn{n.nc, n.asking} {
+		if nc != nil {
+			nc.Close()
+		}
 	}
 	if n.server != nil {
 		stopServer(n.server)

@@ -29,6 +29,7 @@ type HQ struct {
 	cfg  Config
 	node *embedded.HQNode
 	db   *database
+	own  own
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -66,7 +67,11 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
+	if err := h.openOwn(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
+	h.wait.Go(func() { h.followOwn(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -153,12 +158,30 @@ func (h *HQ) shutdown() error {
 
 // follow reads one shard until ctx ends.
 func (h *HQ) follow(ctx context.Context, shard string) {
+	h.keepOn(ctx, "reading "+shard, func() error { return h.read(ctx, shard) })
+}
+
+// followOwn brings hq.db up to what other instances record, until ctx ends.
+func (h *HQ) followOwn(ctx context.Context) {
+	h.keepOn(ctx, "reading head office's own journal", func() error {
+		return h.node.FollowOwn(ctx, func() {
+			h.own.mu.Lock()
+			defer h.own.mu.Unlock()
+			if _, err := h.catchUp(ctx); err != nil && ctx.Err() == nil {
+				h.cfg.Logger.Warn("head office's own journal could not be read", "error", err)
+			}
+		})
+	})
+}
+
+// keepOn does work that only ends with ctx, again whenever it fails.
+func (h *HQ) keepOn(ctx context.Context, what string, work func() error) {
 	for ctx.Err() == nil {
-		err := h.read(ctx, shard)
+		err := work()
 		if ctx.Err() != nil {
 			return
 		}
-		h.cfg.Logger.Warn("reading a shard has stopped, and goes on", "shard", shard, "error", err)
+		h.cfg.Logger.Warn("what never ends has stopped, and goes on", "what", what, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
