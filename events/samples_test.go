@@ -53,9 +53,10 @@ func samples() []Fact {
 		},
 		&ZReprinted{Asked: sampleAsked, InShift: sampleShift, Z: 12, Copy: 1, Closed: 40},
 		&ShiftsListed{Asked: sampleAsked, Shifts: []ShiftStanding{{Shift: "s001-r01-1-s1", Status: "blind_closed", Staff: "7", BusinessDate: "2026-03-02"}}},
-		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
-		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1},
-		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
+		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine, Linked: []Line{sampleDeposit}},
+		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1, Linked: []int{2}},
+		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Linked: []int{2}},
+		&LineTurned{Asked: sampleReasoned, OfSale: sampleChanged(), Line: 1, Quantity: sample(ParseQuantity("-2"))},
 		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75"))},
 		&LinePriceOverridden{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Level: "lower"},
 		&LineUnitChanged{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Unit: "box"},
@@ -200,6 +201,10 @@ var (
 	sampleLine    = Line{
 		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
 		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
+	}
+	sampleDeposit = Line{
+		Number: 2, Product: "BOTTLE", Description: "Deposit", Quantity: NewQuantity(1), Price: sample(ParsePrice("0.25")), Gross: 25,
+		Linked: &LinkedLine{To: 1, Each: NewQuantity(1)},
 	}
 	sampleShift = InShift{Shift: "s001-r01-1-s1"}
 	sampleCount = Count{Tender: "cash", Currency: "GBP", Amount: 10500, Denominations: []Denomination{{5000, 2}, {100, 5}}}

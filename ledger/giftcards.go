@@ -100,7 +100,7 @@ func addToGiftCard(d *deciding, issue bool) (events.Requested, error) {
 	case amount <= 0:
 		return nil, refuseParameter("amount", "must be above 0")
 	case len(t.Lines) >= MaxLines:
-		return nil, refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
+		return nil, tooManyLines()
 	case issue && exists:
 		return nil, refuse("gift_card_exists", "The gift card has been issued already.").instead("Add to it.")
 	case !found && (!issue || d.Mode == events.Offline), !issue && !exists:

@@ -28,6 +28,8 @@ func Follow(record any) []Query {
 	switch r := record.(type) {
 	case Barcode:
 		return []Query{{"product", string(r.Product)}}
+	case Product:
+		return r.leads()
 	case Customer:
 		return r.leads()
 	case LoyaltyCard:

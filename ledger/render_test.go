@@ -169,6 +169,9 @@ func (r *renderer) line(v events.Line) string {
 			s += fmt.Sprintf(" %s %q", part[0], part[1])
 		}
 	}
+	if v.Linked != nil {
+		s += fmt.Sprintf(" with line %d", v.Linked.To)
+	}
 	if v.TaxOverride != nil {
 		s += " taxed " + v.TaxOverride.Override
 	}

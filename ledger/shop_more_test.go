@@ -21,5 +21,15 @@ func moreRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
+	for _, p := range []ledger.Product{
+		{ID: "COLA", Description: "Cola", Price: price("1.20"), Taxes: []events.TaxRate{standardRate}, Linked: []ledger.LinkedProduct{{Product: "BOTTLE"}}, Units: []ledger.Unit{
+			{Unit: "crate", Factor: quantity("24"), Price: priceOf("20")},
+		}},
+		{ID: "BOTTLE", Description: "Deposit on a bottle", Price: price("0.25"), NotDiscountable: true},
+		{ID: "KEG", Description: "Keg", Price: price("80"), Taxes: []events.TaxRate{standardRate}, Linked: []ledger.LinkedProduct{{Product: "BOTTLE", Quantity: quantity("100")}, {Product: "MUG", Quantity: quantity("2")}}},
+		{ID: "HAMPER", Description: "Hamper with something that is gone", Price: price("50"), Linked: []ledger.LinkedProduct{{Product: "GONE"}}},
+	} {
+		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
+	}
 	return records
 }

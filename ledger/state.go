@@ -252,25 +252,18 @@ func (s *State) applySale(fact events.OfTransaction) error {
 			return fmt.Errorf("line %d after %d lines", f.Line.Number, len(t.Lines))
 		}
 		t.replaceLine(&Line{Line: f.Line})
+		for _, line := range f.Linked {
+			if line.Number != len(t.Lines)+1 {
+				return fmt.Errorf("line %d after %d lines", line.Number, len(t.Lines))
+			}
+			t.replaceLine(&Line{Line: line})
+		}
 	case *events.LineVoided:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
+		return t.setVoided(of, true, append([]int{f.Line}, f.Linked...))
 	case *events.LineRestored:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	// What these changed stands in Changed.
-	case *events.QuantitySet:
-		return t.changed(of, f.Line)
-	case *events.LinePriceOverridden:
-		return t.changed(of, f.Line)
-	case *events.LineUnitChanged:
-		return t.changed(of, f.Line)
-	case *events.LineSerialSet:
-		return t.changed(of, f.Line)
-	case *events.LineCommented:
-		return t.changed(of, f.Line)
-	case *events.LineDiscountSet:
-		return t.changed(of, f.Line)
-	case *events.LineTaxOverridden:
-		return t.changed(of, f.Line)
+		return t.setVoided(of, false, append([]int{f.Line}, f.Linked...))
+	case events.LineChange:
+		return t.changed(of, f.ChangedLine())
 	case *events.TaxOverridden:
 		t.TaxOverride = nil
 		if f.Override != "" {
@@ -327,16 +320,17 @@ func (t *Transaction) changed(of *events.OfSale, number int) error {
 	return nil
 }
 
-// changeLine applies change to a copy of a line, so that the sums see both.
-func (s *State) changeLine(of *events.OfSale, number int, change func(*Line)) error {
-	t := s.Transaction
-	old := t.line(number)
-	if old == nil {
-		return fmt.Errorf("no line %d", number)
+// setVoided voids lines, or lets them count again, on copies, so that the sums see both.
+func (t *Transaction) setVoided(of *events.OfSale, voided bool, numbers []int) error {
+	for _, number := range numbers {
+		old := t.line(number)
+		if old == nil {
+			return fmt.Errorf("no line %d", number)
+		}
+		line := *old
+		line.Voided = voided
+		t.replaceLine(&line)
 	}
-	line := *old
-	change(&line)
-	t.replaceLine(&line)
 	t.Totals = of.After
 	return nil
 }

@@ -112,6 +112,14 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 			err = fmt.Errorf("tax %q of %s: want a code, and a rate that is not negative", tax.Code, tax.Rate)
 		}
 	}
+	if len(p.Linked) > ledger.MaxLinked {
+		err = fmt.Errorf("%d linked products, more than %d", len(p.Linked), ledger.MaxLinked)
+	}
+	for _, l := range p.Linked {
+		if l.Product == "" || l.Product == p.ID || l.Quantity.Sign() < 0 {
+			err = fmt.Errorf("linked product %q: want another product, and a quantity that is not negative", l.Product)
+		}
+	}
 	if err == nil {
 		err = inspectPrices(p)
 	}

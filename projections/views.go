@@ -55,6 +55,7 @@ var journalOnly = []events.Fact{
 	(*events.LineVoided)(nil),
 	(*events.LineRestored)(nil),
 	(*events.QuantitySet)(nil),
+	(*events.LineTurned)(nil),
 	(*events.LinePriceOverridden)(nil),
 	(*events.LineUnitChanged)(nil),
 	(*events.LineSerialSet)(nil),
