@@ -37,7 +37,7 @@ func paymentOperations() []*Operation {
 		{ID: 211, Name: "Void payment", Group: "payments", Offline: Local, Gates: need,
 			Params: []Parameter{{Name: "payment", Kind: KindNumber, Required: true, Max: maxPayments, Doc: "number of the payment in its transaction, from 1"}},
 			Reason: "void_payment", decide: voidPayment},
-		{ID: 214, Name: "Pay gift card", Group: "payments", Offline: Bounded, Gates: need, Params: []Parameter{card, amount},
+		{ID: 214, Name: "Pay gift card", Group: "payments", Offline: Bounded, Gates: need, Params: []Parameter{card, amount, cardPINParam},
 			asks: askGiftCard, decide: payGiftCard},
 	}
 }
@@ -254,7 +254,7 @@ func (d *deciding) payment(kind string, given *events.Money) (p events.Payment, 
 	case left < 0 && tender.MaxOver > 0 && -left > tender.MaxOver:
 		return p, refuse("overpaid", "%s can be %s more than is due at most.", tender.Name, tender.MaxOver.Decimal(digits))
 	}
-	change, ok := d.changeTender(tender)
+	change, ok := d.changeTender(tender, p.Tendered-payable)
 	if left < 0 && !ok {
 		return p, refuse("tender_not_configured", "This store has nothing to give change for %s in.", tender.Name)
 	}
@@ -288,7 +288,11 @@ func (d *deciding) withinLimits(tender Tender, amount events.Money) error {
 
 // changeTender is what change for a payment by tender is given in.
 // Foreign money gives change in the store's own.
-func (d *deciding) changeTender(tender Tender) (change Tender, ok bool) {
+func (d *deciding) changeTender(tender Tender, amount events.Money) (change Tender, ok bool) {
+	if tender.ChangeAbove != "" && amount > tender.ChangeThreshold {
+		change, ok = d.Reference.Store.Tenders[string(tender.ChangeAbove)]
+		return change, ok
+	}
 	if tender.Kind == "cash" && tender.Change == "" {
 		return tender, true
 	}

@@ -11,6 +11,19 @@ func init() {
 	maps.Copy(pins, map[string]string{"2": "2222"})
 }
 
+// cardPINs are the PINs of the gift cards that have one.
+var cardPINs = map[string]string{"6101": "4711"}
+
+// withMoreStores adds stores that give change in two tenders, and lock cards out.
+func withMoreStores(all map[string]ledger.Store) map[string]ledger.Store {
+	checks := all["tenders"]
+	checks.Tenders = maps.Clone(checks.Tenders)
+	checks.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, ChangeAbove: "check", ChangeThreshold: 2000}
+	checks.SignOn = ledger.SignOn{Failures: 3, Minutes: 5}
+	all["checks"] = checks
+	return all
+}
+
 // moreRecords are the reference shop's who may see some reports.
 func moreRecords() map[ledger.Query]any {
 	records := map[ledger.Query]any{}
@@ -31,5 +44,6 @@ func moreRecords() map[ledger.Query]any {
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
+	records[ledger.Query{Kind: "giftcard", Key: "6101"}] = ledger.GiftCard{Number: "6101", Balance: 5000, Currency: "GBP", AsOf: counted, PIN: "a hash"}
 	return records
 }

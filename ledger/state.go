@@ -40,6 +40,8 @@ type State struct {
 	ManualOffline bool `json:"manual_offline,omitempty"`
 	// Failures are the wrong PINs in a row of those who had one.
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
+	// CardFailures are the wrong PINs in a row of the gift cards that had one.
+	CardFailures map[events.CardNumber]events.Failed `json:"card_failures,omitempty"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
 	Clock map[events.StaffID]string `json:"clock,omitempty"`
 }
@@ -178,6 +180,7 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	delete(s.Failures, e.Approver)
 	s.request(e)
 	s.Moved.count(e)
+	s.countCardPIN(e.Fact)
 	s.Head, s.LastID = e.Head, e.ID
 	return nil
 }
@@ -198,7 +201,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.applyStock(f)
 	case events.OfTransaction:
 		return s.applySale(f)
-	case *events.BalanceChecked:
+	case *events.BalanceChecked, *events.GiftCardPINRefused:
 	default:
 		return s.applyStaff(fact)
 	}

@@ -177,6 +177,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if _, ok := s.Tenders[string(tender.Change)]; tender.Change != "" && !ok {
 			err = fmt.Errorf("tender %q: its change would be given in %q, which is no tender of the store", id, tender.Change)
 		}
+		if above, ok := s.Tenders[string(tender.ChangeAbove)]; tender.ChangeAbove != "" && (!ok || above.Kind != "cash" && above.Kind != "check") || tender.ChangeThreshold < 0 {
+			err = fmt.Errorf("tender %q: change above a threshold that is not negative is given in cash or checks of the store", id)
+		}
 		if tender.OverPaid && !tender.GivesChange() {
 			err = fmt.Errorf("tender %q: %s gives no change", id, tender.Kind)
 		}

@@ -70,6 +70,7 @@ var journalOnly = []events.Fact{
 	(*events.CardRequested)(nil),
 	(*events.CardDeclined)(nil),
 	(*events.BalanceChecked)(nil),
+	(*events.GiftCardPINRefused)(nil),
 	// Inquiries change nothing.
 	(*events.PriceChecked)(nil),
 	(*events.ProductViewed)(nil),

@@ -82,6 +82,9 @@ func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, er
 	if c.ApproverMatches, err = r.pinMatches(ctx, input.Text("approver"), input.Text("approver_pin")); err != nil {
 		return c, err
 	}
+	if c.CardPINMatches, err = r.cardPINMatches(ctx, input.Text("card"), input.Text("card_pin")); err != nil {
+		return c, err
+	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)
 	if errors.Is(err, projections.ErrDamaged) {
 		r.projector.noteDamage()

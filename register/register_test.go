@@ -378,3 +378,16 @@ func TestClosedRegisterAnswers(t *testing.T) {
 	require.NoError(t, till.Close())
 	waiting.Wait()
 }
+
+// TestGiftCardPIN: the PIN of a gift card is checked against its hash.
+func TestGiftCardPIN(t *testing.T) {
+	till := newTestTill(t)
+	_, err := till.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(`{"kind":"giftcard","key":"6101","record":{"number":"6101","balance":5000,"currency":"GBP","pin":%q}}`, HashPIN("4711"))), till.now, false)
+	require.NoError(t, err)
+	key := ulid.Make().String()
+	_, err = till.do(key, 520, `{"card":"6101","card_pin":"0000"}`)
+	refused(t, err, "gift_card_pin_wrong")
+	_, err = till.do(key, 520, `{"card":"6101","card_pin":"4711"}`)
+	refused(t, err, "gift_card_pin_wrong") // nobody tries PINs under an old key
+	require.EqualValues(t, 5000, till.must(520, `{"card":"6101","card_pin":"4711"}`).Result.(*events.BalanceChecked).Available)
+}
