@@ -139,7 +139,7 @@ func searchCustomers(ctx context.Context, r *Register, q ledger.Query) (any, boo
 	return hits, len(hits) > 0, nil
 }
 
-// findOrder is an order of head office's or one that was placed here. What was picked up here is picked up.
+// findOrder is an order of head office's or one that was placed here. What was picked up or cancelled here is so.
 func findOrder(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
 	record, known, err := r.reference.Find(ctx, q)
 	if err != nil {
@@ -153,8 +153,8 @@ func findOrder(ctx context.Context, r *Register, q ledger.Query) (any, bool, err
 	if !known && own.Placed != nil {
 		o, known = *own.Placed, true
 	}
-	if own.Status == ledger.OrderPickedUp {
-		o.Status = ledger.OrderPickedUp
+	if own.Status != ledger.OrderOpen {
+		o.Status = own.Status
 	}
 	return o, known, nil
 }
