@@ -42,6 +42,9 @@ func inquiryOperations() []*Operation {
 				{Name: "receipt", Kind: KindText, Max: 80, Doc: "receipt number"},
 				{Name: "staff", Kind: KindText, Max: 20, Doc: "who ended the transaction"},
 				{Name: "product", Kind: KindText, Max: 40, Doc: "item number on one of its lines"},
+				{Name: "barcode", Kind: KindText, Max: 64, Doc: "barcode that was scanned for one of its lines"},
+				{Name: "customer", Kind: KindText, Max: 40, Doc: "customer whom it was for"},
+				{Name: "order", Kind: KindText, Max: 60, Doc: "customer order that it placed, picked up or cancelled"},
 				{Name: "limit", Kind: KindNumber, Max: MaxShown, Doc: "how many transactions at most, the last first; 20 if absent"},
 				{Name: "print", Kind: KindText, Max: 10, Doc: "copy or gift: print the receipt with that number again, instead of a list"},
 			},
@@ -61,6 +64,7 @@ func journalFilter(in values) events.JournalFilter {
 		From: in.text("from"), To: in.text("to"), Transaction: events.TransactionID(in.text("transaction")),
 		Receipt: events.ReceiptNumber(in.text("receipt")), Shift: events.ShiftID(in.text("shift")),
 		Staff: events.StaffID(in.text("staff")), Product: events.ProductID(in.text("product")), Limit: in.number("limit"),
+		Barcode: in.text("barcode"), Customer: events.CustomerID(in.text("customer")), Order: events.OrderID(in.text("order")),
 	}
 	if f.Limit == 0 {
 		f.Limit = 20
@@ -107,7 +111,7 @@ func reprint(d *deciding) (events.Requested, error) {
 	if kind != events.ReceiptCopy && kind != events.ReceiptGift {
 		return nil, refuseParameter("print", "want copy or gift")
 	}
-	for _, name := range []string{"from", "to", "shift", "transaction", "staff", "product", "limit"} {
+	for _, name := range []string{"from", "to", "shift", "transaction", "staff", "product", "barcode", "customer", "order", "limit"} {
 		if d.in.has(name) {
 			return nil, refuseParameter(name, "does not go with print")
 		}

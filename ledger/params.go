@@ -113,8 +113,8 @@ func (in Input) approver() string {
 	return id
 }
 
-// note is what the cashier adds to a reason.
-func (in Input) note() string { return strings.TrimSpace(in.Text("reason_note")) }
+// note is what the cashier adds to the reason of that name.
+func (in Input) note(reason string) string { return strings.TrimSpace(in.Text(reason + "_note")) }
 
 // values are parameters checked against their operation.
 type values map[string]any

@@ -123,6 +123,9 @@ func (s *Shift) countSale(f *events.SaleConcluded) {
 	t.Sales += f.Sales
 	t.Returns += f.Returns
 	t.GiftCards += f.GiftCards
+	if f.Order != nil {
+		t.Deposits -= f.Order.Deposit
+	}
 	t.Discounts += f.Discounts()
 	t.Tax += f.After.Tax
 	for _, tax := range f.Taxes {

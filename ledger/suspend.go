@@ -60,7 +60,7 @@ func suspendTransaction(d *deciding) (events.Requested, error) {
 	case len(d.Suspended) >= limit:
 		return nil, refuse("too_many_suspended", "%d transactions are suspended at this register.", len(d.Suspended)).instead("Recall one, or void it.")
 	}
-	return &events.SaleSuspended{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}}, nil
+	return &events.SaleSuspended{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Terms: t.Terms}, nil
 }
 
 // held is the suspended transaction that the command names.
