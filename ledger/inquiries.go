@@ -146,33 +146,6 @@ func viewReport(d *deciding) (events.Requested, error) {
 	return f, checkDates(f.From, f.To)
 }
 
-// checkDates says whether both ends of a period are dates, or absent. Its error is nil or a *Refusal.
-func checkDates(from, to string) error {
-	for _, p := range []struct{ name, date string }{{"from", from}, {"to", to}} {
-		if p.date != "" && !IsDate(p.date) {
-			return refuseParameter(p.name, "want a date as YYYY-MM-DD")
-		}
-	}
-	if from != "" && to != "" && from > to {
-		return refuseParameter("to", "is before from")
-	}
-	return nil
-}
-
-// IsDate says whether s is written as a date, YYYY-MM-DD. That there is such a day nobody
-// needs to know: the period of one that there is not holds nothing.
-func IsDate(s string) bool {
-	if len(s) != len("2026-03-02") {
-		return false
-	}
-	for i := range len(s) {
-		if dash := i == 4 || i == 7; dash && s[i] != '-' || !dash && (s[i] < '0' || s[i] > '9') {
-			return false
-		}
-	}
-	return true
-}
-
 // printed is what paper says of a fact besides the fact.
 func (d *deciding) printed(fact events.Fact) events.Printed {
 	p := events.Printed{Shop: d.Reference.Store.Shop, Offset: d.Offset}

@@ -127,6 +127,9 @@ func (w *till) recountEntry(e *events.Entry, s sums) {
 		if f.Customer != nil {
 			s.add("customer sales", 1)
 		}
+		if f.Order != nil {
+			s.add("deposits", -f.Order.Deposit)
+		}
 		for _, line := range f.Lines {
 			if line.Voided {
 				continue
@@ -164,6 +167,7 @@ func (w *till) recountEntry(e *events.Entry, s sums) {
 		}
 		s.payments(f.Terms.Currency, f.Payments)
 	case *events.OrderPlaced:
+		s.add("deposits", f.Placed.Deposit)
 		s.payments(f.Terms.Currency, f.Payments)
 	}
 }

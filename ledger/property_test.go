@@ -283,7 +283,7 @@ func expectedCash(w *till) int {
 	if w.state.Shift == nil {
 		return 0
 	}
-	return int(max(0, w.state.Shift.Expected["cash"]))
+	return int(max(0, w.state.Shift.Expected()["cash"]))
 }
 
 func recordKeys(w *till, kind string) (keys []string) {

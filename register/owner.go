@@ -76,13 +76,13 @@ func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, er
 	local := now.In(r.cfg.Zone)
 	_, ahead := local.Zone()
 	c.Date, c.At, c.Offset = local.Format(time.DateOnly), now.Unix(), ahead/60
-	if c.PINMatches, err = r.pinMatches(ctx, input.Text("staff"), input.Text("pin")); err != nil {
+	if c.PINMatches, err = r.pinMatches(ctx, "staff", input.Text("staff"), input.Text("pin")); err != nil {
 		return c, err
 	}
-	if c.ApproverMatches, err = r.pinMatches(ctx, input.Text("approver"), input.Text("approver_pin")); err != nil {
+	if c.ApproverMatches, err = r.pinMatches(ctx, "staff", input.Text("approver"), input.Text("approver_pin")); err != nil {
 		return c, err
 	}
-	if c.CardPINMatches, err = r.cardPINMatches(ctx, input.Text("card"), input.Text("card_pin")); err != nil {
+	if c.CardPINMatches, err = r.pinMatches(ctx, "giftcard", input.Text("card"), input.Text("card_pin")); err != nil {
 		return c, err
 	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)

@@ -52,27 +52,21 @@ func checkPIN(hash, pin string) bool {
 	return subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// pinMatches says whether pin is the staff member's, before the owner sees the
-// command: checking takes long on purpose.
-func (r *Register) pinMatches(ctx context.Context, staff, pin string) (bool, error) {
-	if staff == "" || pin == "" {
+// pinMatches says whether pin is that of a member of staff or a gift card, before the
+// owner sees the command: checking takes long on purpose.
+func (r *Register) pinMatches(ctx context.Context, kind, key, pin string) (bool, error) {
+	if key == "" || pin == "" {
 		return false, nil
 	}
-	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "staff", Key: staff})
+	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: kind, Key: key})
 	if err != nil || !found {
 		return false, err
 	}
-	return checkPIN(record.(ledger.StaffMember).PIN, pin), nil
-}
-
-// cardPINMatches says whether pin is the gift card's, before the owner sees the command.
-func (r *Register) cardPINMatches(ctx context.Context, card, pin string) (bool, error) {
-	if card == "" || pin == "" {
-		return false, nil
+	switch of := record.(type) {
+	case ledger.StaffMember:
+		return checkPIN(of.PIN, pin), nil
+	case ledger.GiftCard:
+		return checkPIN(of.PIN, pin), nil
 	}
-	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "giftcard", Key: card})
-	if err != nil || !found {
-		return false, err
-	}
-	return checkPIN(record.(ledger.GiftCard).PIN, pin), nil
+	return false, nil
 }
