@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type fleetKeys struct {
 	system    nkeys.KeyPair // account of the server itself
 	fleet     nkeys.KeyPair // account FLEET: all registers and HQ's own connection
 	registers nkeys.KeyPair // signs registers' users, and can give them no more than registerScope
+	readers   nkeys.KeyPair // account READERS: who consumes the journals; nil where HQ has not made it yet
+	reader    nkeys.KeyPair // signs readers' users, and can give them no more than readerScope
 }
 
 const keysName = "keys.json"
@@ -32,17 +35,34 @@ type keysFile struct {
 	System    string `json:"system"`
 	Fleet     string `json:"fleet"`
 	Registers string `json:"registers"`
+	Readers   string `json:"readers"`
+	Reader    string `json:"reader"`
 }
 
-// openKeys reads the keys, or makes them when there are none.
+// openKeys reads the keys, and makes those that are missing: all of them at the
+// first start, new ones at the first start of a version that knows more.
+// Only the HQ that has locked dir may call it: a key that another process made
+// would sign credentials that the running server does not trust.
 func openKeys(dir string) (*fleetKeys, error) {
 	path := filepath.Join(dir, keysName)
 	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if data, err = makeKeys(); err == nil {
-			err = writeFileDurably(path, data)
-		}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
+	complete, err := completeKeys(data)
+	if err == nil && !bytes.Equal(complete, data) {
+		err = writeFileDurably(path, complete)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+	}
+	return readKeys(dir)
+}
+
+// readKeys reads the keys as they are: to sign, beside a running HQ.
+func readKeys(dir string) (*fleetKeys, error) {
+	path := filepath.Join(dir, keysName)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
@@ -53,14 +73,27 @@ func openKeys(dir string) (*fleetKeys, error) {
 	return k, nil
 }
 
-func makeKeys() ([]byte, error) {
+// completeKeys returns data with a new seed wherever one is missing, and as it is where none is.
+func completeKeys(data []byte) ([]byte, error) {
 	var f keysFile
+	if data != nil {
+		if err := json.Unmarshal(data, &f); err != nil {
+			return nil, err
+		}
+	}
+	made := false
 	for seed, create := range map[*string]func() (nkeys.KeyPair, error){
 		&f.Operator:  nkeys.CreateOperator,
 		&f.System:    nkeys.CreateAccount,
 		&f.Fleet:     nkeys.CreateAccount,
 		&f.Registers: nkeys.CreateAccount,
+		&f.Readers:   nkeys.CreateAccount,
+		&f.Reader:    nkeys.CreateAccount,
 	} {
+		if *seed != "" {
+			continue
+		}
+		made = true
 		kp, err := create()
 		if err != nil {
 			return nil, err
@@ -70,6 +103,9 @@ func makeKeys() ([]byte, error) {
 			return nil, err
 		}
 		*seed = string(s)
+	}
+	if !made {
+		return data, nil
 	}
 	return json.MarshalIndent(f, "", "\t")
 }
@@ -88,7 +124,14 @@ func parseKeys(data []byte) (*fleetKeys, error) {
 			return nil, err
 		}
 	}
-	return &k, nil
+	if f.Readers == "" || f.Reader == "" {
+		return &k, nil // of an older version
+	}
+	var err error
+	if k.readers, err = nkeys.FromSeed([]byte(f.Readers)); err == nil {
+		k.reader, err = nkeys.FromSeed([]byte(f.Reader))
+	}
+	return &k, err
 }
 
 // registerScope is all that a register may do at HQ, seen from the register.
@@ -123,7 +166,7 @@ func (k *fleetKeys) trust(o *server.Options) error {
 		return err
 	}
 	accounts := &server.MemAccResolver{}
-	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims} {
+	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims, k.readersClaims} {
 		c, err := claims()
 		if err != nil {
 			return err
@@ -183,12 +226,13 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
 	c.SigningKeys.AddScopedSigner(registerScope(registers))
+	c.Exports = readerExports()
 	return c, nil
 }
 
 // enroll makes a new user key and signs it as the register's.
 func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
-	token, seed, err := k.user(r.String(), k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	token, seed, err := k.user(r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
 	if err != nil {
 		return nil, err
 	}
@@ -197,14 +241,15 @@ func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
 
 // ownUser is how HQ's own connection signs on: a new key at every start, never stored.
 func (k *fleetKeys) ownUser() (nats.Option, error) {
-	token, seed, err := k.user("hq", k.fleet, func(*jwt.UserClaims) {})
+	token, seed, err := k.user("hq", k.fleet, k.fleet, func(*jwt.UserClaims) {})
 	if err != nil {
 		return nil, err
 	}
 	return nats.UserJWTAndSeed(token, string(seed)), nil
 }
 
-func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
+// user makes a new user key of an account and signs it.
+func (k *fleetKeys) user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	kp, public, err := newUser()
 	if err != nil {
 		return "", nil, err
@@ -214,7 +259,7 @@ func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserCl
 	}
 	c := jwt.NewUserClaims(public)
 	c.Name = name
-	if c.IssuerAccount, err = k.fleet.PublicKey(); err != nil {
+	if c.IssuerAccount, err = account.PublicKey(); err != nil {
 		return "", nil, err
 	}
 	set(c)
