@@ -117,6 +117,15 @@ func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
 
+// EnrollReader makes the credentials by which a program may read the streams of the
+// head office whose data directory this is, running or not, and do nothing else.
+func EnrollReader(dir, name string) (creds []byte, err error) {
+	return embedded.EnrollReader(dir, name)
+}
+
+// ClientURL is where readers connect to, "" when that is off.
+func (h *HQ) ClientURL() string { return h.node.ClientURL() }
+
 // LeafURL is where registers link to.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
