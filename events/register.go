@@ -1,7 +1,5 @@
 package events
 
-import "time"
-
 // registerFacts are about the register itself: its activation and its connection.
 var registerFacts = []func() Fact{
 	func() Fact { return new(RegisterActivated) },
@@ -65,10 +63,3 @@ type RegisterUnlocked struct {
 
 func (*RegisterUnlocked) Type() string    { return "register.unlocked.v1" }
 func (f *RegisterUnlocked) About() string { return string(f.Staff) }
-
-// Announcement is what a register tells HQ of the end of its journal, again and
-// again while the link is up: a note, not a fact.
-type Announcement struct {
-	Head
-	Time time.Time `json:"time"` // the register's clock
-}
