@@ -41,6 +41,10 @@ type ModeChanged struct {
 	Detail string `json:"detail,omitempty"` // for a person
 	// Transaction is the one that was open, if any.
 	Transaction TransactionID `json:"transaction,omitempty"`
+	// Profile is the version of the offline profile that was followed, and TimeoutMillis
+	// how long head office had to answer, where it did not.
+	Profile       string `json:"profile,omitempty"`
+	TimeoutMillis int    `json:"timeout_ms,omitempty"`
 }
 
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }

@@ -13,7 +13,7 @@ import (
 func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
-		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
+		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7", Profile: "2026-03", TimeoutMillis: 3000},
 		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
 		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},

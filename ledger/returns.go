@@ -5,24 +5,24 @@ import (
 )
 
 // Sold is a document by which products can be returned, with what was returned of
-// it already: the answer to a query of kind "receipt", from the offline database.
+// it already: the answer to a query of kind "receipt".
 type Sold struct {
-	Transaction events.TransactionID
-	Receipt     events.ReceiptNumber
-	Terms       events.Terms
-	Lines       []SoldLine
+	Transaction events.TransactionID `json:"transaction"`
+	Receipt     events.ReceiptNumber `json:"receipt"`
+	Terms       events.Terms         `json:"terms"`
+	Lines       []SoldLine           `json:"lines"`
 }
 
 // SoldLine is one of its lines.
 type SoldLine struct {
 	events.ConcludedLine
-	Returned  events.Quantity // by all documents since
-	GivenBack events.Money    // for that, without tax where prices are without
+	Returned  events.Quantity `json:"came_back,omitzero"`   // by all documents since
+	GivenBack events.Money    `json:"given_back,omitempty"` // for that, without tax where prices are without
 }
 
 func returnOperations() []*Operation {
 	return []*Operation{
-		{ID: 114, Name: "Return transaction", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Reason: "return_transaction",
+		{ID: 114, Name: "Return transaction", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Reason: "return_transaction",
 			Params: []Parameter{
 				{Name: "receipt", Kind: KindText, Required: true, Max: 64, Doc: "number of the receipt"},
 				{Name: "line", Kind: KindNumber, Required: true, Max: MaxLines, Doc: "number of the line on that receipt, from 1"},

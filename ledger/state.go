@@ -38,6 +38,8 @@ type State struct {
 	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the epoch began, by currency
 	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
 	ManualOffline bool `json:"manual_offline,omitempty"`
+	// Switched is the last change of mode, zero before the first.
+	Switched Switched `json:"switched,omitzero"`
 	// Failures are the wrong PINs in a row of those who had one.
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
@@ -174,6 +176,9 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	}
 	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
 		s.Shift.Opened = e.Envelope.Time
+	}
+	if f, ok := e.Fact.(*events.ModeChanged); ok {
+		s.Switched = Switched{Cause: f.Cause, Detail: f.Detail, At: e.Envelope.Time}
 	}
 	delete(s.Failures, e.Approver)
 	s.request(e)
