@@ -54,7 +54,7 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
-	asking  *nats.Conn // for questions to HQ: its inbox is the only one that HQ may answer to
+	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
 	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
