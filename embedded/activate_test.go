@@ -69,8 +69,9 @@ func TestActivationOfALink(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 5)
 
 	// Revoked: the link is closed, and does not come back.
-	revoked := map[string]time.Time{key.Public: time.Now(), first: time.Now()}
-	require.NoError(t, h.Revoke(revoked))
+	for _, public := range []string{key.Public, first} {
+		require.NoError(t, h.Revoke(t.Context(), public))
+	}
 	requireLink(t, n, false)
 	require.NoError(t, n.SetLink(false))
 	require.NoError(t, n.SetLink(true))

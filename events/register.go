@@ -59,9 +59,9 @@ type Numbers struct {
 
 // Movement is what one document did to one balance that HQ keeps.
 type Movement struct {
-	Balance string `json:"balance"` // "giftcard <number>" or "customer <id>"
-	At      string `json:"at"`      // time of the entry
-	Amount  Money  `json:"amount"`
+	Balance string `json:"balance"`          // "giftcard <number>", "customer <id>" or "loyalty <number>"
+	At      string `json:"at"`               // time of the entry
+	Amount  Money  `json:"amount"`           // of a loyalty card points
 	Issued  bool   `json:"issued,omitempty"` // the card began with it
 }
 

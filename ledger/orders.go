@@ -175,6 +175,10 @@ func (d *deciding) orderStands(fact events.Requested) error {
 		if !t.line(f.Line).ordered() {
 			return notOrdered()
 		}
+	case *events.LineTurned:
+		if f.Quantity.Sign() < 0 && !t.pickUp() {
+			return notOrdered()
+		}
 	}
 	f, ok := fact.(events.OfTransaction)
 	if !ok || !t.pickUp() {
@@ -252,6 +256,7 @@ func OrderOf(store events.StoreID, f *events.OrderPlaced) Order {
 	}
 	for _, line := range f.Lines {
 		if !line.Voided {
+			line.Linked = nil // the lines get other numbers, and stand as they were ordered
 			o.Lines = append(o.Lines, line.Line)
 		}
 	}

@@ -44,7 +44,7 @@ func TestRandomDays(t *testing.T) {
 	})
 	// What is rarer is in the traces; these never fail to come in a hundred days.
 	for _, kind := range []string{
-		"sale.concluded.v1", "sale.voided.v1", "sale.line_voided.v1", "sale.payment_taken.v1", "sale.total_discount_set.v1", "invalid_parameter",
+		"sale.concluded.v1", "sale.voided.v1", "sale.line_voided.v1", "sale.payment_taken.v1", "sale.total_discount_set.v1", "sale.line_turned.v1", "invalid_parameter",
 	} {
 		require.Positive(t, played[kind], "the random days never came to %s: %v", kind, played)
 	}
@@ -121,6 +121,11 @@ func drawInput(t *rapid.T, w *till, op *ledger.Operation) map[string]any {
 			continue
 		}
 		input[p.Name] = drawValue(t, w, op, p)
+	}
+	if op.ID == 109 && rapid.IntRange(0, 3).Draw(t, "turn a line") == 0 {
+		return map[string]any{"line": input["line"]}
+	} else if op.ID == 109 {
+		delete(input, "line")
 	}
 	if rapid.IntRange(0, 4).Draw(t, "untailored") > 0 {
 		tailor(t, w, input)

@@ -104,7 +104,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 		return nil, refuse("line_not_returnable", "Line %d of receipt %s sold no product.", at, number)
 	}
 	line := sold.Line
-	line.Offer, line.Discount, line.Overridden, line.TaxOverride = nil, nil, nil, nil
+	line.Offer, line.Discount, line.Overridden, line.TaxOverride, line.Linked = nil, nil, nil, nil, nil
 	line.Original = &events.OriginalLine{
 		Transaction: doc.Transaction, Receipt: doc.Receipt, Line: at, Bought: sold.Quantity, Paid: sold.Net, Returned: sold.Returned, GivenBack: sold.GivenBack,
 	}

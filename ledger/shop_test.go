@@ -162,7 +162,7 @@ func shopRecords() map[ledger.Query]any {
 	for _, c := range customers {
 		records[ledger.Query{Kind: "customer", Key: string(c.ID)}] = c
 	}
-	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000}, {Number: "L2", Points: 9000, Blocked: true}} {
+	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000, AsOf: counted}, {Number: "L2", Points: 9000, Blocked: true}} {
 		records[ledger.Query{Kind: "loyalty", Key: string(c.Number)}] = c
 	}
 	for _, b := range []ledger.Barcode{
@@ -177,6 +177,7 @@ func shopRecords() map[ledger.Query]any {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	maps.Copy(records, cartRecords())
+	maps.Copy(records, moreRecords())
 	return records
 }
 

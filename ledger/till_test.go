@@ -164,6 +164,7 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.PINMatches = known && pin == c.Input.Text("pin")
 	pin, known = pins[c.Input.Text("approver")]
 	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
+	c.CardPINMatches = c.Input.Text("card_pin") == cardPINs[c.Input.Text("card")]
 	c.At = w.clock.Unix()
 	return c
 }
