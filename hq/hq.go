@@ -20,8 +20,17 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
+}
+
+// Cluster says which stock servers head office works on, in place of a server of its own.
+type Cluster struct {
+	URLs     []string // none: a server of its own
+	Creds    string   // credentials file; "": signed by the keys in the data directory
+	CA       string   // file with the authority of the servers' certificates; "": the system's
+	Replicas int      // of every stream; 0: 3
 }
 
 // HQ is a running head office.
@@ -60,6 +69,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
 		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
 		return err
