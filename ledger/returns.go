@@ -89,7 +89,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 	number := d.in.text("receipt")
 	doc, ok := find[Sold](d.Reference, "receipt", number)
 	if !ok && d.Mode == events.Offline {
-		return nil, refuse("realtime_service_unavailable", "Receipt %s is not of this register; to look it up elsewhere needs head office.", number).
+		return nil, refuse("realtime_service_unavailable", "Receipt %s sold nothing at this register; to look it up elsewhere needs head office.", number).
 			instead("Return the product without its receipt, or try again when the register is online.")
 	}
 	if !ok {

@@ -242,6 +242,13 @@ func (w *till) repeats(c ledger.Command, entry *events.Entry) {
 	}
 }
 
+// connect loses the link to head office, or gets it back.
+func (w *till) connect(to events.Mode) {
+	if w.state.Mode != to {
+		must(w.record(&events.ModeChanged{From: w.state.Mode, To: to, Cause: "link"}, ledger.Command{}, ""))
+	}
+}
+
 // restart goes on from a snapshot of the state, as a register does that was switched off and on.
 func (w *till) restart() {
 	snapshot := w.snapshot()
