@@ -87,3 +87,9 @@ func (r *Reference) Keeps(ctx context.Context, kindName string) (kept bool, err 
 	}
 	return kept, nil
 }
+
+// Said is when head office said it, and by which version of its program.
+func (r *Reply) Said() (at time.Time, version string) { return r.Time, r.Version }
+
+// Said is when head office said it, and by which version of its program.
+func (g *Greeting) Said() (at time.Time, version string) { return g.Time, g.Version }
