@@ -20,8 +20,13 @@ const StoreKey = "store"
 type kind struct {
 	// decode reads a record into its type, a value.
 	decode func(record []byte) (any, error)
-	// inspect is decode for a record that comes from outside: strict, with the key it must have and the text by which it is found.
-	inspect func(record []byte) (key, text string, err error)
+	// inspect is decode for a record that comes from outside, with the key it must have and
+	// the text by which it is found. A strict one refuses fields that this program does not know.
+	inspect func(record []byte, strict bool) (key, text string, err error)
+	// keyless says that the record does not say its own key.
+	keyless bool
+	// record is the zero value of the type, for who wants to know its fields.
+	record any
 }
 
 // kinds are all kinds of reference data. What is checked of a record is what the
@@ -39,6 +44,27 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
+	"profile": keylessKindOf(func(p ledger.Profile) (key, text string, err error) {
+		return "", "", inspectProfile(p)
+	}),
+}
+
+// DefaultProfile is the key of the offline profile of all registers of a store that
+// have none under their own id.
+const DefaultProfile = "default"
+
+// inspectProfile says what is nonsense in an offline profile, be it the store's or a record of its own.
+func inspectProfile(p ledger.Profile) error {
+	if min(p.GiftCardPerCard, p.GiftCardPerTransaction, p.GiftCardInAll, p.AccountPerCustomer) < 0 {
+		return errors.New("profile: a limit is negative")
+	}
+	return nil
+}
+
+func keylessKindOf[T any](inspect func(T) (key, text string, err error)) kind {
+	k := kindOf(inspect)
+	k.keyless = true
+	return k
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -81,10 +107,13 @@ func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
 			err := json.Unmarshal(record, &v)
 			return v, err
 		},
-		inspect: func(record []byte) (key, text string, err error) {
+		record: *new(T),
+		inspect: func(record []byte, strict bool) (key, text string, err error) {
 			var v T
 			dec := json.NewDecoder(bytes.NewReader(record))
-			dec.DisallowUnknownFields()
+			if strict {
+				dec.DisallowUnknownFields()
+			}
 			if err := dec.Decode(&v); err != nil {
 				return "", "", err
 			}
@@ -134,6 +163,11 @@ func inspectPrices(p ledger.Product) error {
 	for _, g := range p.Prices {
 		if g.Price.Sign() < 0 || g.MinQuantity.Sign() < 0 {
 			return fmt.Errorf("price %s from %s on is negative", g.Price, g.MinQuantity)
+		}
+	}
+	for _, c := range p.Changes {
+		if err := inspectTime(c.At); err != nil || c.At == "" || c.Price.Sign() < 0 {
+			return fmt.Errorf("price change at %q: want a time in UTC, and a price that is not negative", c.At)
 		}
 	}
 	for _, o := range p.Offers {
@@ -186,7 +220,7 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
 		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")
 	}
-	return StoreKey, "", err
+	return StoreKey, "", errors.Join(err, inspectProfile(s.Profile))
 }
 
 func inspectCustomer(c ledger.Customer) (key, text string, err error) {

@@ -136,7 +136,7 @@ func TestImportOfPeople(t *testing.T) {
 		"stock": {`{"product":"X","on_hand":"1"}`},
 	} {
 		for _, record := range records {
-			_, _, err := kinds[kind].inspect([]byte(record))
+			_, _, err := kinds[kind].inspect([]byte(record), true)
 			require.Error(t, err, record)
 		}
 	}
