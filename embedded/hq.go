@@ -43,6 +43,9 @@ type HQNode struct {
 	own    *Journal
 	close  func() error
 
+	reference *Reference
+	imports   jetstream.ObjectStore
+
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
 }
@@ -103,7 +106,10 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return h.openOwn(ctx)
+	if err := h.openOwn(ctx); err != nil {
+		return err
+	}
+	return h.openReference(ctx)
 }
 
 func (h *HQNode) options() (*server.Options, error) {

@@ -30,6 +30,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
+
+	reference reference
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -70,8 +73,15 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
+	if err := h.openReferenceData(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -152,6 +162,9 @@ func (h *HQ) shutdown() error {
 	}
 	if h.db != nil {
 		errs = append(errs, h.db.close())
+	}
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

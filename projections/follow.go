@@ -216,6 +216,12 @@ func (in *importing) skip(kind, what string) error {
 	return err
 }
 
+// PageAsked is a register's question for what is new.
+type PageAsked struct {
+	Stream string `json:"stream,omitempty"` // that it has a copy of
+	After  uint64 `json:"after,omitempty"`  // how far the copy goes
+}
+
 // Page is a part of the reference data on its way to a register.
 type Page struct {
 	Stream   string   `json:"stream"`   // that head office follows

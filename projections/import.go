@@ -68,6 +68,11 @@ func (l *Line) scope() string {
 	return l.Store
 }
 
+// Subject is the line's subject in the reference stream, which of makes.
+func (l *Line) Subject(of func(store, kind, key string) string) string {
+	return of(l.scope(), l.Kind, l.Key)
+}
+
 // source yields the lines of an import, each with its number and what is wrong with it. It ends early with yield's error.
 type source func(yield func(number int, line Line, wrong error) error) error
 

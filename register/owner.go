@@ -147,7 +147,14 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if err != nil {
 		return ledger.Answer{}, err
 	}
-	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {
+	c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c))
+	if op := ledger.Find(c.Operation); errors.Is(err, projections.ErrNoStore) && op != nil && op.Group == "device" {
+		err = nil // how a register comes to have reference data
+	}
+	if errors.Is(err, projections.ErrNoStore) {
+		err = r.errNoReference()
+	}
+	if err != nil {
 		return ledger.Answer{}, err
 	}
 	decision, err := ledger.Decide(r.state, c)
