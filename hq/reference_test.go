@@ -196,7 +196,7 @@ func TestImportRefused(t *testing.T) {
 		`{"kind":"profile","key":"default","record":{"gift_card_per_card":-1}}`+"\n{}\n"), hq.ImportOptions{})
 	require.ErrorIs(t, err, projections.ErrNotImported)
 	require.Equal(t, 2, report.Wrong)
-	require.Contains(t, report.Problems[0].What, "profile: a limit is negative")
+	require.Contains(t, report.Problems[0].What, "a limit of an amount is negative")
 	require.Equal(t, 2, report.Problems[0].Line)
 	require.Empty(t, price(t, c.hq.Reference(), "P00001"))
 	store, err := c.hq.Reference().Store(t.Context())
