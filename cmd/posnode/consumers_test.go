@@ -141,10 +141,27 @@ func TestConsumers(t *testing.T) {
 	}
 	state := filepath.Join(t.TempDir(), "state.json")
 	settled(sell(), append(fromGo, "-state", state)...)
+	staying := exec.Command(goConsumer, append(fromGo[1:], "-every", "50ms", "-state", state+".staying")...)
+	var stayed bytes.Buffer
+	staying.Stdout, staying.Stderr = &stayed, &stayed
+	require.NoError(t, staying.Start())
+	t.Cleanup(func() { _ = staying.Process.Kill() })
 	last := sell()
 	want := settled(last, fromGo...)
 	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...), "to go on comes to the same as to begin")
 	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...), "nothing counts twice")
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(state + ".staying")
+		for _, r := range last {
+			if err != nil || !bytes.Contains(data, []byte(r.Entries[len(r.Entries)-1].Hash)) {
+				return false
+			}
+		}
+		return true
+	}, time.Minute, 50*time.Millisecond)
+	require.NoError(t, staying.Process.Signal(os.Interrupt))
+	require.NoError(t, staying.Wait())
+	require.Equal(t, want, stayed.String(), "who stays hears of what is new")
 	require.Regexp(t, `s001-r02 .* 4 documents -`, want, "more was given back there than sold")
 	t.Logf("%s", want)
 
@@ -159,7 +176,14 @@ func TestConsumers(t *testing.T) {
 			require.Equal(t, want, consume(t, "../../docs/consumers/cli.sh", h.client, h.creds, "books", dir))
 		}
 	})
-	t.Run("js", func(t *testing.T) { runJS(t, h, want) })
+	var fromJS []string
+	t.Run("js", func(t *testing.T) {
+		fromJS = installJS(t, h)
+		state := filepath.Join(t.TempDir(), "state.json")
+		for _, more := range [][]string{{}, {state}, {state}} {
+			require.Equal(t, want, consume(t, append(fromJS, more...)...))
+		}
+	})
 
 	// Another register sends what it must not: its own findings, and the others' chains are as they were.
 	evil := events.Register{Store: "s001", ID: "r66"}
@@ -169,6 +193,11 @@ func TestConsumers(t *testing.T) {
 	require.Contains(t, said, "it says it is entry 1 of s001-r01/1, but came from ")
 	require.Contains(t, said, "invalid character")
 	require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
+	if fromJS != nil {
+		said := consume(t, fromJS...)
+		require.Equal(t, 2, strings.Count(said, "finding: "), said)
+		require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
+	}
 
 	// What the tills stored is what the schemas describe.
 	schema := entrySchema(t)
@@ -203,24 +232,21 @@ func entrySchema(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// runJS runs the JavaScript consumer, where its packages are installed or can be.
-func runJS(t *testing.T, h *headOffice, want string) {
+// installJS makes the JavaScript consumer ready, where its packages can be had. It stays until the whole test ends.
+func installJS(t *testing.T, h *headOffice) (command []string) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%v", err)
 		}
 	}
-	dir := filepath.Join(t.TempDir(), "js")
+	dir := filepath.Join(h.t.TempDir(), "js")
 	require.NoError(t, os.CopyFS(dir, os.DirFS("../../docs/consumers/js")))
-	install := exec.Command("npm", "install", "--no-audit", "--no-fund")
+	install := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Skipf("npm install: %v\n%s", err, out)
 	}
-	state := filepath.Join(t.TempDir(), "state.json")
-	for _, more := range [][]string{{}, {state}, {state}} {
-		require.Equal(t, want, consume(t, append([]string{"node", filepath.Join(dir, "main.js"), h.client, h.creds, "books"}, more...)...))
-	}
+	return []string{"node", filepath.Join(dir, "main.js"), h.client, h.creds, "books"}
 }
 
 // sendForged lets a register with credentials of its own send two entries that are not sound: one
