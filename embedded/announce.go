@@ -37,7 +37,7 @@ func (h *HQNode) Announced(f func(r events.Register, payload []byte)) error {
 // Enroll makes the credentials by which r links to the head office whose data
 // directory this is, running or not: signing needs its keys and no server.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
-	if err := r.Validate(); err != nil {
+	if err := enrollable(r); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, keysName)); err != nil {

@@ -104,8 +104,8 @@ func storeLimit(dir string) (int64, error) {
 	return max(used+int64(free)-diskReserve, 1), nil
 }
 
-// writeFileDurably replaces a file in one step that a power cut cannot halve.
-func writeFileDurably(path string, data []byte) error {
+// WriteFileDurably replaces a file in one step that a power cut cannot halve.
+func WriteFileDurably(path string, data []byte) error {
 	// If we died here, a temporary file is left that nobody reads; the next
 	// attempt truncates it.
 	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

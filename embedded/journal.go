@@ -58,7 +58,7 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 	// If we died here, nothing has happened.
 	ack, err := j.js.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Data: m.Body},
 		jetstream.WithMsgID(m.ID),
-		jetstream.WithExpectStream(journalName(j.epoch)),
+		jetstream.WithExpectStream(j.stream.CachedInfo().Config.Name),
 		jetstream.WithExpectLastSequence(after),
 		jetstream.WithRetryAttempts(0))
 	// If we died between the publish and here, the entry is on disk whole, or not at

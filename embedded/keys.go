@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -51,7 +52,7 @@ func openKeys(dir string) (*fleetKeys, error) {
 	}
 	complete, err := completeKeys(data)
 	if err == nil && !bytes.Equal(complete, data) {
-		err = writeFileDurably(path, complete)
+		err = WriteFileDurably(path, complete)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
@@ -59,26 +60,31 @@ func openKeys(dir string) (*fleetKeys, error) {
 	return readKeys(dir)
 }
 
-// readKeys reads the keys as they are: to sign, beside a running HQ.
+// readKeys reads the keys as they are: to sign, beside a running HQ. Where there are
+// none, the error is os.ErrNotExist.
 func readKeys(dir string) (*fleetKeys, error) {
-	path := filepath.Join(dir, keysName)
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(filepath.Join(dir, keysName))
 	if err != nil {
 		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
 	k, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+		return nil, fmt.Errorf("keys of HQ in %s: %w", dir, err)
 	}
 	return k, nil
 }
 
-// completeKeys returns data with a new seed wherever one is missing, and as it is where none is.
+// completeKeys returns data with a new seed wherever one is missing, and as it is
+// where none is. Of a file that exists only those of readers may be missing, which came later: without
+// the others it is not what it was, and new ones would lock every register out.
 func completeKeys(data []byte) ([]byte, error) {
 	var f keysFile
 	if data != nil {
 		if err := json.Unmarshal(data, &f); err != nil {
 			return nil, err
+		}
+		if f.Operator == "" || f.System == "" || f.Fleet == "" || f.Registers == "" {
+			return nil, errors.New("seeds are missing")
 		}
 	}
 	made := false
@@ -143,7 +149,7 @@ func registerScope(registers string) *jwt.UserScope {
 	// A link and nothing else: with these credentials nobody signs on as a client.
 	scope.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 	scope.Template.Pub.Allow = jwt.StringList{
-		"up.{{name()}}.>",            // its journals' entries
+		"up.{{name()}}.>",            // its journals' entries, and what it asks
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
 	}
 	scope.Template.Sub.Allow = jwt.StringList{
@@ -151,25 +157,32 @@ func registerScope(registers string) *jwt.UserScope {
 		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
 		"$JS.{{name()}}.API.CONSUMER.RESET.>",
 		"$JS.FC.{{name()}}.>", // HQ acknowledges; no "*" in the middle for the same reason
+		"down.{{name()}}.>",   // HQ's answers
 	}
 	return scope
 }
 
-// trust makes the server accept what these keys sign, and only that.
-func (k *fleetKeys) trust(o *server.Options) error {
+// trust makes the server accept what these keys sign, and only that. Accounts are kept in
+// dir, where an earlier run may have left newer claims, with revocations: those stay in force.
+func (k *fleetKeys) trust(o *server.Options, dir string) error {
 	system, err := k.system.PublicKey()
 	if err != nil {
 		return err
 	}
-	operator, err := k.operatorClaims(system)
-	if err != nil {
+	if o.TrustedOperators, err = k.operators(); err != nil {
 		return err
 	}
-	accounts := &server.MemAccResolver{}
+	accounts, err := server.NewDirAccResolver(dir, 0, time.Minute, server.NoDelete)
+	if err != nil {
+		return fmt.Errorf("accounts in %s: %w", dir, err)
+	}
 	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims, k.readersClaims} {
 		c, err := claims()
 		if err != nil {
 			return err
+		}
+		if kept, err := accounts.LoadAcc(c.Subject); err == nil && kept != "" {
+			continue
 		}
 		token, err := c.Encode(k.operator)
 		if err != nil {
@@ -179,26 +192,31 @@ func (k *fleetKeys) trust(o *server.Options) error {
 			return err
 		}
 	}
-	o.TrustedOperators = []*jwt.OperatorClaims{operator}
 	o.SystemAccount = system
 	o.AccountResolver = accounts
 	return nil
 }
 
-func (k *fleetKeys) operatorClaims(system string) (*jwt.OperatorClaims, error) {
-	public, err := k.operator.PublicKey()
+func (k *fleetKeys) operators() ([]*jwt.OperatorClaims, error) {
+	token, err := k.operatorToken()
 	if err != nil {
 		return nil, err
+	}
+	c, err := jwt.DecodeOperatorClaims(token)
+	return []*jwt.OperatorClaims{c}, err
+}
+
+func (k *fleetKeys) operatorToken() (string, error) {
+	public, err := k.operator.PublicKey()
+	if err != nil {
+		return "", err
 	}
 	c := jwt.NewOperatorClaims(public)
 	c.Name = "posnode"
-	c.SystemAccount = system
-	// The server wants to see the signature, so there and back.
-	token, err := c.Encode(k.operator)
-	if err != nil {
-		return nil, err
+	if c.SystemAccount, err = k.system.PublicKey(); err != nil {
+		return "", err
 	}
-	return jwt.DecodeOperatorClaims(token)
+	return c.Encode(k.operator)
 }
 
 func (k *fleetKeys) systemClaims() (*jwt.AccountClaims, error) {
@@ -232,7 +250,7 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 
 // enroll makes a new user key and signs it as the register's.
 func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
-	token, seed, err := k.user(r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	token, seed, err := user(r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
 	if err != nil {
 		return nil, err
 	}
@@ -240,16 +258,21 @@ func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
 }
 
 // ownUser is how HQ's own connection signs on: a new key at every start, never stored.
-func (k *fleetKeys) ownUser() (nats.Option, error) {
-	token, seed, err := k.user("hq", k.fleet, k.fleet, func(*jwt.UserClaims) {})
+func (k *fleetKeys) ownUser() (nats.Option, error) { return freshUser("hq", k.fleet) }
+
+// systemUser is how HQ signs on to the servers' own account.
+func (k *fleetKeys) systemUser() (nats.Option, error) { return freshUser("hq", k.system) }
+
+func freshUser(name string, account nkeys.KeyPair) (nats.Option, error) {
+	token, seed, err := user(name, account, account, func(*jwt.UserClaims) {})
 	if err != nil {
 		return nil, err
 	}
 	return nats.UserJWTAndSeed(token, string(seed)), nil
 }
 
-// user makes a new user key of an account and signs it.
-func (k *fleetKeys) user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
+// user makes a new user key in an account and signs it.
+func user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	kp, public, err := newUser()
 	if err != nil {
 		return "", nil, err
@@ -259,8 +282,10 @@ func (k *fleetKeys) user(name string, account, signer nkeys.KeyPair, set func(*j
 	}
 	c := jwt.NewUserClaims(public)
 	c.Name = name
-	if c.IssuerAccount, err = account.PublicKey(); err != nil {
-		return "", nil, err
+	if signer != account { // the account's own key needs no mention
+		if c.IssuerAccount, err = account.PublicKey(); err != nil {
+			return "", nil, err
+		}
 	}
 	set(c)
 	if token, err = c.Encode(signer); err != nil {

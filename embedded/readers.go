@@ -88,7 +88,7 @@ func EnrollReader(dir, name string) (creds []byte, err error) {
 	if keys.reader == nil {
 		return nil, fmt.Errorf("enroll reader %s: %w", name, errors.New("head office has no key for readers yet: it makes one when it starts"))
 	}
-	token, seed, err := keys.user(name, keys.readers, keys.reader, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	token, seed, err := user(name, keys.readers, keys.reader, func(c *jwt.UserClaims) { c.SetScoped(true) })
 	if err != nil {
 		return nil, fmt.Errorf("enroll reader %s: %w", name, err)
 	}

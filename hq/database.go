@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS sales (
 	PRIMARY KEY (register, date, currency)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shifts (shift TEXT PRIMARY KEY, date TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
 `
 
 func openDatabase(path string) (*database, error) {

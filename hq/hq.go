@@ -20,8 +20,17 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
+}
+
+// Cluster says which stock servers head office works on, in place of a server of its own.
+type Cluster struct {
+	URLs     []string // none: a server of its own
+	Creds    string   // credentials file; "": signed by the keys in the data directory
+	CA       string   // file with the authority of the servers' certificates; "": the system's
+	Replicas int      // of every stream; 0: 3
 }
 
 // HQ is a running head office.
@@ -29,6 +38,7 @@ type HQ struct {
 	cfg  Config
 	node *embedded.HQNode
 	db   *database
+	own  own
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -59,6 +69,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
 		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
 		return err
@@ -66,7 +77,11 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
+	if err := h.openOwn(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
+	h.wait.Go(func() { h.followOwn(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -162,12 +177,30 @@ func (h *HQ) shutdown() error {
 
 // follow reads one shard until ctx ends.
 func (h *HQ) follow(ctx context.Context, shard string) {
+	h.keepOn(ctx, "reading "+shard, func() error { return h.read(ctx, shard) })
+}
+
+// followOwn brings hq.db up to what other instances record, until ctx ends.
+func (h *HQ) followOwn(ctx context.Context) {
+	h.keepOn(ctx, "reading head office's own journal", func() error {
+		return h.node.FollowOwn(ctx, func() {
+			h.own.mu.Lock()
+			defer h.own.mu.Unlock()
+			if _, err := h.catchUp(ctx); err != nil && ctx.Err() == nil {
+				h.cfg.Logger.Warn("head office's own journal could not be read", "error", err)
+			}
+		})
+	})
+}
+
+// keepOn does work that only ends with ctx, again whenever it fails.
+func (h *HQ) keepOn(ctx context.Context, what string, work func() error) {
 	for ctx.Err() == nil {
-		err := h.read(ctx, shard)
+		err := work()
 		if ctx.Err() != nil {
 			return
 		}
-		h.cfg.Logger.Warn("reading a shard has stopped, and goes on", "shard", shard, "error", err)
+		h.cfg.Logger.Warn("what never ends has stopped, and goes on", "what", what, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):

@@ -78,7 +78,7 @@ func orderOperations() []*Operation {
 			Params: []Parameter{{Name: "pickup_on", Kind: KindText, Max: 10, Doc: "the day of the pick-up, YYYY-MM-DD"}}, decide: beginOrder},
 		{ID: 132, Name: "Deposit override", Group: "orders", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart},
 			Params: []Parameter{{Name: "amount", Kind: KindAmount, Doc: "the deposit in minor units; the store's again if absent"}}, decide: overrideDeposit},
-		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, Gates: Gates{Shift: true, Cart: NoCart},
+		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, begins: true, Gates: Gates{Shift: true, Cart: NoCart},
 			Params: []Parameter{{Name: "order", Kind: KindText, Required: true, Max: 60, Doc: "number of the order that is picked up"}},
 			asks:   func(_ *State, in values) []Query { return []Query{{"order", in.text("order")}} }, decide: recallOrder},
 	}
@@ -175,6 +175,10 @@ func (d *deciding) orderStands(fact events.Requested) error {
 		if !t.line(f.Line).ordered() {
 			return notOrdered()
 		}
+	case *events.LineTurned:
+		if f.Quantity.Sign() < 0 && !t.pickUp() {
+			return notOrdered()
+		}
 	}
 	f, ok := fact.(events.OfTransaction)
 	if !ok || !t.pickUp() {
@@ -252,6 +256,7 @@ func OrderOf(store events.StoreID, f *events.OrderPlaced) Order {
 	}
 	for _, line := range f.Lines {
 		if !line.Voided {
+			line.Linked = nil // the lines get other numbers, and stand as they were ordered
 			o.Lines = append(o.Lines, line.Line)
 		}
 	}

@@ -64,7 +64,7 @@ func drawOrderStep(t *rapid.T, w *till) (op int, input string) {
 	if tr == nil {
 		op = rapid.SampledFrom([]int{100, 100, 515, 504, 1221}).Draw(t, "operation")
 	} else {
-		op = rapid.SampledFrom([]int{100, 102, 109, 602, 620, 620, 132, 303, 200, 206, 206, 503, 500, 211}).Draw(t, "operation")
+		op = rapid.SampledFrom([]int{100, 102, 109, 602, 620, 620, 132, 132, 303, 200, 206, 206, 503, 500, 211}).Draw(t, "operation")
 	}
 	amount := rapid.IntRange(0, 3000).Draw(t, "amount")
 	switch op {

@@ -56,7 +56,7 @@ const ownWait = 5 * time.Second
 func (r *Register) caughtUp(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, ownWait)
 	defer cancel()
-	if r.projector.waitFor(waiting, r.state.Head.Sequence) != nil {
+	if r.projector.waitFor(waiting, r.state.Head) != nil {
 		return errStalled
 	}
 	return nil

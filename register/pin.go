@@ -64,3 +64,15 @@ func (r *Register) pinMatches(ctx context.Context, staff, pin string) (bool, err
 	}
 	return checkPIN(record.(ledger.StaffMember).PIN, pin), nil
 }
+
+// cardPINMatches says whether pin is the gift card's, before the owner sees the command.
+func (r *Register) cardPINMatches(ctx context.Context, card, pin string) (bool, error) {
+	if card == "" || pin == "" {
+		return false, nil
+	}
+	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "giftcard", Key: card})
+	if err != nil || !found {
+		return false, err
+	}
+	return checkPIN(record.(ledger.GiftCard).PIN, pin), nil
+}

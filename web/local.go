@@ -7,37 +7,37 @@ import (
 	"strings"
 )
 
-// apiKey finds the API that a request is at, in its context.
-type apiKey struct{}
+// siteKey finds the site that a request is at, in its context.
+type siteKey struct{}
 
 // handler is the way of every request: from this machine, of this origin, to a
 // route. Whatever is not is answered with a problem too.
 type handler struct {
-	api   *registerAPI
+	at    site
 	mux   *http.ServeMux
 	cross *http.CrossOriginProtection
 }
 
-func newHandler(a *registerAPI, mux *http.ServeMux) *handler {
-	return &handler{a, mux, http.NewCrossOriginProtection()}
+func newHandler(at site, mux *http.ServeMux) *handler {
+	return &handler{at, mux, http.NewCrossOriginProtection()}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse := func(status int, code, detail, instead string) {
-		writeProblem(w, (&Problem{Status: status, Code: code, Detail: detail, Instead: instead}).complete(h.api, nil))
+		writeProblem(w, (&Problem{Status: status, Code: code, Detail: detail, Instead: instead}).complete(h.at, nil))
 	}
 	switch {
 	case !local(req.Host):
 		// A page elsewhere whose name was made to point here would be of this machine's
 		// origin to the browser, but not by its name.
-		refuse(http.StatusMisdirectedRequest, "host_not_local", "This register answers by the names of this machine only.", "Use localhost or 127.0.0.1.")
+		refuse(http.StatusMisdirectedRequest, "host_not_local", "This address answers by the names of this machine only.", "Use localhost or 127.0.0.1.")
 		return
 	case h.cross.Check(req) != nil:
 		// A browser at the till must not be made to sell by the page of another origin.
 		refuse(http.StatusForbidden, "cross_origin", "A page of another origin may not do this.", "")
 		return
 	}
-	req = req.WithContext(context.WithValue(req.Context(), apiKey{}, h.api))
+	req = req.WithContext(context.WithValue(req.Context(), siteKey{}, h.at))
 	found, pattern := h.mux.Handler(req)
 	if pattern != "" {
 		h.mux.ServeHTTP(w, req)

@@ -46,8 +46,8 @@ var useProblems = sync.OnceFunc(func() {
 		if ctx == nil {
 			return p.complete(nil, nil)
 		}
-		a, _ := ctx.Context().Value(apiKey{}).(*registerAPI)
-		return p.complete(a, ctx.Operation())
+		at, _ := ctx.Context().Value(siteKey{}).(site)
+		return p.complete(at, ctx.Operation())
 	}
 })
 
@@ -63,8 +63,16 @@ var codes = map[int]string{
 	http.StatusUnprocessableEntity:   "invalid_parameter",
 }
 
+// site is what answers requests: a register, or head office.
+type site interface {
+	// mode is the register's; head office has none.
+	mode() events.Mode
+	// fault takes note of what is nobody's fault but ours, and says what the client is told.
+	fault(detail string) string
+}
+
 // complete fills in what every problem says.
-func (p *Problem) complete(a *registerAPI, op *huma.Operation) *Problem {
+func (p *Problem) complete(at site, op *huma.Operation) *Problem {
 	p.Title = http.StatusText(p.Status)
 	if p.Code == "" {
 		p.Code = codes[p.Status]
@@ -74,13 +82,12 @@ func (p *Problem) complete(a *registerAPI, op *huma.Operation) *Problem {
 	}
 	if p.Status >= http.StatusInternalServerError {
 		p.Code = "internal"
-		if a != nil {
-			a.log.Error("a request was not answered", "error", p.Detail)
+		if at != nil {
+			p.Detail = at.fault(p.Detail)
 		}
-		p.Detail = "The register could not answer."
 	}
-	if a != nil {
-		p.Mode = a.register.View().Mode
+	if at != nil {
+		p.Mode = at.mode()
 	}
 	if op != nil {
 		// Where the path names none, it is no operation of the till.
@@ -96,7 +103,7 @@ func status(code string) int {
 	switch code {
 	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":
 		return http.StatusUnauthorized
-	case "permission_denied", "override_refused", "override_by_same", "override_locked_out":
+	case "permission_denied", "override_refused", "override_by_same", "override_locked_out", "gift_card_pin_wrong", "gift_card_locked_out":
 		return http.StatusForbidden
 	case "unknown_operation":
 		return http.StatusNotFound
@@ -108,6 +115,13 @@ func status(code string) int {
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusConflict
+}
+
+func (a *registerAPI) mode() events.Mode { return a.register.View().Mode }
+
+func (a *registerAPI) fault(detail string) string {
+	a.log.Error("a request was not answered", "error", detail)
+	return "The register could not answer."
 }
 
 // problem turns an error of an operation into what the client is told.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/web"
 )
 
 // hqCmd is head office.
@@ -21,22 +23,33 @@ type hqCmd struct {
 type hqRunCmd struct {
 	Data       string `required:"" type:"path" placeholder:"DIR" help:"Data directory, this node's alone."`
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
+	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
 	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive."`
 }
 
 // Run serves until the context ends.
 func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
-	h, err := hq.Open(ctx, hq.Config{Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Clock: time.Now, Logger: newLogger(std.err)})
+	log := newLogger(std.err)
+	listener, err := listenLoopback(c.HTTP)
 	if err != nil {
 		return err
 	}
+	h, err := hq.Open(ctx, hq.Config{Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Clock: time.Now, Logger: log})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	fmt.Fprintf(std.out, "head office is up; registers link to %s\n", h.LeafURL())
+	at := hqAddress{URL: "http://" + listener.Addr().String(), Token: rand.Text()}
+	if err := at.write(c.Data); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	// If we die before this is removed, it names an address where nobody answers, and says so.
+	defer func() { err = errors.Join(err, os.Remove(hqAddressPath(c.Data))) }()
+	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, h.LeafURL())
 	if url := h.ClientURL(); url != "" {
 		fmt.Fprintf(std.out, "readers connect to %s\n", url)
 	}
-	<-ctx.Done()
-	return nil
+	return serve(ctx, listener, web.HQ(h, at.Token, log))
 }
 
 type hqEnrollCmd struct {

@@ -1,0 +1,53 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+)
+
+// A question is answered, or it is said why not.
+func TestAsk(t *testing.T) {
+	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
+	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
+	require.Eventually(t, func() bool { return n.Link().Connected }, soon, 10*time.Millisecond)
+	ask := func(service string, within time.Duration) (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		answer, err := n.Ask(ctx, service, []byte("?"))
+		return string(answer), err
+	}
+	_, err := ask("price", soon)
+	require.ErrorIs(t, err, ErrNobodyAnswers)
+
+	hold := make(chan struct{})
+	defer close(hold)
+	for service, answer := range map[string]Answerer{
+		"price": func(_ context.Context, r events.Register, q []byte) ([]byte, error) {
+			return []byte(r.String() + string(q)), nil
+		},
+		"broken": func(context.Context, events.Register, []byte) ([]byte, error) { return nil, errors.New("no database") },
+		"slow": func(context.Context, events.Register, []byte) ([]byte, error) {
+			<-hold
+			return nil, nil
+		},
+	} {
+		require.NoError(t, h.Answer(service, answer))
+	}
+	require.Eventually(t, func() bool { // interest travels over the link
+		answer, err := ask("price", soon)
+		return err == nil && answer == "s001-r01?"
+	}, soon, 10*time.Millisecond)
+	var broken *ServiceError
+	require.Eventually(t, func() bool { _, err := ask("broken", soon); return errors.As(err, &broken) }, soon, 10*time.Millisecond)
+	require.Equal(t, "no database", broken.What)
+	require.Eventually(t, func() bool { _, err := ask("slow", 50*time.Millisecond); return errors.Is(err, ErrNoAnswer) }, soon, 10*time.Millisecond)
+
+	require.NoError(t, n.SetLink(false))
+	require.Eventually(t, func() bool { _, err := ask("price", soon); return errors.Is(err, ErrLinkDown) }, soon, 10*time.Millisecond)
+}

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+)
+
+// hqAPI serves head office.
+type hqAPI struct {
+	hq    *hq.HQ
+	log   *slog.Logger
+	token string
+}
+
+// HQ serves head office's API to who has the token, as a bearer token or in the
+// session's cookie. It is for loopback: a proxy that speaks TLS goes before it.
+func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
+	useProblems()
+	a := &hqAPI{hq: h, log: log, token: token}
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("posnode head office", "1")
+	config.DocsPath, config.SchemasPath = "", ""
+	config.OpenAPIPath = "/openapi"
+	config.CreateHooks = nil // no $schema field in answers
+	api := humago.New(mux, config)
+	api.UseMiddleware(a.authorized(api))
+	huma.Get(api, "/v1/journals", list(h.Journals))
+	huma.Get(api, "/v1/findings", list(h.Findings))
+	huma.Get(api, "/v1/days", list(h.Days))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return newHandler(a, mux)
+}
+
+// list serves what f lists.
+func list[T any](f func(context.Context) ([]T, error)) func(context.Context, *struct{}) (*body[[]T], error) {
+	return func(ctx context.Context, _ *struct{}) (*body[[]T], error) {
+		all, err := f(ctx)
+		if all == nil {
+			all = []T{} // not null
+		}
+		return &body[[]T]{all}, err
+	}
+}
+
+// authorized lets nobody past who does not have the token.
+func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		given := token(ctx.Header("Authorization"), ctx.Header("Cookie"))
+		if subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1 {
+			next(ctx)
+			return
+		}
+		p := &Problem{Status: http.StatusUnauthorized, Code: "not_signed_on", Detail: "This needs head office's token.", Instead: "It stands in api.json in its data directory."}
+		ctx.SetHeader("Content-Type", p.ContentType(""))
+		ctx.SetStatus(p.Status)
+		if err := api.Marshal(ctx.BodyWriter(), "application/json", p.complete(a, nil)); err != nil {
+			a.log.Debug("a client left before its answer", "error", err)
+		}
+	}
+}
+
+func (a *hqAPI) mode() events.Mode { return "" }
+
+func (a *hqAPI) fault(detail string) string {
+	a.log.Error("a request was not answered", "error", detail)
+	return "Head office could not answer."
+}
