@@ -198,7 +198,7 @@ type SaleConcluded struct {
 	Postings  []Posting `json:"postings"`
 	Attached
 	Points []PointsLine `json:"points,omitempty"`
-	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up
+	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up, or cancels
 	Printed
 	Checked
 }

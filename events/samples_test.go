@@ -133,7 +133,7 @@ func samples() []Fact {
 			},
 			Attached: sampleAttached,
 			Points:   []PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}},
-			Order:    &PickUp{Order: "SO-1", Deposit: 100},
+			Order:    &PickUp{Order: "SO-1", Deposit: 100, Cancelled: true},
 			Printed:  samplePrinted,
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -39,6 +40,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
+	// reference is what head office says of products, people and the rest.
+	reference *projections.Reference
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -77,6 +81,9 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
+	if err := h.openReference(); err != nil {
+		return err
+	}
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
@@ -84,6 +91,9 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	h.wait.Go(func() { h.followOwn(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
+	}
+	if err := h.answerRequests(); err != nil {
+		return err
 	}
 	return h.node.Announced(func(r events.Register, payload []byte) { h.hear(ctx, r, payload) })
 }
@@ -171,6 +181,9 @@ func (h *HQ) shutdown() error {
 	}
 	if h.db != nil {
 		errs = append(errs, h.db.close())
+	}
+	if h.reference != nil {
+		errs = append(errs, h.reference.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -9,6 +9,9 @@ type Switched struct {
 	At     string `json:"at"`               // time of the entry, RFC 3339
 }
 
+// switchOperation is Database connection status.
+const switchOperation = 917
+
 // manualCause is the cause of a change of mode that someone asked for.
 const manualCause = "manual"
 
@@ -16,7 +19,7 @@ func connectionOperations() []*Operation {
 	return []*Operation{
 		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
 		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
-		{ID: 917, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
+		{ID: switchOperation, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
 	}
 }
 

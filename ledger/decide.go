@@ -90,9 +90,23 @@ func Decide(s *State, c Command) (Decision, error) {
 // Begins says whether the command, as far as its gates and its parameters tell, is the beginning of a transaction.
 func Begins(s *State, c Command) bool {
 	op := Find(c.Operation)
-	if op == nil || !op.begins || s.Transaction != nil {
+	if op == nil || !op.begins || s.Transaction != nil || !passes(s, c, op) {
 		return false
 	}
+	in, refusal := c.Input.check(op.Params)
+	// 602 begins one only where it sets the customer: a search leaves everything as it was.
+	return refusal == nil && (op.ID != 602 || in.text("customer") != "")
+}
+
+// Connects says whether the command is operation 917 that would take the register online, if head office answers.
+func Connects(s *State, c Command) bool {
+	op := Find(c.Operation)
+	return op != nil && op.ID == switchOperation && s.Mode != events.Online && s.Transaction == nil &&
+		!c.Reference.Store.Profile.ForbidManualSwitch && passes(s, c, op)
+}
+
+// passes says whether a command is new, and gets past the gates that do not depend on the mode.
+func passes(s *State, c Command, op *Operation) bool {
 	if again, err := repeated(s, c, c.Input.digest(op)); again != 0 || err != nil {
 		return false
 	}
@@ -102,9 +116,7 @@ func Begins(s *State, c Command) bool {
 			return false
 		}
 	}
-	in, refusal := c.Input.check(op.Params)
-	// 602 begins one only where it sets the customer: a search leaves everything as it was.
-	return refusal == nil && (op.ID != 602 || in.text("customer") != "")
+	return true
 }
 
 // repeated is the sequence of the entry that records a command that was carried out before, or 0.

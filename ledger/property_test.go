@@ -276,6 +276,9 @@ func drawValue(t *rapid.T, w *till, op *ledger.Operation, p ledger.Parameter) an
 	case "account":
 		return rapid.SampledFrom([]string{"KEYS", "WINDOWS", "NIL"}).Draw(t, p.Name)
 	case "action":
+		if op.ID == 515 {
+			return rapid.SampledFrom([]string{"pickup", "cancel", "NIL"}).Draw(t, p.Name)
+		}
 		return rapid.SampledFrom([]string{"in", "out", "break_work", "break_lunch", "dance"}).Draw(t, p.Name)
 	case "staff":
 		return rapid.SampledFrom(recordKeys(w, "staff")).Draw(t, p.Name)

@@ -20,6 +20,23 @@ type SoldLine struct {
 	GivenBack events.Money    `json:"given_back,omitempty"` // for that, without tax where prices are without
 }
 
+// SoldBy is a document by which nothing has come back yet.
+func SoldBy(f *events.SaleConcluded) Sold {
+	s := Sold{Transaction: f.Transaction, Receipt: f.Receipt, Terms: f.Terms}
+	for _, line := range f.Lines {
+		s.Lines = append(s.Lines, SoldLine{ConcludedLine: line})
+	}
+	return s
+}
+
+// Return adds what came back of a line. A line that the document does not have is passed over.
+func (s *Sold) Return(line int, quantity events.Quantity, amount events.Money) {
+	if line >= 1 && line <= len(s.Lines) {
+		l := &s.Lines[line-1]
+		l.Returned, l.GivenBack = l.Returned.Add(quantity), l.GivenBack+amount
+	}
+}
+
 func returnOperations() []*Operation {
 	return []*Operation{
 		{ID: 114, Name: "Return transaction", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Reason: "return_transaction",

@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	maps.Copy(pins, map[string]string{"2": "2222"})
+	maps.Copy(pins, map[string]string{"1": "0101", "2": "2222"})
 }
 
 // cardPINs are the PINs of the gift cards that have one.
@@ -24,13 +24,14 @@ func withMoreStores(all map[string]ledger.Store) map[string]ledger.Store {
 	return all
 }
 
-// moreRecords are the reference shop's who may see some reports.
+// moreRecords are the reference shop's who may see some reports, or give back small deposits.
 func moreRecords() map[ledger.Query]any {
 	records := map[ledger.Query]any{}
 	for _, s := range []ledger.StaffMember{
 		{ID: "2", Name: "Ida", Groups: []events.Rights{
-			{Operations: []int{100, 206, 1003, 1050, 1200}, Reports: []string{"tenders", "days"}}, {Operations: []int{100}, Reports: []string{"days", "gossip"}},
+			{Operations: []int{100, 206, 515, 1003, 1050, 1200}, Reports: []string{"tenders", "days"}}, {Operations: []int{100}, Reports: []string{"days", "gossip"}},
 		}},
+		{ID: "1", Name: "Joe", Groups: []events.Rights{{Operations: []int{139, 206, 500, 515, 1050}, TotalReturnAmount: 500}}},
 	} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
@@ -45,5 +46,9 @@ func moreRecords() map[ledger.Query]any {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
 	records[ledger.Query{Kind: "giftcard", Key: "6101"}] = ledger.GiftCard{Number: "6101", Balance: 5000, Currency: "GBP", AsOf: counted, PIN: "a hash"}
+	records[ledger.Query{Kind: "order", Key: "SO-7"}] = ledger.Order{
+		ID: "SO-7", Store: "s001", Status: ledger.OrderOpen, Customer: "K1", CustomerName: "Ada Lovelace", Currency: "GBP", TaxIncluded: true, Deposit: 300, AsOf: asOf,
+		Lines: []events.Line{{Number: 1, Product: "TEA", Description: "Tea", Quantity: quantity("2"), Price: price("2.5"), Gross: 500, Taxes: []events.TaxRate{standardRate}}},
+	}
 	return records
 }

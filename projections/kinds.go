@@ -39,6 +39,7 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
+	"profile":     kindOf(func(p ledger.RegisterProfile) (key, text string, err error) { return string(p.Register), "", p.Check() }),
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -193,6 +194,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if id == "" || account.Kind != "income" && account.Kind != "expense" {
 			err = fmt.Errorf("account %q: want an id, and the kind income or expense", id)
 		}
+	}
+	if e := s.Profile.Check(); e != nil {
+		err = fmt.Errorf("profile: %w", e)
 	}
 	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
 		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")

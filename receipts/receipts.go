@@ -120,7 +120,10 @@ func (p *paper) sale(e *events.Entry, f *events.SaleConcluded) {
 	digits := f.Terms.Digits
 	money := func(m events.Money) string { return m.Decimal(digits) }
 	title := ""
-	if f.Sales == 0 && f.Returns < 0 {
+	switch {
+	case f.Order != nil && f.Order.Cancelled:
+		title = "ORDER CANCELLED"
+	case f.Sales == 0 && f.Returns < 0:
 		title = "RETURN"
 	}
 	p.head(e, &f.Printed, title, append([]string{"Receipt " + string(f.Receipt)}, about(f)...)...)

@@ -156,6 +156,12 @@ func documents(t *testing.T) map[string]string {
 		"income":      &events.IncomeTaken{CashAccount: events.CashAccount{CashMoved: cash, Account: "KEYS", Name: "Deposits for keys"}},
 		"expense":     &events.ExpensePaid{CashAccount: events.CashAccount{CashMoved: cash, Account: "WINDOWS", Name: "Window cleaning"}},
 	}
+	cancelled := sale()
+	cancelled.Lines, cancelled.Taxes, cancelled.Sales = nil, nil, 0
+	cancelled.Payments = []events.Payment{{Number: 1, Tender: "cash", Amount: -200, Tendered: -200}}
+	cancelled.Order = &events.PickUp{Order: "SO-1", Deposit: 200, Cancelled: true}
+	cancelled.After = events.Totals{Elsewhere: 200, Paid: -200}
+	slips["cancelled"] = cancelled
 	all := map[string]string{
 		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
 		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),
