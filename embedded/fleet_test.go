@@ -101,10 +101,10 @@ func publicKey(t testing.TB, creds string) string {
 
 // requireRevocation links two registers, revokes one of them at `at`, and checks that
 // this one alone is cut off and stays out.
-func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func(r events.Register) string) (revoked *RegisterNode) {
+func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func(r events.Register) string, change ...func(*RegisterConfig)) (revoked *RegisterNode) {
 	creds := enroll(r01)
-	one := startRegister(t, t.TempDir(), linked(r01, leaf(), creds))
-	two := startRegister(t, t.TempDir(), linked(r02, leaf(), enroll(r02)))
+	one := startRegister(t, t.TempDir(), append(change, linked(r01, leaf(), creds))...)
+	two := startRegister(t, t.TempDir(), append(change, linked(r02, leaf(), enroll(r02)))...)
 	up := func(n *RegisterNode) func() bool { return func() bool { return n.Link().Connected } }
 	require.Eventually(t, up(one), soon, 10*time.Millisecond)
 	require.Eventually(t, up(two), soon, 10*time.Millisecond)

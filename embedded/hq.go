@@ -27,6 +27,7 @@ type HQConfig struct {
 	Dir        string   // data directory, this node's alone; the keys are in it
 	Listen     string   // own server: for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
 	ListenLeaf string   // own server: for the registers' links, "127.0.0.1:0" takes any port
+	Cert, Key  string   // own server: files of its certificate, for links by TLS; "": links without
 	URLs       []string // of the cluster's servers; none: a server of its own
 	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
@@ -193,6 +194,12 @@ func (h *HQNode) options() (*server.Options, error) {
 			return nil, err
 		}
 		o.LeafNode.Host, o.LeafNode.Port = host, port
+		if h.cfg.Cert != "" {
+			if o.LeafNode.TLSConfig, err = serverTLS(h.cfg.Cert, h.cfg.Key); err != nil {
+				return nil, err
+			}
+			o.LeafNode.TLSTimeout, o.LeafNode.TLSHandshakeFirst = dialTimeout.Seconds(), true
+		}
 	}
 	return o, nil
 }
@@ -207,7 +214,11 @@ func (h *HQNode) LeafURL() string {
 	if err != nil {
 		return ""
 	}
-	return "nats-leaf://" + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
+	scheme := "nats-leaf://"
+	if h.cfg.Cert != "" {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
 }
 
 // ClientURL is where NATS clients with credentials connect, "" when that is off, or is a cluster's matter.
