@@ -64,6 +64,10 @@ type HQNode struct {
 	pushing  sync.Mutex // one at a time changes the account
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
+	waiting  map[string]bool        // shards with journals whose registers were not reached yet
+
+	stopAdding context.CancelFunc
+	background sync.WaitGroup
 }
 
 // JournalName names one journal among all.
@@ -77,7 +81,7 @@ func (j JournalName) String() string { return j.Register.String() + "-" + strcon
 // StartHQ opens the data directory and brings the node up. Replication of the
 // journals that are known goes on by itself.
 func StartHQ(ctx context.Context, cfg HQConfig) (*HQNode, error) {
-	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}}
+	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, waiting: map[string]bool{}}
 	h.close = sync.OnceValue(h.stop)
 	if err := h.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start HQ: %w", err), h.Close())
@@ -110,10 +114,17 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if h.server != nil {
-		return h.openStreams(ctx)
+		err = h.openStreams(ctx)
+	} else {
+		// A cluster that has just started, or is choosing leaders, refuses for some seconds.
+		err = untilReady(ctx, h.openStreams)
 	}
-	// A cluster that has just started, or is choosing leaders, refuses for some seconds.
-	return untilReady(ctx, h.openStreams)
+	if err != nil {
+		return err
+	}
+	ctx, h.stopAdding = context.WithCancel(context.WithoutCancel(ctx))
+	h.background.Go(func() { h.keepAdding(ctx) })
+	return nil
 }
 
 // openKeys reads the fleet's keys. Only who runs a server of its own makes them: a
@@ -294,6 +305,10 @@ func (h *HQNode) Links() []LeafLink {
 func (h *HQNode) Close() error { return h.close() }
 
 func (h *HQNode) stop() error {
+	if h.stopAdding != nil {
+		h.stopAdding()
+		h.background.Wait()
+	}
 	for _, nc := range []*nats.Conn{h.nc, h.system} {
 		if nc != nil {
 			nc.Close()
