@@ -211,29 +211,30 @@ func signCertificate(template, parent *x509.Certificate, own, signer *ecdsa.Priv
 
 // serverConf is the configuration of one stock server: the settings of serverOptions, in its own words.
 func serverConf(keys *fleetKeys, s ClusterServer, all []ClusterServer) ([]byte, error) {
-	operator, err := keys.operatorToken()
-	if err != nil {
-		return nil, err
-	}
-	system, err := keys.systemClaims()
-	if err != nil {
-		return nil, err
-	}
-	fleet, err := keys.fleetClaims()
-	if err != nil {
-		return nil, err
-	}
 	v := struct {
 		ClusterServer
-		Ping                                             time.Duration
-		Operator, System, SystemToken, Fleet, FleetToken string
-		Routes                                           []string
-	}{ClusterServer: s, Ping: pingInterval, Operator: operator, System: system.Subject, Fleet: fleet.Subject}
-	if v.SystemToken, err = system.Encode(keys.operator); err != nil {
+		Ping             time.Duration
+		Operator, System string
+		Accounts         []string // public key and token
+		Routes           []string
+	}{ClusterServer: s, Ping: pingInterval}
+	var err error
+	if v.Operator, err = keys.operatorToken(); err != nil {
 		return nil, err
 	}
-	if v.FleetToken, err = fleet.Encode(keys.operator); err != nil {
+	if v.System, err = keys.system.PublicKey(); err != nil {
 		return nil, err
+	}
+	for _, claims := range []func() (*jwt.AccountClaims, error){keys.systemClaims, keys.fleetClaims, keys.readersClaims} {
+		c, err := claims()
+		if err != nil {
+			return nil, err
+		}
+		token, err := c.Encode(keys.operator)
+		if err != nil {
+			return nil, err
+		}
+		v.Accounts = append(v.Accounts, fmt.Sprintf("%s: %q", c.Subject, token))
 	}
 	for _, other := range all {
 		if other.Name != s.Name {
@@ -289,7 +290,6 @@ system_account: {{.System}}
 # Accounts are pushed by head office, and a server that was down takes them from the others.
 resolver { type: full, dir: "accounts", allow_delete: false, interval: "15s" }
 resolver_preload {
-	{{.System}}: "{{.SystemToken}}"
-	{{.Fleet}}: "{{.FleetToken}}"
-}
+{{range .Accounts}}	{{.}}
+{{end}}}
 `))
