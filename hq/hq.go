@@ -20,6 +20,7 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
@@ -71,7 +72,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
-		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, Logger: h.cfg.Logger,
 		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
@@ -92,6 +93,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.node.Answer("reference", h.answerReference); err != nil {
 		return err
 	}
+	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -124,6 +126,15 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 	}
 }
 
+// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
+func InitCluster(dir string, hosts []string) error {
+	var servers []embedded.ClusterServer
+	for _, host := range hosts {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	return embedded.InitCluster(dir, servers)
+}
+
 // Enroll makes the credentials by which a register links to the head office whose
 // data directory this is, running or not.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
@@ -139,7 +150,7 @@ func EnrollReader(dir, name string) (creds []byte, err error) {
 // ClientURL is where readers connect to, "" when that is off.
 func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
-// LeafURL is where registers link to.
+// LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
 // Received yields every entry that head office holds and has read, once for each
