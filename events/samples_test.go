@@ -13,7 +13,7 @@ import (
 func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
-		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
+		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7", Profile: "2026-03", TimeoutMillis: 3000},
 		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
 		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
@@ -178,6 +178,15 @@ func samples() []Fact {
 		&StockCounted{Asked: sampleAsked, Count: 1, Counted: sampleCounted},
 		&StockCountCommitted{Asked: sampleAsked, Count: 1, Lines: []CountedLine{sampleCounted}},
 		&StockCountDiscarded{Asked: sampleAsked, Count: 1},
+		&RegisterQuarantined{Of: sampleRegister, Epoch: 1, Kind: FrozenForked, Sequence: 37, Want: "hash a", Got: "hash b"},
+		&CompletenessCertified{
+			Of: sampleRegister, BusinessDate: "2026-03-02", Covered: []Covered{{Range{1, 1, 41}, Hash([]byte("entry 41"))}}, Shifts: []ShiftID{"s001-r01-1-s1"},
+			Sums: samplePeriod, Note: "posnode completeness\ns001-r01\n2026-03-02\n1 1 41 MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n",
+		},
+		&PeriodClosed{
+			From: "2026-03-01", To: "2026-03-31", Registers: []PeriodTotals{{Of: sampleRegister, Sums: samplePeriod}}, Certificates: 31,
+			Digest: Hash([]byte("the notes")),
+		},
 	}
 }
 
@@ -273,6 +282,8 @@ var (
 	}
 	sampleCounted = CountedLine{Product: "APPLES", Description: "Apples, kg", Quantity: sample(ParseQuantity("12.5"))}
 )
+
+var samplePeriod = []PeriodSums{{Currency: "GBP", Transactions: 12, Sales: 4380, Returns: -438, Tax: 657}}
 
 // sampleOrder is sampleOfSale as an order with a deposit of 0.70.
 func sampleOrder(paid Money) OfSale {

@@ -20,8 +20,18 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
+	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
+}
+
+// Cluster says which stock servers head office works on, in place of a server of its own.
+type Cluster struct {
+	URLs     []string // none: a server of its own
+	Creds    string   // credentials file; "": signed by the keys in the data directory
+	CA       string   // file with the authority of the servers' certificates; "": the system's
+	Replicas int      // of every stream; 0: 3
 }
 
 // HQ is a running head office.
@@ -30,6 +40,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
+
+	reference reference
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -59,7 +72,8 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
-		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, Logger: h.cfg.Logger,
+		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
 		return err
@@ -70,10 +84,21 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
+	if err := h.openReferenceData(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
+	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
+	}
+	if err := h.answerRequests(); err != nil {
+		return err
 	}
 	return h.node.Announced(func(r events.Register, payload []byte) { h.hear(ctx, r, payload) })
 }
@@ -101,13 +126,31 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 	}
 }
 
+// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
+func InitCluster(dir string, hosts []string) error {
+	var servers []embedded.ClusterServer
+	for _, host := range hosts {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	return embedded.InitCluster(dir, servers)
+}
+
 // Enroll makes the credentials by which a register links to the head office whose
 // data directory this is, running or not.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
 
-// LeafURL is where registers link to.
+// EnrollReader makes the credentials by which a program may read the streams of the
+// head office whose data directory this is, running or not, and do nothing else.
+func EnrollReader(dir, name string) (creds []byte, err error) {
+	return embedded.EnrollReader(dir, name)
+}
+
+// ClientURL is where readers connect to, "" when that is off.
+func (h *HQ) ClientURL() string { return h.node.ClientURL() }
+
+// LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
 // Received yields every entry that head office holds and has read, once for each
@@ -152,6 +195,9 @@ func (h *HQ) shutdown() error {
 	}
 	if h.db != nil {
 		errs = append(errs, h.db.close())
+	}
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -19,13 +19,8 @@ type moved struct {
 	Offline events.Money `json:"offline,omitempty"`
 }
 
-// movement is what one concluded sale did to one balance.
-type movement struct {
-	Balance string       `json:"balance"`          // giftCardKey, customerKey or loyaltyKey
-	At      string       `json:"at"`               // time of the entry
-	Amount  events.Money `json:"amount"`           // of a loyalty card points
-	Issued  bool         `json:"issued,omitempty"` // the card began with it
-}
+// movement is what one concluded sale did to one balance: giftCardKey, customerKey or loyaltyKey.
+type movement events.Movement
 
 // after says whether it was made after a moment in RFC 3339, whatever its decimals; "" was before everything.
 func (m movement) after(moment string) bool {

@@ -10,9 +10,9 @@ func giftCardOperations() []*Operation {
 		{Name: "amount", Kind: KindAmount, Required: true, Doc: "to put on it, in minor units, above 0"},
 	}
 	return []*Operation{
-		{ID: 512, Name: "Issue gift card", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: params,
+		{ID: 512, Name: "Issue gift card", Group: "gift cards", Offline: Bounded, begins: true, Gates: Gates{Shift: true}, Params: params,
 			asks: askGiftCard, decide: func(d *deciding) (events.Requested, error) { return addToGiftCard(d, true) }},
-		{ID: 519, Name: "Add to gift card", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: params,
+		{ID: 519, Name: "Add to gift card", Group: "gift cards", Offline: Bounded, begins: true, Gates: Gates{Shift: true}, Params: params,
 			asks: askGiftCard, decide: func(d *deciding) (events.Requested, error) { return addToGiftCard(d, false) }},
 		{ID: 520, Name: "Gift card balance", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: []Parameter{params[0], cardPINParam},
 			asks: askGiftCard, decide: checkBalance},
@@ -69,6 +69,9 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 		if limit.now > limit.most {
 			return needsHQ("more than %s on %s", limit.most.Decimal(t.Terms.Digits), limit.what).instead(payOtherwise)
 		}
+	}
+	if d.tooOld(card.AsOf) {
+		return needsHQ("a gift card whose balance of %s is too old", card.AsOf)
 	}
 	if d.Moved.full() {
 		return needsHQ("a gift card while so many others wait to be counted").instead(payOtherwise)

@@ -33,9 +33,9 @@ func lineOperations() []*Operation {
 	}
 	need := Gates{Shift: true, Cart: NeedCart}
 	return []*Operation{
-		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product,
+		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Params: product,
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, 1) }},
-		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Reason: "return_item",
+		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Reason: "return_item",
 			Params: append(slices.Clone(product), Parameter{Name: "line", Kind: KindNumber, Max: MaxLines, Doc: "number of a line that is turned into a return, or back, instead of a product"}),
 			asks:   askLineOrProduct, decide: returnProduct},
 		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: need, Params: []Parameter{lineParam}, Reason: "void_item",

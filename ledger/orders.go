@@ -77,7 +77,7 @@ func orderOperations() []*Operation {
 			Params: []Parameter{{Name: "pickup_on", Kind: KindText, Max: 10, Doc: "the day of the pick-up, YYYY-MM-DD"}}, decide: beginOrder},
 		{ID: 132, Name: "Deposit override", Group: "orders", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart},
 			Params: []Parameter{{Name: "amount", Kind: KindAmount, Doc: "the deposit in minor units; the store's again if absent"}}, decide: overrideDeposit},
-		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, Gates: Gates{Shift: true, Cart: NoCart},
+		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, begins: true, Gates: Gates{Shift: true, Cart: NoCart},
 			Params: []Parameter{
 				{Name: "order", Kind: KindText, Required: true, Max: 60, Doc: "number of the order"},
 				{Name: "action", Kind: KindText, Max: 10, Doc: "pickup or cancel, which gives the deposit back; pickup if absent"},

@@ -138,6 +138,8 @@ func payAccount(d *deciding) (events.Requested, error) {
 	case account.Available()+p.Amount > account.CreditLimit:
 		return nil, refuse("credit_limit_exceeded", "Customer %s can owe %s more.", customer.ID,
 			max(0, account.CreditLimit-account.Available()).Decimal(t.Terms.Digits))
+	case offline && d.tooOld(customer.AsOf):
+		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf)
 	case offline && (account.Own+p.Amount > account.OfflineLimit || d.Moved.full()):
 		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits)).instead(payOtherwise)
 	}

@@ -81,6 +81,7 @@ type Profile struct {
 	// AccountPerCustomer is what one customer may buy on account without HQ, in minor
 	// units and within their credit limit; 0 is nothing.
 	AccountPerCustomer events.Money `json:"account_per_customer,omitempty"`
+	Switching
 }
 
 // Reasons are the reason codes of one trigger.

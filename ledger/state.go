@@ -20,24 +20,26 @@ type State struct {
 	Shift    *Shift          `json:"shift,omitempty"` // the open one
 	// Transaction is the one in progress, nil for none.
 	Transaction  *Transaction   `json:"transaction,omitempty"`
-	Transactions int            `json:"transactions"`        // begun in this epoch
-	Shifts       int            `json:"shifts"`              // opened in this epoch
+	Transactions int            `json:"transactions"`        // begun so far; numbers go on over the epochs
+	Shifts       int            `json:"shifts"`              // opened so far
 	Receipts     map[string]int `json:"receipts"`            // last number of each type
 	Suspended    []*Transaction `json:"suspended,omitempty"` // set aside, the first one first
-	Customers    int            `json:"customers,omitempty"` // added in this epoch
-	Orders       int            `json:"orders,omitempty"`    // placed in this epoch
+	Customers    int            `json:"customers,omitempty"` // added so far
+	Orders       int            `json:"orders,omitempty"`    // placed so far
 	Count        *StockCount    `json:"count,omitempty"`     // the one that is not finished
-	Counts       int            `json:"counts,omitempty"`    // begun in this epoch
+	Counts       int            `json:"counts,omitempty"`    // begun so far
 	Commands     recent         `json:"commands"`
 	// Moved is what this register has moved on balances that HQ keeps, as far as HQ is not known to have counted it.
 	Moved moved `json:"moved,omitzero"`
 	// SetAside are the shifts that are suspended or blind-closed, in that order of time.
 	SetAside []*Shift            `json:"set_aside,omitempty"`
-	Z        int                 `json:"z"`                // number of the last Z report of this epoch
-	LastZ    *LastZ              `json:"last_z,omitempty"` // nil for none
-	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the epoch began, by currency
+	Z        int                 `json:"z"`                // number of the last Z report
+	LastZ    *LastZ              `json:"last_z,omitempty"` // of this epoch; nil for none
+	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the first epoch began, by currency
 	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
 	ManualOffline bool `json:"manual_offline,omitempty"`
+	// Switched is the last change of mode, zero before the first.
+	Switched Switched `json:"switched,omitzero"`
 	// Failures are the wrong PINs in a row of those who had one.
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
 	// CardFailures are the wrong PINs in a row of the gift cards that had one.
@@ -177,6 +179,9 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
 		s.Shift.Opened = e.Envelope.Time
 	}
+	if f, ok := e.Fact.(*events.ModeChanged); ok {
+		s.Switched = Switched{Cause: f.Cause, Detail: f.Detail, At: e.Envelope.Time}
+	}
 	delete(s.Failures, e.Approver)
 	s.request(e)
 	s.Moved.count(e)
@@ -188,6 +193,7 @@ func (s *State) Apply(e *events.Entry) (err error) {
 func (s *State) apply(fact events.Fact) error {
 	switch f := fact.(type) {
 	case *events.RegisterActivated:
+		return s.begin(f)
 	case *events.ModeChanged:
 		s.Mode, s.ManualOffline = f.To, f.To == events.Offline && (f.Cause == manualCause || s.ManualOffline)
 	case events.OfShift:

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
@@ -161,7 +159,7 @@ func moveStock(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 			continue
 		}
 		err := b.exec("INSERT INTO stock_moved VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity",
-			string(line.Product), place(e.Head), e.Envelope.Time, inOwnUnit(&line.Line).Shift(events.QuantityDecimals).IntPart())
+			string(line.Product), place(e.Head), e.Envelope.Time, InOwnUnit(&line.Line))
 		if err != nil {
 			return err
 		}
@@ -169,12 +167,12 @@ func moveStock(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 	return nil
 }
 
-// inOwnUnit is how much of a product a line moves, in the product's own unit.
-func inOwnUnit(line *events.Line) decimal.Decimal {
+// InOwnUnit is how much of a product a line moves, in ten-thousandths of the product's own unit.
+func InOwnUnit(line *events.Line) int64 {
 	if line.Factor.IsZero() {
-		return line.Quantity.Decimal()
+		return line.Quantity.TenThousandths()
 	}
-	return line.Quantity.Decimal().Mul(line.Factor.Decimal())
+	return line.Quantity.Decimal().Mul(line.Factor.Decimal()).Shift(events.QuantityDecimals).IntPart()
 }
 
 // Moved is what was sold of a product less what was taken back, in the entries after

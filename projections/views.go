@@ -36,6 +36,10 @@ var views = []view{journalView, shiftsView, transactionsView, totalsView, produc
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
 var journalOnly = []events.Fact{
 	(*events.RegisterActivated)(nil),
+	// Head office's own, in its own journal.
+	(*events.RegisterQuarantined)(nil),
+	(*events.CompletenessCertified)(nil),
+	(*events.PeriodClosed)(nil),
 	(*events.ModeChanged)(nil),
 	(*events.StaffLoggedOn)(nil),
 	(*events.StaffLoggedOff)(nil),

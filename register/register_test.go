@@ -333,7 +333,7 @@ func TestAppendThatIsStoredLate(t *testing.T) {
 // The owner never waits for the offline database, however many entries an operation appends.
 func TestOfflineDatabaseThatStandsStill(t *testing.T) {
 	till := newTestTill(t)
-	require.NoError(t, till.projector.waitFor(t.Context(), till.View().Head.Sequence))
+	require.NoError(t, till.projector.waitFor(t.Context(), till.View().Head))
 	lock, err := sql.Open("sqlite", "file:"+till.dir+"/offline.db?_txlock=immediate")
 	require.NoError(t, err)
 	defer lock.Close()
