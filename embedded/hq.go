@@ -103,6 +103,9 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := h.openVerification(ctx, 1); err != nil {
+		return err
+	}
 	return h.openOwn(ctx)
 }
 

@@ -64,6 +64,17 @@ const readHeartbeat = time.Second
 // scan yields what can be read of from..last, in order. It has the server push,
 // which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
+	return j.scanStored(ctx, from, last, func(msg *nats.Msg) (uint64, error) {
+		m, err := message(msg)
+		if err != nil {
+			return 0, fmt.Errorf("read the journal from %d: %w", from, err)
+		}
+		return m.Sequence, yield(m)
+	})
+}
+
+// scanStored is scan before a message is taken to be an entry. take returns the number of the message.
+func (j *Journal) scanStored(ctx context.Context, from, last uint64, take func(*nats.Msg) (uint64, error)) error {
 	if from > last {
 		return nil
 	}
@@ -94,14 +105,11 @@ func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events
 			}
 			continue
 		}
-		m, err := message(msg)
+		sequence, err := take(msg)
 		if err != nil {
-			return fmt.Errorf("read the journal from %d: %w", from, err)
-		}
-		if err := yield(m); err != nil {
 			return err
 		}
-		if m.Sequence >= last {
+		if sequence >= last {
 			return nil
 		}
 	}

@@ -28,7 +28,7 @@ type Received struct {
 	ArrivedAt     time.Time
 }
 
-// Receive yields the entries of one shard from position `from` on, and goes on
+// Receive yields the entries of one shard, or of [Repairs], from position `from` on, and goes on
 // with new ones until ctx ends or yield returns an error, which it returns. Entries of one
 // journal come in order, and may come again: the reader goes by (Register, Epoch, Sequence).
 func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield func(Received) error) error {
@@ -59,26 +59,50 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	}
 }
 
+// Stored yields what can be read of a shard's messages up to one, in order, and ends there.
+// JetStream leaves out a message that it cannot read and says nothing.
+func (h *HQNode) Stored(ctx context.Context, shard string, last uint64, yield func(Received) error) error {
+	stream, err := h.js.Stream(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", shard, err)
+	}
+	j := &Journal{nc: h.nc, js: h.js, stream: stream}
+	return j.scanStored(ctx, 1, min(last, stream.CachedInfo().State.LastSeq), func(msg *nats.Msg) (uint64, error) {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", shard, err)
+		}
+		return meta.Sequence.Stream, yield(h.receivedAs(shard, msg, meta.Sequence.Stream, meta.Timestamp))
+	})
+}
+
 func (h *HQNode) received(shard string, msg jetstream.Msg) (Received, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Received{}, err
 	}
+	return h.receivedAs(shard, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp), nil
+}
+
+func (h *HQNode) receivedAs(shard string, msg *nats.Msg, sequence uint64, at time.Time) Received {
 	r := Received{
-		Message:       events.Message{Subject: msg.Subject(), ID: msg.Headers().Get(nats.MsgIdHdr), Body: msg.Data()},
+		Message:       events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Body: msg.Data},
 		Shard:         shard,
-		ShardSequence: meta.Sequence.Stream,
-		ArrivedAt:     meta.Timestamp,
+		ShardSequence: sequence,
+		ArrivedAt:     at,
 	}
-	name, seq, err := parseSource(msg.Headers().Get("Nats-Stream-Source"))
+	if shard == Repairs {
+		return repaired(msg, r)
+	}
+	name, seq, err := parseSource(msg.Header.Get("Nats-Stream-Source"))
 	if err != nil {
-		h.log.Warn("message without a source", "shard", shard, "sequence", meta.Sequence.Stream, "error", err)
-		return r, nil
+		h.log.Warn("message without a source", "shard", shard, "sequence", sequence, "error", err)
+		return r
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r.Message.Sequence, r.Journal = seq, h.journals[name]
-	return r, nil
+	return r
 }
 
 // parseSource reads the header Nats-Stream-Source: "<name> <sequence> ...".

@@ -53,7 +53,8 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
-	asking  *nats.Conn // for questions to HQ: its inbox is the only one that HQ may answer to
+	asking  *nats.Conn          // for questions to HQ: its inbox is the only one that HQ may answer to
+	repairs jetstream.JetStream // on asking: what HQ answers comes back there
 	journal *Journal
 	link    *linkWatch
 	close   func() error
@@ -97,6 +98,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
+		return err
+	}
+	if n.repairs, err = jetstream.New(n.asking); err != nil {
 		return err
 	}
 	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {

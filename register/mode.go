@@ -2,8 +2,6 @@ package register
 
 import (
 	"context"
-	"encoding/json"
-	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -45,23 +43,4 @@ func (r *Register) changeMode(ctx context.Context, to events.Mode, cause, detail
 	}
 	_, err := r.append(ctx, fact, events.Circumstances{Shift: r.shift(fact)})
 	return err
-}
-
-// announceEvery is how often HQ hears how far the journal goes.
-const announceEvery = 3 * time.Second
-
-// announce tells HQ how far the journal goes, so that HQ knows what has not arrived yet.
-func (r *Register) announce(ctx context.Context) {
-	for ctx.Err() == nil {
-		if r.node.Link().Connected {
-			payload, err := json.Marshal(events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().UTC()})
-			if err == nil {
-				err = r.node.Announce(payload)
-			}
-			if err != nil {
-				r.cfg.Logger.Warn("head office could not be told of the journal", "error", err)
-			}
-		}
-		sleep(ctx, announceEvery)
-	}
 }

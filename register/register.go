@@ -66,6 +66,7 @@ type Register struct {
 	damage    atomic.Pointer[events.CorruptError] // set once, never cleared: the register sells no more
 	view      atomic.Pointer[View]
 	watchers  watchers
+	contact   contact
 	stop      context.CancelFunc
 	running   context.Context // ends with Close: what may take long gives up then
 	wait      sync.WaitGroup
@@ -111,6 +112,9 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	if err := r.loadContact(ctx); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {
