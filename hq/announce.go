@@ -163,8 +163,16 @@ func (h *HQ) suspect(ctx context.Context, name embedded.JournalName, a events.An
 	if err != nil {
 		return nil, err
 	}
+	head, err := h.db.head(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	fact.Want = fmt.Sprintf("%d entries, the last %s", head.Sequence, head.Hash)
 	if held != nil && *held != a.Hash {
-		fact.Kind, fact.Want = events.FrozenForked, held.String()
+		fact.Kind = events.FrozenForked
+		if head.Sequence > a.Sequence {
+			fact.Kind = events.FrozenRolledBack
+		}
 		return fact, nil
 	}
 	frozen := a.Frozen
@@ -176,11 +184,7 @@ func (h *HQ) suspect(ctx context.Context, name embedded.JournalName, a events.An
 	if frozen == nil {
 		return nil, nil
 	}
-	head, err := h.db.head(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	fact.Kind, fact.Want = frozen.Kind, fmt.Sprintf("%d entries, the last %s", head.Sequence, head.Hash)
+	fact.Kind = frozen.Kind
 	fact.Got += "; " + frozen.Why
 	return fact, nil
 }

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS journals (
 	sequence INTEGER NOT NULL DEFAULT 0, hash TEXT NOT NULL DEFAULT '', -- the verified head
 	reached INTEGER NOT NULL DEFAULT 0,  -- the last entry held, behind whatever gaps
 	key TEXT NOT NULL DEFAULT '',        -- verifies its checkpoints; of its activation record
-	capped INTEGER NOT NULL DEFAULT 0,   -- the first entry that is not vouched for
+	capped INTEGER NOT NULL DEFAULT 0,   -- the first entry that its key has not signed
+	broken INTEGER NOT NULL DEFAULT 0,   -- the first entry that does not follow from what is verified: what is behind does not count
 	repeated INTEGER NOT NULL DEFAULT 0, -- entries that came again
 	arrived TEXT NOT NULL DEFAULT '',    -- when the last one came
 	mode TEXT NOT NULL DEFAULT '', cause TEXT NOT NULL DEFAULT '', mode_since TEXT NOT NULL DEFAULT '', mode_sequence INTEGER NOT NULL DEFAULT 0,
@@ -46,10 +47,13 @@ CREATE TABLE IF NOT EXISTS sales (
 	PRIMARY KEY (register, shift, currency)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shifts (
-	shift TEXT PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL,
-	date TEXT NOT NULL,                              -- '' while its opening has not come
-	first INTEGER NOT NULL, last INTEGER NOT NULL,   -- entries held of it
-	closed INTEGER NOT NULL                          -- the entry that closed it, 0 while none did
+	shift TEXT PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL, date TEXT NOT NULL,
+	opened INTEGER NOT NULL, closed INTEGER NOT NULL -- the entries that did, 0 while they are not verified
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are held and not yet verified
+	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, shift TEXT NOT NULL, date TEXT NOT NULL, closed INTEGER NOT NULL,
+	currency TEXT NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	PRIMARY KEY (journal, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantined (register TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, note TEXT NOT NULL, sums TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
@@ -131,7 +135,7 @@ func (d *database) take(ctx context.Context, batch []embedded.Received, also fun
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, shifts: map[events.ShiftID]*shiftSeen{}, statements: map[string]*sql.Stmt{}}
+	v := verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
 	if err := v.verify(batch); err != nil {
 		return err
 	}
@@ -186,8 +190,13 @@ type Day struct {
 	Tax       events.Money `json:"tax"`
 }
 
-// daysQuery sums the shifts of a register and date. A shift whose opening has not come has no date yet.
-const daysQuery = `SELECT sales.register, coalesce(shifts.date, ''), currency, sum(concluded), sum(sales), sum(returns), sum(tax) FROM sales LEFT JOIN shifts USING (shift)`
+// daysQuery sums the shifts of a register and date: what is verified, and what waits behind a gap. A
+// shift whose opening has not come has no date yet. What follows from another history does not count.
+const daysQuery = `SELECT booked.register, coalesce(shifts.date, '') AS date, currency, sum(concluded), sum(booked.sales), sum(returns), sum(tax) FROM (
+	SELECT register, shift, currency, concluded, sales, returns, tax FROM sales
+	UNION ALL SELECT register, shift, currency, concluded, sales, returns, tax FROM waiting JOIN journals ON journals.id = journal
+		WHERE concluded > 0 AND (broken = 0 OR waiting.sequence < broken)
+) AS booked LEFT JOIN shifts USING (shift)`
 
 // Days lists what was sold, by register and business date.
 func (h *HQ) Days(ctx context.Context) (out []Day, err error) {

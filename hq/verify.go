@@ -25,7 +25,6 @@ type verifier struct {
 	ctx        context.Context
 	tx         *sql.Tx
 	journals   map[embedded.JournalName]*journal
-	shifts     map[events.ShiftID]*shiftSeen
 	statements map[string]*sql.Stmt
 }
 
@@ -50,13 +49,27 @@ type modeSeen struct {
 	cause, when string
 }
 
-// shiftSeen is what a batch holds of a shift.
-type shiftSeen struct {
-	journal embedded.JournalName
-	date    string // "" where its opening is not in the batch
-	first   uint64 // entry held of it
-	last    uint64
-	closed  uint64 // the entry that closed it, 0 where that is not in the batch
+// effect is what an entry means for the books.
+type effect struct {
+	shift               events.ShiftID
+	date                string // of the shift that it opens
+	closed              bool   // it closes the shift
+	currency            string
+	concluded           int
+	sales, returns, tax events.Money
+}
+
+// effectOf is nil for nearly all entries.
+func effectOf(e *events.Entry) *effect {
+	switch f := e.Fact.(type) {
+	case *events.ShiftOpened:
+		return &effect{shift: f.Shift, date: f.BusinessDate}
+	case *events.ShiftClosed:
+		return &effect{shift: f.Shift, closed: true}
+	case *events.SaleConcluded:
+		return &effect{shift: e.Shift, currency: f.Terms.Currency, concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
+	}
+	return nil
 }
 
 // prepared is what can be found out about an entry without the database.
@@ -339,39 +352,100 @@ func (v *verifier) checkpoint(j *journal, p *prepared) error {
 	return nil
 }
 
-// count adds what an entry says to the books.
+// count brings what an entry says to the books, or has it wait until it is verified.
 func (v *verifier) count(j *journal, e *events.Entry) error {
-	if e.Shift != "" {
-		v.seen(j, e)
+	if f, ok := e.Fact.(*events.ModeChanged); ok && e.Head.Sequence > j.mode.sequence {
+		j.mode = modeSeen{e.Head.Sequence, f.To, f.Cause, e.Envelope.Time}
 	}
-	switch f := e.Fact.(type) {
-	case *events.ModeChanged:
-		if e.Head.Sequence > j.mode.sequence {
-			j.mode = modeSeen{e.Head.Sequence, f.To, f.Cause, e.Envelope.Time}
+	effect := effectOf(e)
+	switch {
+	case effect == nil:
+		return nil
+	case e.Head.Sequence <= j.vouched():
+		return v.book(j, e.Head.Sequence, effect)
+	}
+	if effect.date != "" { // known by its name, so that sales behind a gap have a date
+		if err := v.open(j, 0, effect); err != nil {
+			return err
 		}
-	case *events.SaleConcluded:
-		_, err := v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)
-			ON CONFLICT DO UPDATE SET concluded = concluded + 1, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
-			e.Register.String(), e.Shift, f.Terms.Currency, f.Sales, f.Returns, f.After.Tax)
-		return err
 	}
-	return nil
+	_, err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
+		effect.shift, effect.date, effect.closed, effect.currency, effect.concluded, effect.sales, effect.returns, effect.tax)
+	return err
 }
 
-// seen notes that an entry is of its shift.
-func (v *verifier) seen(j *journal, e *events.Entry) {
-	s := v.shifts[e.Shift]
-	if s == nil {
-		s = &shiftSeen{journal: j.name, first: e.Head.Sequence}
-		v.shifts[e.Shift] = s
+// vouched is the last entry that is verified, 0 for none.
+func (j *journal) vouched() uint64 {
+	if len(j.runs) == 0 || j.runs[0].first != 1 {
+		return 0
 	}
-	s.first, s.last = min(s.first, e.Head.Sequence), max(s.last, e.Head.Sequence)
-	switch f := e.Fact.(type) {
-	case *events.ShiftOpened:
-		s.date = f.BusinessDate
-	case *events.ShiftClosed:
-		s.closed = e.Head.Sequence
+	if j.capped > 0 {
+		return min(j.runs[0].last, j.capped-1)
 	}
+	return j.runs[0].last
+}
+
+// broken is the first entry that does not follow from those before it, or was not signed; 0 for none.
+func (j *journal) broken() uint64 {
+	for i := 1; i < len(j.runs); i++ {
+		if first := j.runs[i].first; j.runs[i-1].last+1 == first && (j.capped == 0 || first < j.capped) {
+			return first
+		}
+	}
+	return j.capped
+}
+
+// book counts the effect of a verified entry.
+func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
+	switch {
+	case e.date != "":
+		return v.open(j, sequence, e)
+	case e.closed:
+		_, err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
+	default:
+		_, err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+			ON CONFLICT DO UPDATE SET concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
+			j.name.Register.String(), e.shift, e.currency, e.concluded, e.sales, e.returns, e.tax)
+	}
+	return err
+}
+
+// open keeps a shift's date. What a verified entry says, sequence above 0, counts.
+func (v *verifier) open(j *journal, sequence uint64, e *effect) error {
+	_, err := v.exec(`INSERT INTO shifts VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET date = excluded.date, opened = excluded.opened
+		WHERE opened = 0 AND excluded.opened > 0 AND register = excluded.register`, e.shift, j.name.Register.String(), j.name.Epoch, e.date, sequence)
+	return err
+}
+
+// settle books what has waited and is verified now.
+func (v *verifier) settle(j *journal) error {
+	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	type settled struct {
+		sequence uint64
+		effect
+	}
+	var all []settled
+	for rows.Next() {
+		var s settled
+		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	if err := errorsOf(rows); err != nil || len(all) == 0 {
+		return err
+	}
+	for _, s := range all {
+		if err := v.book(j, s.sequence, &s.effect); err != nil {
+			return err
+		}
+	}
+	_, err = v.exec(`DELETE FROM waiting WHERE journal = ? AND sequence <= ?`, j.id, j.vouched())
+	return err
 }
 
 // find notes what is wrong with an entry as it arrived.
@@ -449,15 +523,6 @@ func (v *verifier) store() error {
 			return fmt.Errorf("store what is held of %s: %w", j.name, err)
 		}
 	}
-	for id, s := range v.shifts {
-		_, err := v.exec(`INSERT INTO shifts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
-			date = CASE WHEN excluded.date <> '' THEN excluded.date ELSE date END,
-			first = min(first, excluded.first), last = max(last, excluded.last), closed = max(closed, excluded.closed)`,
-			id, s.journal.Register.String(), s.journal.Epoch, s.date, s.first, s.last, s.closed)
-		if err != nil {
-			return fmt.Errorf("store shift %s: %w", id, err)
-		}
-	}
 	return nil
 }
 
@@ -466,9 +531,12 @@ func (v *verifier) storeJournal(j *journal) error {
 	if err != nil {
 		return err
 	}
-	_, err = v.exec(`UPDATE journals SET key = ?, capped = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
-		j.key, j.capped, j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
+	_, err = v.exec(`UPDATE journals SET key = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
+		j.key, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
 	if err != nil || !j.moved {
+		return err
+	}
+	if err := v.settle(j); err != nil {
 		return err
 	}
 	if _, err := v.exec(`DELETE FROM runs WHERE journal = ?`, j.id); err != nil {
@@ -484,16 +552,12 @@ func (v *verifier) storeJournal(j *journal) error {
 
 // verified is the end of what head office vouches for.
 func (v *verifier) verified(j *journal) (events.Head, error) {
-	head := events.Head{Epoch: j.name.Epoch}
-	if len(j.runs) == 0 || j.runs[0].first != 1 {
-		return head, nil
-	}
-	head.Sequence, head.Hash = j.runs[0].last, j.runs[0].hash
-	if j.capped == 0 || j.capped > head.Sequence {
-		return head, nil
-	}
-	head.Sequence, head.Hash = j.capped-1, events.Digest{}
+	head := events.Head{Epoch: j.name.Epoch, Sequence: j.vouched()}
 	if head.Sequence == 0 {
+		return head, nil
+	}
+	if head.Sequence == j.runs[0].last {
+		head.Hash = j.runs[0].hash
 		return head, nil
 	}
 	var hash []byte

@@ -140,6 +140,23 @@ func TestForkBelowTheHead(t *testing.T) {
 	require.EqualValues(t, other[6].ShardSequence, found[0].At)
 }
 
+// What does not follow from what is verified is kept, and does not count.
+func TestWrongBranchDoesNotCount(t *testing.T) {
+	w, evil := newWriter(t), newWriter(t)
+	all, other := w.sales(4), evil.sales(9)
+	b := newBooks(t)
+	b.receive(all...)
+	b.receive(other[22:]...) // as they come where a till was put back and sold on
+	require.Equal(t, []string{"chain 1/23..23"}, b.open()[:1])
+	require.Equal(t, w.head, b.headOf(w))
+	require.Equal(t, 4, b.days()[0].Concluded)
+	b = newBooks(t)
+	b.receive(other[22:]...)
+	b.receive(all...)
+	require.Equal(t, w.head, b.headOf(w))
+	require.Equal(t, 4, b.days()[0].Concluded)
+}
+
 // Each bad entry is named for what it is, and what is behind it goes on.
 func TestBadEntries(t *testing.T) {
 	for kind, spoil := range map[string]func(t *testing.T, r *embedded.Received){
@@ -237,6 +254,7 @@ func TestShiftOpeningComesLate(t *testing.T) {
 	b := newBooks(t)
 	b.receive(all[2:]...)
 	require.Equal(t, "", b.days()[0].Date)
+	require.Equal(t, 3, b.days()[0].Concluded)
 	b.receive(all[:2]...)
 	require.Len(t, b.days(), 1)
 	require.Equal(t, "2026-03-02", b.days()[0].Date)
