@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,9 +37,10 @@ type referenceFile struct {
 	// same few hundred all day, and for the store's settings with every operation.
 	mu        sync.Mutex
 	read      map[storeQuery]any
-	imports   int       // that have been committed: what was read before one is not kept after it
-	confirmed time.Time // when head office last said that there is nothing newer
-	persisted time.Time // the one of these that was last written
+	counted   map[events.StoreID][]AsOf // without confirmed
+	imports   int                       // that have been committed: what was read before one is not kept after it
+	confirmed time.Time                 // when head office last said that there is nothing newer
+	persisted time.Time                 // the one of these that was last written
 }
 
 // storeQuery is a query in the view of one store.
@@ -62,7 +64,7 @@ const maxRead = 1000
 func (r *referenceFile) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.read = nil
+	r.read, r.counted = nil, nil
 	r.imports++
 }
 
@@ -297,22 +299,42 @@ type AsOf struct {
 
 // AsOf says for every kind that was ever imported how much there is, and since when.
 func (r *Reference) AsOf(ctx context.Context) ([]AsOf, error) {
+	r.mu.Lock()
+	all, imports, confirmed := slices.Clone(r.counted[r.register.Store]), r.imports, r.confirmed
+	r.mu.Unlock()
+	if all == nil {
+		var err error
+		if all, err = r.count(ctx); err != nil {
+			return nil, fmt.Errorf("read age of reference data: %w", err)
+		}
+		r.mu.Lock()
+		if imports == r.imports {
+			if r.counted == nil {
+				r.counted = map[events.StoreID][]AsOf{}
+			}
+			r.counted[r.register.Store] = slices.Clone(all)
+		}
+		r.mu.Unlock()
+	}
+	for i := range all {
+		if all[i].Time.Before(confirmed) {
+			all[i].Time = confirmed
+		}
+	}
+	return all, nil
+}
+
+// count reads every record's place, so it is not for every look at the status page.
+func (r *Reference) count(ctx context.Context) ([]AsOf, error) {
 	all := []AsOf{}
-	confirmed := r.Confirmed()
 	err := each(ctx, r.reader, (*AsOf).columns, `
 		SELECT kind, (SELECT count(*) FROM records WHERE records.kind = imports.kind AND`+inScope+`), at FROM imports ORDER BY kind`,
 		[]any{string(r.register.Store), string(r.register.Store)},
 		func(a AsOf) bool {
-			if a.Time.Before(confirmed) {
-				a.Time = confirmed
-			}
 			all = append(all, a)
 			return true
 		})
-	if err != nil {
-		return nil, fmt.Errorf("read age of reference data: %w", err)
-	}
-	return all, nil
+	return all, err
 }
 
 func (a *AsOf) columns() []any { return []any{&a.Kind, &a.Count, textTime{&a.Time}} }
