@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -53,8 +54,8 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
-	asking  *nats.Conn // for questions to HQ: its inbox is the only one that HQ may answer to
-	journal *Journal
+	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
 
@@ -99,7 +100,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
 		return err
 	}
-	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {
+	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
 		return err
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
@@ -107,7 +108,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 }
 
 // Journal is the journal of the node's epoch.
-func (n *RegisterNode) Journal() *Journal { return n.journal }
+func (n *RegisterNode) Journal() *Journal { return n.journal.Load() }
 
 // Conn is the node's own connection, within the process.
 func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
@@ -124,7 +125,7 @@ func (n *RegisterNode) ClientURL() string {
 // what HQ has by up to a second. It is worth nothing in a store that was put back to an earlier
 // state: the server cuts it down to the last entry there, so only HQ's own mark tells.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
-	c, err := n.journal.stream.PushConsumer(ctx, hqConsumer)
+	c, err := n.Journal().stream.PushConsumer(ctx, hqConsumer)
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
 	}

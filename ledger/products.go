@@ -31,7 +31,10 @@ type Product struct {
 	Variants        []Variant        `json:"variants,omitempty"`
 	Prices          []GroupPrice     `json:"prices,omitempty"` // besides Price
 	Offers          []Offer          `json:"offers,omitempty"`
-	Changes         []PriceChange    `json:"price_changes,omitempty"` // of the price, at their times
+	// Linked are products that are added with it, each on a line of its own, and voided with it.
+	Linked []LinkedProduct `json:"linked,omitempty"`
+	// Changes are those of the price, at their times.
+	Changes []PriceChange `json:"price_changes,omitempty"`
 }
 
 // PriceChange is the price of a product, or of one of its variants or units, from an
@@ -58,6 +61,23 @@ func (p Product) changed(price *events.Price, variant, unit string, at int64) *e
 	return price
 }
 
+// LinkedProduct is what comes with a product, such as the deposit on its bottle.
+type LinkedProduct struct {
+	Product  events.ProductID `json:"product"`
+	Variant  string           `json:"variant,omitempty"`
+	Quantity events.Quantity  `json:"quantity,omitzero"` // for one of the product in its own unit; 1 if absent
+}
+
+// MaxLinked is how many products can be linked to one.
+const MaxLinked = 10
+
+func (p Product) leads() (all []Query) {
+	for _, l := range p.Linked {
+		all = append(all, Query{"product", string(l.Product)})
+	}
+	return all
+}
+
 // unsound says whether the record holds what no product can have: pricing takes
 // for granted that prices, rates and quantities are not negative.
 func (p Product) unsound() bool {
@@ -65,6 +85,7 @@ func (p Product) unsound() bool {
 		slices.ContainsFunc(p.Taxes, func(r events.TaxRate) bool { return r.Rate.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Units, func(u Unit) bool { return u.Factor.Sign() <= 0 || u.Price != nil && u.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Variants, func(v Variant) bool { return v.Price != nil && v.Price.Sign() < 0 }) ||
+		len(p.Linked) > MaxLinked || slices.ContainsFunc(p.Linked, func(l LinkedProduct) bool { return l.Quantity.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Prices, func(g GroupPrice) bool { return g.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Changes, func(c PriceChange) bool { return c.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Offers, func(o Offer) bool {

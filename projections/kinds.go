@@ -44,27 +44,7 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
-	"profile": keylessKindOf(func(p ledger.Profile) (key, text string, err error) {
-		return "", "", inspectProfile(p)
-	}),
-}
-
-// DefaultProfile is the key of the offline profile of all registers of a store that
-// have none under their own id.
-const DefaultProfile = "default"
-
-// inspectProfile says what is nonsense in an offline profile, be it the store's or a record of its own.
-func inspectProfile(p ledger.Profile) error {
-	if min(p.GiftCardPerCard, p.GiftCardPerTransaction, p.GiftCardInAll, p.AccountPerCustomer) < 0 {
-		return errors.New("profile: a limit is negative")
-	}
-	return nil
-}
-
-func keylessKindOf[T any](inspect func(T) (key, text string, err error)) kind {
-	k := kindOf(inspect)
-	k.keyless = true
-	return k
+	"profile":     kindOf(func(p ledger.RegisterProfile) (key, text string, err error) { return string(p.Register), "", p.Check() }),
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -141,6 +121,14 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 			err = fmt.Errorf("tax %q of %s: want a code, and a rate that is not negative", tax.Code, tax.Rate)
 		}
 	}
+	if len(p.Linked) > ledger.MaxLinked {
+		err = fmt.Errorf("%d linked products, more than %d", len(p.Linked), ledger.MaxLinked)
+	}
+	for _, l := range p.Linked {
+		if l.Product == "" || l.Product == p.ID || l.Quantity.Sign() < 0 {
+			err = fmt.Errorf("linked product %q: want another product, and a quantity that is not negative", l.Product)
+		}
+	}
 	if err == nil {
 		err = inspectPrices(p)
 	}
@@ -203,6 +191,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if _, ok := s.Tenders[string(tender.Change)]; tender.Change != "" && !ok {
 			err = fmt.Errorf("tender %q: its change would be given in %q, which is no tender of the store", id, tender.Change)
 		}
+		if above, ok := s.Tenders[string(tender.ChangeAbove)]; tender.ChangeAbove != "" && (!ok || above.Kind != "cash" && above.Kind != "check") || tender.ChangeThreshold < 0 {
+			err = fmt.Errorf("tender %q: change above a threshold that is not negative is given in cash or checks of the store", id)
+		}
 		if tender.OverPaid && !tender.GivesChange() {
 			err = fmt.Errorf("tender %q: %s gives no change", id, tender.Kind)
 		}
@@ -217,10 +208,13 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 			err = fmt.Errorf("account %q: want an id, and the kind income or expense", id)
 		}
 	}
+	if e := s.Profile.Check(); e != nil {
+		err = fmt.Errorf("profile: %w", e)
+	}
 	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
 		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")
 	}
-	return StoreKey, "", errors.Join(err, inspectProfile(s.Profile))
+	return StoreKey, "", err
 }
 
 func inspectCustomer(c ledger.Customer) (key, text string, err error) {

@@ -212,8 +212,7 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 // received reference data.
 var ErrNoStore = errors.New("reference data has no store")
 
-// Store is the settings of the store, with the register's own offline profile where
-// there is one: the profile under the register's id, or else the one under [DefaultProfile]. It fails with [ErrNoStore] where there are none.
+// Store is the settings of the store. It fails with [ErrNoStore] where there are none.
 func (r *Reference) Store(ctx context.Context) (ledger.Store, error) {
 	record, found, err := r.Find(ctx, ledger.Query{Kind: "store", Key: StoreKey})
 	if err == nil && !found {
@@ -222,18 +221,7 @@ func (r *Reference) Store(ctx context.Context) (ledger.Store, error) {
 	if err != nil {
 		return ledger.Store{}, err
 	}
-	store := record.(ledger.Store)
-	for _, key := range []string{string(r.register.ID), DefaultProfile} {
-		record, found, err := r.Find(ctx, ledger.Query{Kind: "profile", Key: key})
-		if err != nil {
-			return store, err
-		}
-		if found {
-			store.Profile = record.(ledger.Profile)
-			break
-		}
-	}
-	return store, nil
+	return record.(ledger.Store), nil
 }
 
 // MaxHits is how many records [Reference.Search] gives at most.

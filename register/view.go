@@ -47,8 +47,8 @@ type Status struct {
 		Configured bool      `json:"configured"`
 		LinkUp     bool      `json:"link_up"`
 		Since      time.Time `json:"since,omitzero"`
-		Sent       uint64    `json:"sent"`   // entries that HQ has on disk
-		Unsent     uint64    `json:"unsent"` // entries not yet there
+		Sent       uint64    `json:"sent"`   // entries of this epoch that HQ has on disk
+		Unsent     uint64    `json:"unsent"` // entries of all epochs not yet there
 	} `json:"hq"`
 	Offline struct {
 		Sequence uint64 `json:"sequence"` // of the last entry in the offline database
@@ -68,7 +68,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
 		return s, err
 	}
-	s.HQ.Unsent = s.Head.Sequence - min(s.HQ.Sent, s.Head.Sequence)
+	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
+		return s, err
+	}
 	at, err := r.offline.Position(ctx)
 	if err != nil {
 		return s, err
@@ -97,12 +99,14 @@ func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.running.Done():
+		return ErrClosed
 	}
 }
 
 // Offline is the offline database, once it holds every entry that was answered before the call.
 func (r *Register) Offline(ctx context.Context) (*projections.DB, error) {
-	return r.offline, r.projector.waitFor(ctx, r.View().Head.Sequence)
+	return r.offline, r.projector.waitFor(ctx, r.View().Head)
 }
 
 // Linked says whether the link to head office is up.
@@ -112,7 +116,11 @@ func (r *Register) Linked() bool { return r.node.Link().Connected }
 func (r *Register) SetLink(up bool) error { return r.node.SetLink(up) }
 
 // Journal is the journal of the register's epoch, for reading: the register is its only writer.
-func (r *Register) Journal() ledger.Log { return r.journal }
+func (r *Register) Journal() ledger.Log {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.journal
+}
 
 // Reference is the register's reference data.
 func (r *Register) Reference() *projections.Reference { return r.reference }
