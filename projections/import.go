@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -300,7 +301,7 @@ func (in *importing) line(report *ImportReport, number int, line Line, wrong err
 	switch {
 	case err != nil:
 		return err
-	case line.Deleted && (old == nil || old.record == nil), old != nil && !line.Deleted && bytes.Equal(old.record, line.Record):
+	case line.Deleted && (old == nil || old.record == nil), old != nil && !line.Deleted && sameRecord(old.record, line.Record):
 		report.Unchanged++
 		return nil
 	case line.Deleted:
@@ -310,6 +311,15 @@ func (in *importing) line(report *ImportReport, number int, line Line, wrong err
 	}
 	in.changes = append(in.changes, line)
 	return in.store(&line, old, 0)
+}
+
+// sameRecord says whether two records are the same but for the order of their fields.
+func sameRecord(a, b []byte) bool {
+	if bytes.Equal(a, b) || len(a) != len(b) {
+		return len(a) == len(b)
+	}
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // existing is the record that a line is about, nil for none. A deleted one has no bytes.
