@@ -49,7 +49,7 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 		if err != nil {
 			return fmt.Errorf("receive %s: %w", shard, err)
 		}
-		r, err := h.received(shard, msg)
+		r, err := h.received(ctx, shard, msg)
 		if err != nil {
 			return fmt.Errorf("receive %s: %w", shard, err)
 		}
@@ -59,7 +59,7 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	}
 }
 
-func (h *HQNode) received(shard string, msg jetstream.Msg) (Received, error) {
+func (h *HQNode) received(ctx context.Context, shard string, msg jetstream.Msg) (Received, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Received{}, err
@@ -75,10 +75,29 @@ func (h *HQNode) received(shard string, msg jetstream.Msg) (Received, error) {
 		h.log.Warn("message without a source", "shard", shard, "sequence", meta.Sequence.Stream, "error", err)
 		return r, nil
 	}
+	r.Message.Sequence = seq
+	r.Journal, err = h.journalOf(ctx, name)
+	return r, err
+}
+
+// journalOf is the journal whose entries HQ's server marks with name, zero where none is
+// known. Another instance may have added it, and then it is in the set.
+func (h *HQNode) journalOf(ctx context.Context, name string) (JournalName, error) {
+	if j, known := h.known(name); known {
+		return j, nil
+	}
+	if _, err := h.learn(ctx); err != nil {
+		return JournalName{}, err
+	}
+	j, _ := h.known(name)
+	return j, nil
+}
+
+func (h *HQNode) known(name string) (JournalName, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Message.Sequence, r.Journal = seq, h.journals[name]
-	return r, nil
+	j, ok := h.journals[name]
+	return j, ok
 }
 
 // parseSource reads the header Nats-Stream-Source: "<name> <sequence> ...".

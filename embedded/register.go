@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -53,8 +54,8 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
-	asking  *nats.Conn // for questions to HQ: its inbox is the only one that HQ may answer to
-	journal *Journal
+	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
 
@@ -99,7 +100,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
 		return err
 	}
-	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {
+	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
 		return err
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
@@ -107,7 +108,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 }
 
 // Journal is the journal of the node's epoch.
-func (n *RegisterNode) Journal() *Journal { return n.journal }
+func (n *RegisterNode) Journal() *Journal { return n.journal.Load() }
 
 // Conn is the node's own connection, within the process.
 func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
@@ -124,7 +125,7 @@ func (n *RegisterNode) ClientURL() string {
 // what HQ has by up to a second. It is worth nothing in a store that was put back to an earlier
 // state: the server cuts it down to the last entry there, so only HQ's own mark tells.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
-	c, err := n.journal.stream.PushConsumer(ctx, hqConsumer)
+	c, err := n.Journal().stream.PushConsumer(ctx, hqConsumer)
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
 	}
@@ -159,7 +160,7 @@ func (n *RegisterNode) stop() error {
 func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
-	user, err := addUsers(o, cfg.Register)
+	user, err := addUsers(o, cfg.Register, cfg.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,8 +182,9 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 }
 
 // addUsers makes the node the only one who may write. Anyone else, who can only
-// come in by the loopback listener, may read entries and listen to new ones.
-func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
+// come in by the loopback listener, may read entries and listen to new ones. Reference
+// data is not for them: it holds the hashes of PINs.
+func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, error) {
 	node, nodeKey, err := newUser()
 	if err != nil {
 		return nil, err
@@ -191,13 +193,15 @@ func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
+	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
+	for epoch := 1; epoch <= epochs; epoch++ {
+		name := journalName(epoch)
+		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
+	}
 	o.Nkeys = []*server.NkeyUser{
 		{Nkey: nodeKey},
 		{Nkey: readerKey, Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: []string{
-				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-				"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
-			}},
+			Publish:   &server.SubjectPermission{Allow: may},
 			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
 		}},
 	}
@@ -225,8 +229,8 @@ func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 		URLs:                    []*url.URL{u},
 		Credentials:             cfg.Creds,
 		TLS:                     u.Scheme == "tls",
-		DenyImports:             []string{"pos.>"},
-		DenyExports:             []string{"pos.>"},
+		DenyImports:             []string{"pos.>", referenceSubjects},
+		DenyExports:             []string{"pos.>", referenceSubjects},
 		DialTimeout:             dialTimeout,
 		FirstInfoTimeout:        dialTimeout,
 		IgnoreDiscoveredServers: true,

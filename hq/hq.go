@@ -13,7 +13,6 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
-	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -21,8 +20,17 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
+}
+
+// Cluster says which stock servers head office works on, in place of a server of its own.
+type Cluster struct {
+	URLs     []string // none: a server of its own
+	Creds    string   // credentials file; "": signed by the keys in the data directory
+	CA       string   // file with the authority of the servers' certificates; "": the system's
+	Replicas int      // of every stream; 0: 3
 }
 
 // HQ is a running head office.
@@ -31,8 +39,8 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
-	// reference is what head office says of products, people and the rest.
-	reference *projections.Reference
+
+	reference reference
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
@@ -64,6 +72,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
 		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
 		return err
@@ -71,14 +80,18 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
-	if err := h.openReference(); err != nil {
+	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
-	if err := h.openOwn(ctx); err != nil {
+	if err := h.openReferenceData(ctx); err != nil {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -116,6 +129,15 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
+
+// EnrollReader makes the credentials by which a program may read the streams of the
+// head office whose data directory this is, running or not, and do nothing else.
+func EnrollReader(dir, name string) (creds []byte, err error) {
+	return embedded.EnrollReader(dir, name)
+}
+
+// ClientURL is where readers connect to, "" when that is off.
+func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
 // LeafURL is where registers link to.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
@@ -163,8 +185,8 @@ func (h *HQ) shutdown() error {
 	if h.db != nil {
 		errs = append(errs, h.db.close())
 	}
-	if h.reference != nil {
-		errs = append(errs, h.reference.Close())
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -21,6 +21,8 @@ type Command struct {
 	PINMatches bool
 	// ApproverMatches says that the parameter approver_pin is the PIN of the staff member named by approver.
 	ApproverMatches bool
+	// CardPINMatches says that the parameter card_pin is the PIN of the gift card named by card.
+	CardPINMatches bool
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
 	// WhyDown says, for operation 917, why head office cannot be reached.

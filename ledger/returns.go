@@ -106,7 +106,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 	number := d.in.text("receipt")
 	doc, ok := find[Sold](d.Reference, "receipt", number)
 	if !ok && d.Mode == events.Offline {
-		return nil, refuse("realtime_service_unavailable", "Receipt %s is not of this register; to look it up elsewhere needs head office.", number).
+		return nil, refuse("realtime_service_unavailable", "Receipt %s sold nothing at this register; to look it up elsewhere needs head office.", number).
 			instead("Return the product without its receipt, or try again when the register is online.")
 	}
 	if !ok {
@@ -121,7 +121,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 		return nil, refuse("line_not_returnable", "Line %d of receipt %s sold no product.", at, number)
 	}
 	line := sold.Line
-	line.Offer, line.Discount, line.Overridden, line.TaxOverride = nil, nil, nil, nil
+	line.Offer, line.Discount, line.Overridden, line.TaxOverride, line.Linked = nil, nil, nil, nil, nil
 	line.Original = &events.OriginalLine{
 		Transaction: doc.Transaction, Receipt: doc.Receipt, Line: at, Bought: sold.Quantity, Paid: sold.Net, Returned: sold.Returned, GivenBack: sold.GivenBack,
 	}

@@ -93,14 +93,14 @@ type jsonText struct{ to any }
 // Scan takes the JSON from the database.
 func (j jsonText) Scan(v any) error { return json.Unmarshal([]byte(fmt.Sprint(v)), j.to) }
 
-// ownOrdersView holds the orders that were placed or picked up here.
+// ownOrdersView holds the orders that were placed, picked up or cancelled here.
 var ownOrdersView = view{
 	name: "own_orders",
 	keys: 1,
 	schema: `
 CREATE TABLE own_orders (
 	order_id TEXT PRIMARY KEY,
-	status   TEXT NOT NULL, -- open or picked_up
+	status   TEXT NOT NULL, -- open, picked_up or cancelled
 	placed   TEXT NOT NULL  -- JSON of an order that was placed here, null of any other
 ) WITHOUT ROWID`,
 	folds: []fold{
@@ -115,15 +115,18 @@ CREATE TABLE own_orders (
 			if f.Order == nil {
 				return nil
 			}
-			return b.exec("INSERT INTO own_orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status",
-				string(f.Order.Order), ledger.OrderPickedUp)
+			status := ledger.OrderPickedUp
+			if f.Order.Cancelled {
+				status = ledger.OrderCancelled
+			}
+			return b.exec("INSERT INTO own_orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status", string(f.Order.Order), status)
 		}),
 	},
 }
 
 // OwnOrder is an order that was placed or picked up here.
 type OwnOrder struct {
-	Status string        // open or picked_up
+	Status string        // open, picked_up or cancelled
 	Placed *ledger.Order // nil where it was placed elsewhere
 }
 

@@ -87,7 +87,7 @@ const ownWait = 5 * time.Second
 func (r *Register) caughtUp(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, ownWait)
 	defer cancel()
-	if r.projector.waitFor(waiting, r.state.Head.Sequence) != nil {
+	if r.projector.waitFor(waiting, r.state.Head) != nil {
 		return errStalled
 	}
 	return nil
@@ -181,7 +181,7 @@ func searchCustomers(ctx context.Context, r *Register, from source, q ledger.Que
 	return hits, len(hits) > 0, nil
 }
 
-// findOrder is an order of the source's or one that was placed here. What was picked up here is picked up.
+// findOrder is an order of the source's or one that was placed here. What was picked up or cancelled here is so.
 func findOrder(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
 	known, err := from.look(ctx, q)
 	if err != nil {
@@ -195,8 +195,8 @@ func findOrder(ctx context.Context, r *Register, from source, q ledger.Query) (a
 	if !there && own.Placed != nil {
 		o, there = *own.Placed, true
 	}
-	if own.Status == ledger.OrderPickedUp {
-		o.Status = ledger.OrderPickedUp
+	if own.Status != ledger.OrderOpen {
+		o.Status = own.Status
 	}
 	return o, there, nil
 }

@@ -40,6 +40,9 @@ type outcome struct {
 // same request with the same key tells, now or after a restart.
 func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
 	prepared, err := r.prepare(ctx, req)
+	if r.running.Err() != nil {
+		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ErrClosed)
+	}
 	if err != nil {
 		return ledger.Answer{}, err
 	}
@@ -49,14 +52,20 @@ func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
 	case r.commands <- prepared:
 	case <-ctx.Done():
 		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ctx.Err())
+	case <-r.running.Done():
+		// The owner may be in the middle of its last command; it takes no other.
+		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ErrClosed)
 	}
 	// Begun is not given up: the owner finishes it whether or not the client still waits.
 	out := <-answer
 	return out.answer, out.err
 }
 
-// ErrNotBegun says that the client gave up before its command was begun.
+// ErrNotBegun says that the command was not begun, because the client gave up or the register was closed.
 var ErrNotBegun = errors.New("not begun")
+
+// ErrClosed says that the register was closed.
+var ErrClosed = errors.New("register is closed")
 
 // prepare gathers what deciding the command needs and does not depend on the
 // state, while the owner may be busy with another.

@@ -59,19 +59,24 @@ func checkPIN(hash, pin string) bool {
 // who was blocked or got another PIN a moment ago is so here; offline the offline database does.
 func (r *Register) checkPINs(ctx context.Context, p *request, c *ledger.Command) error {
 	var asked []ledger.Query
-	check := func(staff, pin string, matches *bool) func(map[ledger.Query]held) {
-		q := ledger.Query{Kind: "staff", Key: staff}
-		if staff == "" || pin == "" {
+	check := func(kind, key, pin string, matches *bool) func(map[ledger.Query]held) {
+		q := ledger.Query{Kind: kind, Key: key}
+		if key == "" || pin == "" {
 			return func(map[ledger.Query]held) {}
 		}
 		asked = append(asked, q)
 		return func(known map[ledger.Query]held) {
-			member, ok := known[q].record.(ledger.StaffMember)
-			*matches = ok && checkPIN(member.PIN, pin)
+			switch of := known[q].record.(type) {
+			case ledger.StaffMember:
+				*matches = checkPIN(of.PIN, pin)
+			case ledger.GiftCard:
+				*matches = checkPIN(of.PIN, pin)
+			}
 		}
 	}
-	signsOn := check(c.Input.Text("staff"), c.Input.Text("pin"), &c.PINMatches)
-	approves := check(c.Input.Text("approver"), c.Input.Text("approver_pin"), &c.ApproverMatches)
+	signsOn := check("staff", c.Input.Text("staff"), c.Input.Text("pin"), &c.PINMatches)
+	approves := check("staff", c.Input.Text("approver"), c.Input.Text("approver_pin"), &c.ApproverMatches)
+	pays := check("giftcard", c.Input.Text("card"), c.Input.Text("card_pin"), &c.CardPINMatches)
 	if len(asked) == 0 {
 		return nil
 	}
@@ -79,6 +84,7 @@ func (r *Register) checkPINs(ctx context.Context, p *request, c *ledger.Command)
 	if err == nil {
 		signsOn(known)
 		approves(known)
+		pays(known)
 	}
 	return err
 }
@@ -87,7 +93,7 @@ func (r *Register) checkPINs(ctx context.Context, p *request, c *ledger.Command)
 // not succeed is for the owner to record; the offline database has answered then.
 func (r *Register) lookPrepared(ctx context.Context, p *request, queries []ledger.Query) (map[ledger.Query]held, error) {
 	offline := offlineSource{r.reference}
-	store, err := r.settings(ctx)
+	store, err := r.reference.Store(ctx)
 	if err != nil || r.View().Mode != events.Online {
 		return offline.look(ctx, queries...) // without settings the owner says what is missing
 	}

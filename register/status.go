@@ -23,7 +23,8 @@ type Status struct {
 	HQ           HQStatus           `json:"hq"`
 	Unsent       UnsentStatus       `json:"unsent"`
 	Offline      OfflineStatus      `json:"offline_database"`
-	Reference    []projections.AsOf `json:"reference"`
+	Reference    []projections.AsOf `json:"reference"` // empty where there has never been any: the register sells nothing
+	Feed         Feed               `json:"reference_feed"`
 	Synchronised SyncStatus         `json:"synchronised"`
 	Profile      ProfileStatus      `json:"profile"`
 	// Warnings are sentences for a person, by the levels of the offline profile.
@@ -33,14 +34,20 @@ type Status struct {
 	Damage   *events.CorruptError `json:"damage,omitempty"`
 }
 
+// Feed is where the reference data comes from, and what has come since the start.
+type Feed struct {
+	projections.Feed
+	Received uint64 `json:"received"` // records
+}
+
 // HQStatus is the Retail Server and the way there.
 type HQStatus struct {
 	Configured bool      `json:"configured"`
 	URL        string    `json:"url,omitempty"`
 	LinkUp     bool      `json:"link_up"`
 	Since      time.Time `json:"since,omitzero"` // when link_up became what it is
-	Sent       uint64    `json:"sent"`           // entries that HQ has on disk
-	Unsent     uint64    `json:"unsent"`         // entries not yet there
+	Sent       uint64    `json:"sent"`           // entries of this epoch that HQ has on disk
+	Unsent     uint64    `json:"unsent"`         // entries of all epochs not yet there
 	// Attempted is the last request to the Retail Server since the start, and Outcome what became
 	// of it: answered, or a cause of being offline, with a sentence in Detail.
 	Attempted time.Time `json:"attempted,omitzero"`
@@ -55,9 +62,10 @@ type HQStatus struct {
 	Version    string   `json:"version,omitempty"` // of HQ's program
 }
 
-// UnsentStatus is what head office does not have yet.
+// UnsentStatus is what head office does not have yet. Bytes and Oldest are those of the
+// current epoch's entries.
 type UnsentStatus struct {
-	Entries uint64    `json:"entries"`
+	Entries uint64    `json:"entries"` // of all epochs
 	Bytes   int64     `json:"bytes"`
 	Oldest  time.Time `json:"oldest,omitzero"` // time of the oldest of them
 	// OldestSeconds is its age.
@@ -70,10 +78,13 @@ type OfflineStatus struct {
 	Failing  bool   `json:"failing"`
 }
 
-// SyncStatus is the last attempt to synchronise with the offline database: when something came down from head office.
+// SyncStatus is the last attempt to synchronise with the offline database: what head
+// office has that is new, into the register's reference data.
 type SyncStatus struct {
-	Time   time.Time `json:"time,omitzero"` // zero for never
-	Result string    `json:"result"`        // ok, never, or what is wrong
+	Attempted time.Time `json:"attempted,omitzero"` // zero for never since the start
+	Result    string    `json:"result"`             // ok, never, or what is wrong
+	// Current is up to when the reference data is known to be what head office has, or when it was imported here.
+	Current time.Time `json:"current,omitzero"`
 }
 
 // ProfileStatus is the offline profile that the register follows.
@@ -91,12 +102,15 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
 	s := Status{View: v, Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
-	store, err := r.settings(ctx)
+	store, err := r.reference.Store(ctx)
 	profile := store.Profile
 	if err != nil {
-		s.Warnings = append(s.Warnings, "There is no reference data: this register cannot sell. "+err.Error()+".")
+		s.Warnings = append(s.Warnings, "This register cannot sell: "+err.Error()+".")
 	}
 	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
+		return s, err
+	}
+	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
 		return s, err
 	}
 	r.statusOfHQ(&s, profile)
@@ -111,7 +125,11 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	if s.Reference, err = r.reference.AsOf(ctx); err != nil {
 		return s, err
 	}
-	s.Synchronised = synchronised(s.Reference, s.Offline.Failing)
+	s.Feed.Received = r.copying.received.Load()
+	if s.Feed.Feed, err = r.reference.Feed(ctx); err != nil {
+		return s, err
+	}
+	s.Synchronised = r.synchronised(&s)
 	s.Warnings = append(s.Warnings, s.warn(profile)...)
 	return s, nil
 }
@@ -119,7 +137,6 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	link := r.node.Link()
 	s.HQ.Configured, s.HQ.URL, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", r.cfg.HQ, link.Connected, link.Since
-	s.HQ.Unsent = s.Head.Sequence - min(s.HQ.Sent, s.Head.Sequence)
 	s.Profile = ProfileStatus{
 		Version: profile.Version, TimeoutMillis: profile.Timeout().Milliseconds(), ReconnectSeconds: int64(profile.Reconnect(r.cfg.Reconnect).Seconds()),
 		ManualSwitch: !profile.ForbidManualSwitch, MaxAgeHours: profile.MaxAgeHours,
@@ -149,10 +166,13 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 
 // statusOfUnsent says what head office does not have yet, where there is one to have it.
 func (r *Register) statusOfUnsent(ctx context.Context, s *Status) error {
-	if !s.HQ.Configured || s.HQ.Unsent == 0 {
+	if !s.HQ.Configured {
 		return nil
 	}
 	s.Unsent.Entries = s.HQ.Unsent
+	if s.HQ.Sent >= s.Head.Sequence {
+		return nil
+	}
 	oldest, err := r.journal.Get(ctx, s.HQ.Sent+1)
 	if err != nil {
 		return err
@@ -165,23 +185,30 @@ func (r *Register) statusOfUnsent(ctx context.Context, s *Status) error {
 		return err
 	}
 	s.Unsent.OldestSeconds = max(0, int64(s.Time.Sub(s.Unsent.Oldest).Seconds()))
-	s.Unsent.Bytes, err = r.offline.BytesAfter(ctx, events.Head{Epoch: s.Head.Epoch, Sequence: s.HQ.Sent}, s.HQ.Unsent)
+	s.Unsent.Bytes, err = r.offline.BytesAfter(ctx, events.Head{Epoch: s.Head.Epoch, Sequence: s.HQ.Sent}, s.Head.Sequence-s.HQ.Sent)
 	return err
 }
 
-// synchronised is when something last came into the reference data, and whether the
-// offline database keeps up.
-func synchronised(reference []projections.AsOf, failing bool) SyncStatus {
-	s := SyncStatus{Result: "never"}
-	for _, kind := range reference {
-		if kind.Time.After(s.Time) {
-			s.Time, s.Result = kind.Time, "ok"
+// synchronised is the last attempt to bring the offline database up to head office, and to the journal.
+func (r *Register) synchronised(s *Status) SyncStatus {
+	out := SyncStatus{Result: "never", Current: s.Feed.Confirmed}
+	if out.Current.IsZero() {
+		for _, kind := range s.Reference {
+			if kind.Time.After(out.Current) {
+				out.Current = kind.Time
+			}
 		}
 	}
-	if failing {
-		s.Result = "the offline database stands still"
+	if last := r.copying.attempt.Load(); last != nil {
+		out.Attempted, out.Result = last.at.UTC(), "ok"
+		if last.failed != nil {
+			_, out.Result = causeOf(last.failed, askReferenceWithin)
+		}
 	}
-	return s
+	if s.Offline.Failing {
+		out.Result = "The offline database stands still."
+	}
+	return out
 }
 
 // warn says what is beyond the levels of the offline profile.
@@ -193,9 +220,9 @@ func (s *Status) warn(p ledger.Profile) (all []string) {
 	if p.WarnUnsentMinutes > 0 && s.Unsent.OldestSeconds >= int64(p.WarnUnsentMinutes)*60 {
 		warn("Head office has not had an entry of this register since %s.", s.Unsent.Oldest.Format(time.RFC3339))
 	}
-	age := s.Time.Sub(s.Synchronised.Time)
-	if p.MaxAgeHours > 0 && !s.Synchronised.Time.IsZero() && age > time.Duration(p.MaxAgeHours)*time.Hour {
-		warn("The reference data is of %s; nothing newer came for longer than the %d hours that the offline profile allows.", s.Synchronised.Time.Format(time.RFC3339), p.MaxAgeHours)
+	age := s.Time.Sub(s.Synchronised.Current)
+	if p.MaxAgeHours > 0 && !s.Synchronised.Current.IsZero() && age > time.Duration(p.MaxAgeHours)*time.Hour {
+		warn("The reference data is of %s; nothing newer came for longer than the %d hours that the offline profile allows.", s.Synchronised.Current.Format(time.RFC3339), p.MaxAgeHours)
 	}
 	if s.Offline.Failing {
 		warn("The offline database stands still.")

@@ -51,12 +51,14 @@ func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.running.Done():
+		return ErrClosed
 	}
 }
 
 // Offline is the offline database, once it holds every entry that was answered before the call.
 func (r *Register) Offline(ctx context.Context) (*projections.DB, error) {
-	return r.offline, r.projector.waitFor(ctx, r.View().Head.Sequence)
+	return r.offline, r.projector.waitFor(ctx, r.View().Head)
 }
 
 // Linked says whether the link to head office is up.
@@ -66,7 +68,11 @@ func (r *Register) Linked() bool { return r.node.Link().Connected }
 func (r *Register) SetLink(up bool) error { return r.node.SetLink(up) }
 
 // Journal is the journal of the register's epoch, for reading: the register is its only writer.
-func (r *Register) Journal() ledger.Log { return r.journal }
+func (r *Register) Journal() ledger.Log {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.journal
+}
 
 // Reference is the register's reference data.
 func (r *Register) Reference() *projections.Reference { return r.reference }
