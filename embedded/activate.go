@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -111,29 +112,36 @@ func (w *linkWatch) enabled() bool {
 const activateService = "activate"
 
 // Bootstrap makes credentials by which a register can ask for its activation until a moment,
-// and do nothing else. user is the key that [HQNode.Revoke] takes.
-func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, user string, err error) {
+// and do nothing else. public is the key that [HQNode.Revoke] takes.
+func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, public string, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, "", err
 	}
-	token, seed, err := h.keys.user(r.String(), h.keys.fleet, func(c *jwt.UserClaims) {
+	if h.keys == nil {
+		return nil, "", ErrNoKeys
+	}
+	// Signed by the account itself: the key that signs registers can give nothing less than a register's rights.
+	token, seed, err := user(r.String(), h.keys.fleet, h.keys.fleet, func(c *jwt.UserClaims) {
 		c.Expires = until.Unix()
 		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 		c.Pub.Allow = jwt.StringList{askSubject(r.String(), activateService)}
 		c.Sub.Allow = jwt.StringList{replyPrefix(r) + ".>"}
-		user = c.Subject
+		public = c.Subject
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("credentials for the activation of %s: %w", r, err)
 	}
 	creds, err = jwt.FormatUserConfig(token, seed)
-	return creds, user, err
+	return creds, public, err
 }
 
 // Admit makes the token by which a register signs on with a key of its own.
 func (h *HQNode) Admit(r events.Register, user string) (token string, err error) {
 	if err := enrollable(r); err != nil {
 		return "", err
+	}
+	if h.keys == nil {
+		return "", ErrNoKeys
 	}
 	if !nkeys.IsValidPublicUserKey(user) {
 		return "", fmt.Errorf("admit %s: not a user's public key", r)
@@ -147,35 +155,17 @@ func (h *HQNode) Admit(r events.Register, user string) (token string, err error)
 	return c.Encode(h.keys.registers)
 }
 
-// Revoke shuts out the users with these keys, each for what was issued up to a moment. Links
-// that are up are closed at once. It replaces what was revoked before, so that it is given all of them.
-func (h *HQNode) Revoke(users map[string]time.Time) error {
-	claims, err := h.keys.fleetClaims()
+// IsRevoked says whether [HQNode.Revoke] has ended a user's credentials before.
+func (h *HQNode) IsRevoked(ctx context.Context, user string) (bool, error) {
+	members, err := h.members(ctx, revokedMember+user+".")
 	if err != nil {
-		return err
+		return false, fmt.Errorf("what is revoked: %w", err)
 	}
-	for user, at := range users {
-		claims.RevokeAt(user, at)
-	}
-	token, err := claims.Encode(h.keys.operator)
-	if err != nil {
-		return err
-	}
-	// The server asks the resolver again whenever an account's claims have aged.
-	if err := h.server.AccountResolver().Store(claims.Subject, token); err != nil {
-		return fmt.Errorf("revoke: %w", err)
-	}
-	account, err := h.server.LookupAccount(claims.Subject)
-	if err != nil {
-		return fmt.Errorf("revoke: %w", err)
-	}
-	decoded, err := jwt.DecodeAccountClaims(token)
-	if err != nil {
-		return err
-	}
-	h.server.UpdateAccountClaims(account, decoded)
-	return nil
+	return len(members) > 0, nil
 }
+
+// HasKeys says whether this instance can make and revoke credentials.
+func (h *HQNode) HasKeys() bool { return h.keys != nil }
 
 // CredentialsPath is where a register keeps the credentials of its activation.
 func CredentialsPath(dir string) string { return filepath.Join(dir, "hq.creds") }

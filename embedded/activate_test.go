@@ -69,8 +69,12 @@ func TestActivationOfALink(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 5)
 
 	// Revoked: the link is closed, and does not come back.
-	revoked := map[string]time.Time{key.Public: time.Now(), first: time.Now()}
-	require.NoError(t, h.Revoke(revoked))
+	for _, user := range []string{key.Public, first} {
+		require.NoError(t, h.Revoke(t.Context(), user))
+		revoked, err := h.IsRevoked(t.Context(), user)
+		require.NoError(t, err)
+		require.True(t, revoked)
+	}
 	requireLink(t, n, false)
 	require.NoError(t, n.SetLink(false))
 	require.NoError(t, n.SetLink(true))

@@ -71,6 +71,7 @@ func (*OrderRecalled) Type() string { return "order.recalled.v1" }
 
 // PickUp is the order that a transaction picks up, and what was paid for it before.
 type PickUp struct {
-	Order   OrderID `json:"order"`
-	Deposit Money   `json:"deposit"`
+	Order       OrderID `json:"order"`
+	Deposit     Money   `json:"deposit"`
+	Reservation string  `json:"reservation,omitempty"` // head office's grant, where the register asked for one
 }

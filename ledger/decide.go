@@ -23,6 +23,12 @@ type Command struct {
 	ApproverMatches bool
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
+	// NeedsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.
+	NeedsActivation bool
+	// Frozen says that the journal takes no more entries: only a new epoch goes on, by operation 707.
+	Frozen bool
+	// Unsent counts the entries that head office is not known to have.
+	Unsent uint64
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
 	Prior *Done
 	// Reference answers what [Asks] asked.
@@ -117,7 +123,7 @@ type decider func(d *deciding) (events.Requested, error)
 
 // decide walks the command through the gates, then the operation's own checks, then the reason code.
 func (d *deciding) decide() (events.Requested, error) {
-	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).activated, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
 		if err := gate(d); err != nil {
 			return nil, err
 		}

