@@ -41,6 +41,8 @@ type HQ struct {
 	own  own
 	stop context.CancelFunc
 	wait sync.WaitGroup
+	// ending is closed with the context of everything that goes on until Close.
+	ending <-chan struct{}
 
 	mu    sync.Mutex
 	heard map[embedded.JournalName]announcement
@@ -81,6 +83,10 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
+	h.ending = ctx.Done()
+	if err := h.openDevices(ctx); err != nil {
+		return err
+	}
 	h.wait.Go(func() { h.followOwn(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })

@@ -88,6 +88,9 @@ func (v *verifier) find(r embedded.Received, e *events.CorruptError) error {
 
 // count adds a concluded sale to its day.
 func (v *verifier) count(e *events.Entry) error {
+	if err := countNumbers(v.ctx, v.tx, e); err != nil {
+		return err
+	}
 	switch f := e.Fact.(type) {
 	case *events.ShiftOpened:
 		_, err := v.tx.ExecContext(v.ctx, `INSERT OR REPLACE INTO shifts VALUES (?, ?)`, f.Shift, f.BusinessDate)

@@ -128,10 +128,12 @@ func (r *Register) own(ctx context.Context) {
 
 // carryOut is the append path: decide, append, apply, answer.
 func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answer, error) {
-	if damage := r.Damage(); damage != nil {
+	damage := r.Damage()
+	c.Frozen = damage != nil
+	if damage != nil && c.Operation != 707 {
 		return ledger.Answer{}, &ledger.Refusal{
 			Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
-			Instead: "Call support, and sell at another register.",
+			Instead: "Call support, sell at another register, or begin anew with an activation code (operation 707).",
 		}
 	}
 	// The client may have gone; what it asked for is finished all the same.
@@ -139,13 +141,18 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	if err := r.followLink(ctx); err != nil {
-		return ledger.Answer{}, err
+	if !c.Frozen {
+		if err := r.beforehand(ctx, c.Operation); err != nil {
+			return ledger.Answer{}, err
+		}
 	}
 	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
-	err := r.recoverCard(ctx, c.Operation)
-	if err != nil {
-		return ledger.Answer{}, err
+	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
+	var err error
+	if c.Operation == 708 {
+		if c.Unsent, err = r.node.Unsent(ctx); err != nil {
+			return ledger.Answer{}, err
+		}
 	}
 	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {
 		return ledger.Answer{}, err
@@ -158,6 +165,9 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 		return r.answerAgain(ctx, c.Key, decision.Repeated)
 	}
 	if err := r.reconnect(ctx, decision.Fact); err != nil {
+		return ledger.Answer{}, err
+	}
+	if err := r.atHQ(ctx, c, decision.Fact); err != nil {
 		return ledger.Answer{}, err
 	}
 	circumstances := events.Circumstances{
@@ -175,6 +185,18 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 		return ledger.Answer{}, err
 	}
 	return ledger.AnswerOf(entry)
+}
+
+// beforehand settles what an operation finds unsettled: an epoch without its first entry, a
+// link that has gone, a card terminal that has not answered.
+func (r *Register) beforehand(ctx context.Context, operation int) error {
+	if err := r.beginJournal(ctx); err != nil {
+		return err
+	}
+	if err := r.followLink(ctx); err != nil {
+		return err
+	}
+	return r.recoverCard(ctx, operation)
 }
 
 // answerAgain is the answer that a command got when it was carried out, be it in
