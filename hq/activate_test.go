@@ -105,6 +105,14 @@ func (t *worldTill) linked(up bool) {
 	require.Eventually(t.w.t, func() bool { return t.Linked() == up }, soon, 10*time.Millisecond)
 }
 
+// online connects by hand, where the register is not online already.
+func (t *worldTill) online() {
+	t.w.t.Helper()
+	if t.View().Mode == events.Offline {
+		t.must(917, ``)
+	}
+}
+
 // arrived waits until head office has verified everything that the register recorded.
 func (t *worldTill) arrived() {
 	t.w.t.Helper()
@@ -229,7 +237,7 @@ func TestInactivation(t *testing.T) {
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
-	till.must(917, ``)
+	till.online()
 	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
 	till.refused("shift_not_closed", 708, ``)
 	till.must(708, `{"force":true}`)
