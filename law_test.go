@@ -33,9 +33,10 @@ import (
 //	  projections --> ledger
 //	  ledger      --> events
 //	  receipts    --> events
+//	  schemas     --> nothing of posnode
 //	  events      --> nothing of posnode
 var law = map[string][]string{
-	"cmd/posnode":    {"web", "receipts", "hq", "register", "replay", "embedded", "projections", "ledger", "events"},
+	"cmd/posnode":    {"web", "receipts", "schemas", "hq", "register", "replay", "embedded", "projections", "ledger", "events"},
 	"web":            {"receipts", "register", "hq", "replay", "projections", "ledger", "events"},
 	"hq":             {"embedded", "projections", "replay", "ledger", "events"},
 	"register":       {"embedded", "projections", "ledger", "events"},
@@ -45,6 +46,7 @@ var law = map[string][]string{
 	"ledger/logtest": {"ledger", "events"}, // for the tests of those who write to a log
 	"ledger":         {"events"},
 	"receipts":       {"events"},
+	"schemas":        {}, // files, which its tests make of events
 	"events":         {},
 }
 

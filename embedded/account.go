@@ -111,7 +111,7 @@ func (h *HQNode) account(ctx context.Context, public string) (*jwt.AccountClaims
 // sameAccount says whether two claims differ in no more than who signed them when.
 func sameAccount(a, b *jwt.AccountClaims) bool {
 	scope := func(c *jwt.AccountClaims) string {
-		data, err := json.Marshal(c.SigningKeys) // an error leaves them different, so that they are pushed
+		data, err := json.Marshal([]any{c.SigningKeys, c.Exports}) // an error leaves them different, so that they are pushed
 		return fmt.Sprint(string(data), err, c.Limits.JetStreamLimits, c.Name)
 	}
 	return scope(a) == scope(b) && maps.Equal(a.Revocations, b.Revocations)

@@ -250,7 +250,9 @@ func compare(a, b string) int {
 }
 
 // Shards names HQ's streams, for Receive.
-func (h *HQNode) Shards() []string {
+func (h *HQNode) Shards() []string { return shardNames() }
+
+func shardNames() []string {
 	var names []string
 	for i := range shards {
 		names = append(names, shardPrefix+strconv.Itoa(i))

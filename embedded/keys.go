@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type fleetKeys struct {
 	system    nkeys.KeyPair // account of the server itself
 	fleet     nkeys.KeyPair // account FLEET: all registers and HQ's own connection
 	registers nkeys.KeyPair // signs registers' users, and can give them no more than registerScope
+	readers   nkeys.KeyPair // account READERS: who consumes the journals; nil where HQ has not made it yet
+	reader    nkeys.KeyPair // signs readers' users, and can give them no more than readerScope
 }
 
 const keysName = "keys.json"
@@ -33,46 +36,70 @@ type keysFile struct {
 	System    string `json:"system"`
 	Fleet     string `json:"fleet"`
 	Registers string `json:"registers"`
+	Readers   string `json:"readers"`
+	Reader    string `json:"reader"`
 }
 
-// openKeys reads the keys, or makes them when there are none.
+// openKeys reads the keys, and makes those that are missing: all of them at the
+// first start, new ones at the first start of a version that knows more.
+// Only the HQ that has locked dir may call it: a key that another process made
+// would sign credentials that the running server does not trust.
 func openKeys(dir string) (*fleetKeys, error) {
-	k, err := readKeys(dir)
-	if !errors.Is(err, os.ErrNotExist) {
-		return k, err
+	path := filepath.Join(dir, keysName)
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
-	data, err := makeKeys()
-	if err == nil {
-		err = WriteFileDurably(filepath.Join(dir, keysName), data)
+	complete, err := completeKeys(data)
+	if err == nil && !bytes.Equal(complete, data) {
+		err = WriteFileDurably(path, complete)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ: %w", err)
+		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
 	}
 	return readKeys(dir)
 }
 
-// readKeys reads the keys. Where there are none, the error is os.ErrNotExist.
+// readKeys reads the keys as they are: to sign, beside a running HQ. Where there are
+// none, the error is os.ErrNotExist.
 func readKeys(dir string) (*fleetKeys, error) {
-	path := filepath.Join(dir, keysName)
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(filepath.Join(dir, keysName))
 	if err != nil {
 		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
 	k, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+		return nil, fmt.Errorf("keys of HQ in %s: %w", dir, err)
 	}
 	return k, nil
 }
 
-func makeKeys() ([]byte, error) {
+// completeKeys returns data with a new seed wherever one is missing, and as it is
+// where none is. Of a file that exists only those of readers may be missing, which came later: without
+// the others it is not what it was, and new ones would lock every register out.
+func completeKeys(data []byte) ([]byte, error) {
 	var f keysFile
+	if data != nil {
+		if err := json.Unmarshal(data, &f); err != nil {
+			return nil, err
+		}
+		if f.Operator == "" || f.System == "" || f.Fleet == "" || f.Registers == "" {
+			return nil, errors.New("seeds are missing")
+		}
+	}
+	made := false
 	for seed, create := range map[*string]func() (nkeys.KeyPair, error){
 		&f.Operator:  nkeys.CreateOperator,
 		&f.System:    nkeys.CreateAccount,
 		&f.Fleet:     nkeys.CreateAccount,
 		&f.Registers: nkeys.CreateAccount,
+		&f.Readers:   nkeys.CreateAccount,
+		&f.Reader:    nkeys.CreateAccount,
 	} {
+		if *seed != "" {
+			continue
+		}
+		made = true
 		kp, err := create()
 		if err != nil {
 			return nil, err
@@ -82,6 +109,9 @@ func makeKeys() ([]byte, error) {
 			return nil, err
 		}
 		*seed = string(s)
+	}
+	if !made {
+		return data, nil
 	}
 	return json.MarshalIndent(f, "", "\t")
 }
@@ -100,7 +130,14 @@ func parseKeys(data []byte) (*fleetKeys, error) {
 			return nil, err
 		}
 	}
-	return &k, nil
+	if f.Readers == "" || f.Reader == "" {
+		return &k, nil // of an older version
+	}
+	var err error
+	if k.readers, err = nkeys.FromSeed([]byte(f.Readers)); err == nil {
+		k.reader, err = nkeys.FromSeed([]byte(f.Reader))
+	}
+	return &k, err
 }
 
 // registerScope is all that a register may do at HQ, seen from the register.
@@ -139,7 +176,7 @@ func (k *fleetKeys) trust(o *server.Options, dir string) error {
 	if err != nil {
 		return fmt.Errorf("accounts in %s: %w", dir, err)
 	}
-	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims} {
+	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims, k.readersClaims} {
 		c, err := claims()
 		if err != nil {
 			return err
@@ -207,6 +244,7 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
 	c.SigningKeys.AddScopedSigner(registerScope(registers))
+	c.Exports = readerExports()
 	return c, nil
 }
 

@@ -1,9 +1,6 @@
 package events
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // registerFacts are about the register itself: its activation and its connection.
 var registerFacts = []func() Fact{
@@ -64,9 +61,9 @@ type Numbers struct {
 
 // Movement is what one document did to one balance that HQ keeps.
 type Movement struct {
-	Balance string `json:"balance"` // "giftcard <number>" or "customer <id>"
-	At      string `json:"at"`      // time of the entry
-	Amount  Money  `json:"amount"`
+	Balance string `json:"balance"`          // "giftcard <number>", "customer <id>" or "loyalty <number>"
+	At      string `json:"at"`               // time of the entry
+	Amount  Money  `json:"amount"`           // of a loyalty card points
 	Issued  bool   `json:"issued,omitempty"` // the card began with it
 }
 
@@ -103,6 +100,10 @@ type ModeChanged struct {
 	Detail string `json:"detail,omitempty"` // for a person
 	// Transaction is the one that was open, if any.
 	Transaction TransactionID `json:"transaction,omitempty"`
+	// Profile is the version of the offline profile that was followed, and TimeoutMillis
+	// how long head office had to answer, where it did not.
+	Profile       string `json:"profile,omitempty"`
+	TimeoutMillis int    `json:"timeout_ms,omitempty"`
 }
 
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }
@@ -125,10 +126,3 @@ type RegisterUnlocked struct {
 
 func (*RegisterUnlocked) Type() string    { return "register.unlocked.v1" }
 func (f *RegisterUnlocked) About() string { return string(f.Staff) }
-
-// Announcement is what a register tells HQ of the end of its journal, again and
-// again while the link is up: a note, not a fact.
-type Announcement struct {
-	Head
-	Time time.Time `json:"time"` // the register's clock
-}

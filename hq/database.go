@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	_ "modernc.org/sqlite" // the driver
 
@@ -38,12 +40,41 @@ CREATE TABLE IF NOT EXISTS shifts (shift TEXT PRIMARY KEY, date TEXT NOT NULL) W
 CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
 `
 
+// schemaVersion goes up when the meaning of a table changes, or when one is added that is
+// filled from the journals: everything is read again then.
+const schemaVersion = 2
+
 func openDatabase(path string) (*database, error) {
+	d, err := openDatabaseFile(path)
+	if !errors.Is(err, errOtherVersion) {
+		return d, err
+	}
+	// Derived, so it can go: the journals are here. If we died in between, the next start does the rest.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return openDatabaseFile(path)
+}
+
+// errOtherVersion says that another version of this program made the file.
+var errOtherVersion = errors.New("hq.db is of another version")
+
+func openDatabaseFile(path string) (*database, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)&_txlock=immediate")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.Exec(schema + activationSchema); err != nil {
+	var version, tables int
+	err = db.QueryRow(`SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version`).Scan(&version, &tables)
+	if err == nil && tables > 0 && version != schemaVersion {
+		err = errOtherVersion
+	}
+	if err == nil {
+		_, err = db.Exec(schema + keptSchema + activationSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
 	return &database{db}, nil

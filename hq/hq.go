@@ -13,6 +13,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -39,6 +40,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
+	// reference is what head office says of products, people and the rest.
+	reference *projections.Reference
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 	// ending is closed with the context of everything that goes on until Close.
@@ -79,6 +83,9 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
+	if err := h.openReference(); err != nil {
+		return err
+	}
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
@@ -90,6 +97,9 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	h.wait.Go(func() { h.followOwn(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
+	}
+	if err := h.answerRequests(); err != nil {
+		return err
 	}
 	return h.node.Announced(func(r events.Register, payload []byte) { h.hear(ctx, r, payload) })
 }
@@ -122,6 +132,15 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
+
+// EnrollReader makes the credentials by which a program may read the streams of the
+// head office whose data directory this is, running or not, and do nothing else.
+func EnrollReader(dir, name string) (creds []byte, err error) {
+	return embedded.EnrollReader(dir, name)
+}
+
+// ClientURL is where readers connect to, "" when that is off.
+func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
 // LeafURL is where registers link to.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
@@ -168,6 +187,9 @@ func (h *HQ) shutdown() error {
 	}
 	if h.db != nil {
 		errs = append(errs, h.db.close())
+	}
+	if h.reference != nil {
+		errs = append(errs, h.reference.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -58,7 +58,10 @@ func (v *verifier) verify(r embedded.Received) error {
 		// It is this journal's, behind something missing: go on from here, so that what follows is verified too.
 		c.Head = entry.Head
 	}
-	return v.count(entry)
+	if err := v.count(entry); err != nil {
+		return err
+	}
+	return v.keep(r, entry)
 }
 
 // chain is the journal's chain so far.

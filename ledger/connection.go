@@ -2,17 +2,27 @@ package ledger
 
 import "github.com/posnode/posnode/events"
 
+// Switched is the last change of mode: when the register came into the mode that it is in, and why.
+type Switched struct {
+	Cause  string `json:"cause"`
+	Detail string `json:"detail,omitempty"` // for a person
+	At     string `json:"at"`               // time of the entry, RFC 3339
+}
+
+// switchOperation is Database connection status.
+const switchOperation = 917
+
 // manualCause is the cause of a change of mode that someone asked for.
 const manualCause = "manual"
 
 func connectionOperations() []*Operation {
 	return []*Operation{
 		// A register that is not activated has nobody who could sign on: the code is what lets it in.
-		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Open: true},
+		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Open: true, Cart: NoCart},
 			Params: []Parameter{{Name: "code", Kind: KindText, Required: true, Max: 40, Secret: true, Doc: "the activation code from head office"}}, decide: activate},
 		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart},
 			Params: []Parameter{{Name: "force", Kind: KindFlag, Doc: "also while entries have not reached head office, or a shift is not closed"}}, decide: inactivate},
-		{ID: 917, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
+		{ID: switchOperation, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
 	}
 }
 
@@ -22,6 +32,11 @@ func throwSwitch(d *deciding) (events.Requested, error) {
 	if d.Transaction != nil {
 		f.Transaction = d.Transaction.ID
 	}
+	f.Profile = d.Reference.Store.Profile.Version
+	if d.Reference.Store.Profile.ForbidManualSwitch {
+		return nil, refuse("manual_switch_forbidden", "The offline profile does not allow switching by hand.").
+			instead("The register connects by itself at the beginning of a transaction.")
+	}
 	if d.Mode == events.Online {
 		return f, nil
 	}
@@ -30,7 +45,11 @@ func throwSwitch(d *deciding) (events.Requested, error) {
 	case d.Transaction != nil:
 		return nil, refuse("transaction_in_progress", "Complete the current transaction first.")
 	case d.LinkDown:
-		return nil, refuse("head_office_unreachable", "Head office cannot be reached now.").instead("Go on offline: nothing is lost.")
+		why := "Head office cannot be reached now."
+		if d.WhyDown != "" {
+			why = d.WhyDown
+		}
+		return nil, refuse("head_office_unreachable", "%s", why).instead("Go on offline: nothing is lost.")
 	}
 	return f, nil
 }
@@ -42,11 +61,8 @@ const (
 )
 
 // activate asks head office to let the register in (operation 707). What head office
-// answers is filled in by who asks it. A journal that takes no more entries ends with it.
-func activate(d *deciding) (events.Requested, error) {
-	if d.Transaction != nil && !d.Frozen {
-		return nil, refuse("transaction_in_progress", "Complete the current transaction first.")
-	}
+// answers is filled in by who asks it.
+func activate(*deciding) (events.Requested, error) {
 	return &events.DeviceActivated{}, nil
 }
 

@@ -121,6 +121,10 @@ func merge(a, b events.Rights) events.Rights {
 	if b.TotalDiscountPercent.Cmp(a.TotalDiscountPercent) > 0 {
 		out.TotalDiscountPercent = b.TotalDiscountPercent
 	}
+	if reports := slices.Concat(a.Reports, b.Reports); len(reports) > 0 {
+		slices.Sort(reports)
+		out.Reports = slices.Compact(reports)
+	}
 	switch {
 	case a.PriceOverride == "":
 		out.PriceOverride = b.PriceOverride
@@ -150,7 +154,7 @@ func (d *deciding) cartFits() error {
 	switch {
 	case d.op.Gates.Cart == NeedCart && d.Transaction == nil:
 		return refuse("no_transaction", "There is no transaction in progress.")
-	case d.op.Gates.Cart == NoCart && d.Transaction != nil:
+	case d.op.Gates.Cart == NoCart && d.Transaction != nil && !d.Frozen: // what a frozen journal holds stays behind
 		return refuse("transaction_in_progress", "Complete the current transaction first.")
 	}
 	return nil

@@ -31,6 +31,25 @@ type Product struct {
 	Variants        []Variant        `json:"variants,omitempty"`
 	Prices          []GroupPrice     `json:"prices,omitempty"` // besides Price
 	Offers          []Offer          `json:"offers,omitempty"`
+	// Linked are products that are added with it, each on a line of its own, and voided with it.
+	Linked []LinkedProduct `json:"linked,omitempty"`
+}
+
+// LinkedProduct is what comes with a product, such as the deposit on its bottle.
+type LinkedProduct struct {
+	Product  events.ProductID `json:"product"`
+	Variant  string           `json:"variant,omitempty"`
+	Quantity events.Quantity  `json:"quantity,omitzero"` // for one of the product in its own unit; 1 if absent
+}
+
+// MaxLinked is how many products can be linked to one.
+const MaxLinked = 10
+
+func (p Product) leads() (all []Query) {
+	for _, l := range p.Linked {
+		all = append(all, Query{"product", string(l.Product)})
+	}
+	return all
 }
 
 // unsound says whether the record holds what no product can have: pricing takes
@@ -40,6 +59,7 @@ func (p Product) unsound() bool {
 		slices.ContainsFunc(p.Taxes, func(r events.TaxRate) bool { return r.Rate.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Units, func(u Unit) bool { return u.Factor.Sign() <= 0 || u.Price != nil && u.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Variants, func(v Variant) bool { return v.Price != nil && v.Price.Sign() < 0 }) ||
+		len(p.Linked) > MaxLinked || slices.ContainsFunc(p.Linked, func(l LinkedProduct) bool { return l.Quantity.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Prices, func(g GroupPrice) bool { return g.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Offers, func(o Offer) bool {
 			return o.Percent.Sign() < 0 || o.Percent.Millionths() > 1_000_000 || o.AmountOff.Sign() < 0

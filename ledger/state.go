@@ -40,8 +40,12 @@ type State struct {
 	Device string `json:"device,omitempty"`
 	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
 	ManualOffline bool `json:"manual_offline,omitempty"`
+	// Switched is the last change of mode, zero before the first.
+	Switched Switched `json:"switched,omitzero"`
 	// Failures are the wrong PINs in a row of those who had one.
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
+	// CardFailures are the wrong PINs in a row of the gift cards that had one.
+	CardFailures map[events.CardNumber]events.Failed `json:"card_failures,omitempty"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
 	Clock map[events.StaffID]string `json:"clock,omitempty"`
 }
@@ -177,9 +181,13 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
 		s.Shift.Opened = e.Envelope.Time
 	}
+	if f, ok := e.Fact.(*events.ModeChanged); ok {
+		s.Switched = Switched{Cause: f.Cause, Detail: f.Detail, At: e.Envelope.Time}
+	}
 	delete(s.Failures, e.Approver)
 	s.request(e)
 	s.Moved.count(e)
+	s.countCardPIN(e.Fact)
 	s.Head, s.LastID = e.Head, e.ID
 	return nil
 }
@@ -205,7 +213,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.applyStock(f)
 	case events.OfTransaction:
 		return s.applySale(f)
-	case *events.BalanceChecked:
+	case *events.BalanceChecked, *events.GiftCardPINRefused:
 	default:
 		return s.applyStaff(fact)
 	}
@@ -259,25 +267,18 @@ func (s *State) applySale(fact events.OfTransaction) error {
 			return fmt.Errorf("line %d after %d lines", f.Line.Number, len(t.Lines))
 		}
 		t.replaceLine(&Line{Line: f.Line})
+		for _, line := range f.Linked {
+			if line.Number != len(t.Lines)+1 {
+				return fmt.Errorf("line %d after %d lines", line.Number, len(t.Lines))
+			}
+			t.replaceLine(&Line{Line: line})
+		}
 	case *events.LineVoided:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
+		return t.setVoided(of, true, append([]int{f.Line}, f.Linked...))
 	case *events.LineRestored:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	// What these changed stands in Changed.
-	case *events.QuantitySet:
-		return t.changed(of, f.Line)
-	case *events.LinePriceOverridden:
-		return t.changed(of, f.Line)
-	case *events.LineUnitChanged:
-		return t.changed(of, f.Line)
-	case *events.LineSerialSet:
-		return t.changed(of, f.Line)
-	case *events.LineCommented:
-		return t.changed(of, f.Line)
-	case *events.LineDiscountSet:
-		return t.changed(of, f.Line)
-	case *events.LineTaxOverridden:
-		return t.changed(of, f.Line)
+		return t.setVoided(of, false, append([]int{f.Line}, f.Linked...))
+	case events.LineChange:
+		return t.changed(of, f.ChangedLine())
 	case *events.TaxOverridden:
 		t.TaxOverride = nil
 		if f.Override != "" {
@@ -334,16 +335,17 @@ func (t *Transaction) changed(of *events.OfSale, number int) error {
 	return nil
 }
 
-// changeLine applies change to a copy of a line, so that the sums see both.
-func (s *State) changeLine(of *events.OfSale, number int, change func(*Line)) error {
-	t := s.Transaction
-	old := t.line(number)
-	if old == nil {
-		return fmt.Errorf("no line %d", number)
+// setVoided voids lines, or lets them count again, on copies, so that the sums see both.
+func (t *Transaction) setVoided(of *events.OfSale, voided bool, numbers []int) error {
+	for _, number := range numbers {
+		old := t.line(number)
+		if old == nil {
+			return fmt.Errorf("no line %d", number)
+		}
+		line := *old
+		line.Voided = voided
+		t.replaceLine(&line)
 	}
-	line := *old
-	change(&line)
-	t.replaceLine(&line)
 	t.Totals = of.After
 	return nil
 }

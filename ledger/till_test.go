@@ -164,6 +164,7 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.PINMatches = known && pin == c.Input.Text("pin")
 	pin, known = pins[c.Input.Text("approver")]
 	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
+	c.CardPINMatches = c.Input.Text("card_pin") == cardPINs[c.Input.Text("card")]
 	c.At = w.clock.Unix()
 	return c
 }
@@ -238,6 +239,13 @@ func (w *till) repeats(c ledger.Command, entry *events.Entry) {
 	again, err := ledger.Decide(w.state, c)
 	if err != nil || again.Fact != nil || again.Repeated != entry.Head.Sequence {
 		panic(fmt.Sprintf("operation %d, entry %d, sent again: %+v, %v", c.Operation, entry.Head.Sequence, again, err))
+	}
+}
+
+// connect loses the link to head office, or gets it back.
+func (w *till) connect(to events.Mode) {
+	if w.state.Mode != to {
+		must(w.record(&events.ModeChanged{From: w.state.Mode, To: to, Cause: "link"}, ledger.Command{}, ""))
 	}
 }
 

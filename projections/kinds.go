@@ -39,6 +39,7 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
+	"profile":     kindOf(func(p ledger.RegisterProfile) (key, text string, err error) { return string(p.Register), "", p.Check() }),
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -112,6 +113,14 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 			err = fmt.Errorf("tax %q of %s: want a code, and a rate that is not negative", tax.Code, tax.Rate)
 		}
 	}
+	if len(p.Linked) > ledger.MaxLinked {
+		err = fmt.Errorf("%d linked products, more than %d", len(p.Linked), ledger.MaxLinked)
+	}
+	for _, l := range p.Linked {
+		if l.Product == "" || l.Product == p.ID || l.Quantity.Sign() < 0 {
+			err = fmt.Errorf("linked product %q: want another product, and a quantity that is not negative", l.Product)
+		}
+	}
 	if err == nil {
 		err = inspectPrices(p)
 	}
@@ -169,6 +178,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if _, ok := s.Tenders[string(tender.Change)]; tender.Change != "" && !ok {
 			err = fmt.Errorf("tender %q: its change would be given in %q, which is no tender of the store", id, tender.Change)
 		}
+		if above, ok := s.Tenders[string(tender.ChangeAbove)]; tender.ChangeAbove != "" && (!ok || above.Kind != "cash" && above.Kind != "check") || tender.ChangeThreshold < 0 {
+			err = fmt.Errorf("tender %q: change above a threshold that is not negative is given in cash or checks of the store", id)
+		}
 		if tender.OverPaid && !tender.GivesChange() {
 			err = fmt.Errorf("tender %q: %s gives no change", id, tender.Kind)
 		}
@@ -182,6 +194,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if id == "" || account.Kind != "income" && account.Kind != "expense" {
 			err = fmt.Errorf("account %q: want an id, and the kind income or expense", id)
 		}
+	}
+	if e := s.Profile.Check(); e != nil {
+		err = fmt.Errorf("profile: %w", e)
 	}
 	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
 		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")

@@ -71,7 +71,7 @@ func askHQ[A any](ctx context.Context, r *Register, service string, question any
 	if err != nil {
 		return nil, err
 	}
-	if raw, err = r.node.Ask(ctx, service, raw); err != nil {
+	if raw, err = r.ask(ctx, service, raw); err != nil {
 		return nil, err
 	}
 	var out events.Answered[A]
@@ -143,5 +143,6 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 	}
 	// If we died here, the register is in its epoch and not activated in it: the same command gets the same answer.
 	f.User, f.Key, f.Recorded = keys.User.Public, r.identity.public, answer.Recorded
+	r.begun, r.opened = false, time.Now() // the next operation tries to connect, as after a start
 	return r.node.UseCredentials(embedded.CredentialsPath(r.cfg.Dir))
 }

@@ -18,9 +18,9 @@ const (
 	// its way it stays below [ledger.RecentCommands], so that every command is found
 	// in one or the other.
 	backlog = 500
-	// spare is room for what one command may append after full has said no: two changes
-	// of mode, an answer recovered from the card terminal, the fact, and what settles it.
-	spare = 5
+	// spare is room for what one command may append after full has said no: three changes of
+	// mode, an answer recovered from the card terminal, the fact, and what settles it.
+	spare = 6
 )
 
 // projector brings new entries into the offline database, behind the owner.

@@ -56,11 +56,16 @@ type Register struct {
 	reference *projections.Reference
 
 	// The owner's alone, once it runs.
-	state       *ledger.State
-	ids         ids
-	lastAttempt time.Time       // to reach HQ
-	sinceShot   int             // entries since the last snapshot
-	unknown     map[string]bool // ids of appends that were given up and may still be stored
+	state     *ledger.State
+	ids       ids
+	begun     bool            // the mode in which the register starts is decided
+	sinceShot int             // entries since the last snapshot
+	unknown   map[string]bool // ids of appends that were given up and may still be stored
+
+	opened  time.Time
+	contact contact // with head office
+	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
+	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
 	commands  chan request
 	looks     chan func(*ledger.State)
@@ -109,7 +114,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.journal = r.node.Journal()
+	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
 	if r.reference, err = projections.OpenReference(filepath.Join(r.cfg.Dir, "reference.db")); err != nil {
 		return err
 	}

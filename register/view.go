@@ -88,6 +88,8 @@ func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.running.Done():
+		return ErrClosed
 	}
 }
 

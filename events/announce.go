@@ -1,0 +1,61 @@
+package events
+
+import (
+	"fmt"
+	"time"
+)
+
+// Announcement is what a register asks head office again and again while the link
+// is up: here my journal ends; what do you have of it? A note, not a fact.
+type Announcement struct {
+	Head
+	Time time.Time `json:"time"` // the register's clock, with the offset of its store: its date there is the business date
+	// Version of the register's program.
+	Version string `json:"version,omitempty"`
+	// Instance is made anew at every start: two that speak in turns are two tills with one identity.
+	Instance string `json:"instance,omitempty"`
+	// Mark is the last checkpoint of this epoch that head office signed, as the register keeps it.
+	Mark string `json:"mark,omitempty"`
+	// Frozen says that the register has stopped selling in this epoch, and why.
+	Frozen *Freeze `json:"frozen,omitempty"`
+}
+
+// Acknowledgement is head office's answer to an [Announcement].
+type Acknowledgement struct {
+	Time time.Time `json:"time"` // head office's clock
+	Key  string    `json:"key"`  // head office's public key, of its marks
+	// Mark is head office's signed checkpoint of the epoch: what it holds and has
+	// verified, from the first entry on. It never signs two histories. "" for none yet.
+	Mark string `json:"mark,omitempty"`
+	// Missing are ranges that head office lacks and asks to have once more, of any epoch.
+	Missing []Range `json:"missing,omitempty"`
+	// Frozen says that this epoch is over: the register sells no more in it.
+	Frozen *Freeze `json:"frozen,omitempty"`
+	// Findings are what head office has against the register's entries and is still open, at most a few.
+	Findings []string `json:"findings,omitempty"`
+}
+
+// Range is some entries of one journal, From and To among them.
+type Range struct {
+	Epoch int    `json:"epoch"`
+	From  uint64 `json:"from"`
+	To    uint64 `json:"to"`
+}
+
+func (r Range) String() string { return fmt.Sprintf("%d/%d..%d", r.Epoch, r.From, r.To) }
+
+// Len is how many entries it names.
+func (r Range) Len() uint64 { return r.To - r.From + 1 }
+
+// Freeze says why an epoch of a register is over before its time.
+type Freeze struct {
+	Kind string `json:"kind"` // one of the Frozen constants
+	Why  string `json:"why"`  // for a person
+}
+
+// Why an epoch is frozen.
+const (
+	FrozenRolledBack = "rolled_back" // head office holds more of it than the register: its disk was put back or wiped
+	FrozenForked     = "forked"      // head office holds another history of it
+	FrozenCloned     = "cloned"      // two tills run with one identity
+)

@@ -1,0 +1,72 @@
+package events
+
+// hqVerifyFacts are what head office decides about the journals that it receives.
+var hqVerifyFacts = []func() Fact{
+	func() Fact { return new(RegisterQuarantined) },
+	func() Fact { return new(CompletenessCertified) },
+	func() Fact { return new(PeriodClosed) },
+}
+
+// RegisterQuarantined says that head office has found an epoch of a register to have
+// two histories. The register sells no more in it; what it recorded is kept, and nothing is overwritten.
+type RegisterQuarantined struct {
+	Of       Register `json:"of"`
+	Epoch    int      `json:"epoch"`
+	Kind     string   `json:"kind"`     // rolled_back, forked or cloned
+	Sequence uint64   `json:"sequence"` // where it showed
+	Want     string   `json:"want"`     // what head office holds
+	Got      string   `json:"got"`      // what the register has
+}
+
+func (*RegisterQuarantined) Type() string    { return "register.quarantined.v1" }
+func (f *RegisterQuarantined) About() string { return f.Of.String() }
+
+// CompletenessCertified is head office's statement that it holds and has verified all
+// that a register recorded on a business day.
+type CompletenessCertified struct {
+	Of           Register     `json:"of"`
+	BusinessDate string       `json:"business_date"` // YYYY-MM-DD
+	Covered      []Covered    `json:"covered"`       // empty on a day without a shift
+	Shifts       []ShiftID    `json:"shifts"`        // of that date, all closed
+	Sums         []PeriodSums `json:"sums"`          // by currency
+	// Note is the certificate itself: a note signed by head office. See docs/format.md.
+	Note string `json:"note"`
+}
+
+// Covered is a range of a register's entries, its last one by its hash, which vouches for all before it.
+type Covered struct {
+	Range
+	Hash Digest `json:"hash"`
+}
+
+func (*CompletenessCertified) Type() string    { return "completeness.certified.v1" }
+func (f *CompletenessCertified) About() string { return f.Of.String() }
+
+// PeriodClosed says that head office holds complete and verified journals of all
+// registers for some business days. They are not summed up again.
+type PeriodClosed struct {
+	From         string         `json:"from"` // first business date, YYYY-MM-DD
+	To           string         `json:"to"`   // last
+	Registers    []PeriodTotals `json:"registers"`
+	Certificates int            `json:"certificates"` // one for each register and day
+	// Digest is over the certificates' notes, in the order of register and day, one after the other.
+	Digest Digest `json:"digest"`
+}
+
+// PeriodTotals are what one register sold in a period.
+type PeriodTotals struct {
+	Of   Register     `json:"of"`
+	Sums []PeriodSums `json:"sums"` // by currency
+}
+
+// PeriodSums are sums in one currency, in minor units.
+type PeriodSums struct {
+	Currency     string `json:"currency"` // ISO 4217
+	Transactions int    `json:"transactions"`
+	Sales        Money  `json:"sales"`
+	Returns      Money  `json:"returns"` // negative
+	Tax          Money  `json:"tax"`
+}
+
+func (*PeriodClosed) Type() string    { return "period.closed.v1" }
+func (f *PeriodClosed) About() string { return f.From + ".." + f.To }
