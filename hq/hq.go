@@ -13,7 +13,6 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
-	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -21,6 +20,7 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
@@ -40,8 +40,8 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
-	// reference is what head office says of products, people and the rest.
-	reference *projections.Reference
+
+	reference reference
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
@@ -74,7 +74,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
-		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, Logger: h.cfg.Logger,
 		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
@@ -83,10 +83,10 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
-	if err := h.openReference(); err != nil {
+	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
-	if err := h.openOwn(ctx); err != nil {
+	if err := h.openReferenceData(ctx); err != nil {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
@@ -95,6 +95,11 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
+	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
@@ -127,6 +132,15 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 	}
 }
 
+// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
+func InitCluster(dir string, hosts []string) error {
+	var servers []embedded.ClusterServer
+	for _, host := range hosts {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	return embedded.InitCluster(dir, servers)
+}
+
 // Enroll makes the credentials by which a register links to the head office whose
 // data directory this is, running or not.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
@@ -142,7 +156,7 @@ func EnrollReader(dir, name string) (creds []byte, err error) {
 // ClientURL is where readers connect to, "" when that is off.
 func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
-// LeafURL is where registers link to.
+// LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
 // Received yields every entry that head office holds and has read, once for each
@@ -188,8 +202,8 @@ func (h *HQ) shutdown() error {
 	if h.db != nil {
 		errs = append(errs, h.db.close())
 	}
-	if h.reference != nil {
-		errs = append(errs, h.reference.Close())
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Dir      string // data directory, this register's alone
 	Register events.Register
 	HQ       string // leaf URL of HQ; "" for a register that stands alone
+	CA       string // file with the authority of HQ's certificate, for "tls://"; "": the system's
 	Creds    string // credentials file from HQ, of a register that is let in without an activation; ""
 	// Bootstrap is the credentials file that came with an activation code: it can ask for the activation and nothing else.
 	Bootstrap string
@@ -54,6 +55,7 @@ type Register struct {
 	journal   journal // of the present epoch
 	offline   *projections.DB
 	reference *projections.Reference
+	copying   copying // of reference data
 
 	// The owner's alone, once it runs.
 	state     *ledger.State
@@ -109,13 +111,13 @@ func (r *Register) open(ctx context.Context) (err error) {
 	}
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
-		HQ: r.cfg.HQ, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
-	if r.reference, err = projections.OpenReference(filepath.Join(r.cfg.Dir, "reference.db")); err != nil {
+	if err := r.openReference(ctx); err != nil {
 		return err
 	}
 	if r.offline, err = projections.Open(filepath.Join(r.cfg.Dir, "offline.db")); err != nil {
@@ -236,6 +238,7 @@ func (r *Register) run(open context.Context) error {
 	r.wait.Go(func() { r.own(ctx) })
 	r.wait.Go(func() { r.checkAgain(ctx) })
 	r.wait.Go(func() { r.announce(ctx) })
+	r.wait.Go(func() { r.copyReference(ctx) })
 	return nil
 }
 
