@@ -257,6 +257,7 @@ func TestInactivation(t *testing.T) {
 	till.begin()
 	require.Equal(t, events.ReceiptNumber("s001-r01-2-000002"), till.sell())
 	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond, "of either epoch")
 	journals, err := w.hq.Journals(t.Context())
 	require.NoError(t, err)
 	require.Len(t, journals, 2)
