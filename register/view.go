@@ -47,8 +47,11 @@ type Status struct {
 		Configured bool      `json:"configured"`
 		LinkUp     bool      `json:"link_up"`
 		Since      time.Time `json:"since,omitzero"`
-		Sent       uint64    `json:"sent"`   // entries of this epoch that HQ has on disk
-		Unsent     uint64    `json:"unsent"` // entries of all epochs not yet there
+		Sent       uint64    `json:"sent"`               // entries of this epoch that HQ has on disk
+		Unsent     uint64    `json:"unsent"`             // entries of all epochs not yet there
+		Contact    time.Time `json:"contact,omitzero"`   // when it last answered an announcement
+		Marked     uint64    `json:"marked"`             // entries that it has verified and signed
+		Findings   []string  `json:"findings,omitempty"` // what it has against this register's entries, as it last said
 	} `json:"hq"`
 	Offline struct {
 		Sequence uint64 `json:"sequence"` // of the last entry in the offline database
@@ -64,7 +67,13 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	s := Status{View: r.View(), Damage: r.Damage()}
 	link := r.node.Link()
 	s.HQ.Configured, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", link.Connected, link.Since
-	var err error
+	r.witness.mu.Lock()
+	s.HQ.Contact, s.HQ.Findings = r.witness.at, r.witness.findings
+	mark, err := r.witness.kept.head(r.cfg.Register)
+	r.witness.mu.Unlock()
+	if err == nil && mark.Epoch == s.Head.Epoch {
+		s.HQ.Marked = mark.Sequence
+	}
 	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
 		return s, err
 	}

@@ -93,14 +93,14 @@ func TestRegisterKilledWhileItCopies(t *testing.T) {
 	require.Equal(t, "3", onePrice(t, filepath.Join(p.dir, "reference.db")))
 }
 
-// headOffice is head office as a process.
-type headOffice struct {
+// importingHQ is head office as a process.
+type importingHQ struct {
 	t   *testing.T
 	dir string
 	cmd *exec.Cmd
 }
 
-func (h *headOffice) start() {
+func (h *importingHQ) start() {
 	h.cmd = posnode("hq", "run", "--data", h.dir, "--http", "127.0.0.1:0", "--listen-leaf", "127.0.0.1:0")
 	stderr := new(bytes.Buffer)
 	h.cmd.Stderr = stderr
@@ -116,7 +116,7 @@ func (h *headOffice) start() {
 // TestHeadOfficeKilledWhileItImports kills head office in the middle of imports. Its next start
 // finishes an import that it had accepted, and knows nothing of one that it had not.
 func TestHeadOfficeKilledWhileItImports(t *testing.T) {
-	h := &headOffice{t: t, dir: filepath.Join(t.TempDir(), "hq")}
+	h := &importingHQ{t: t, dir: filepath.Join(t.TempDir(), "hq")}
 	db := filepath.Join(h.dir, "reference.db")
 	file := filepath.Join(t.TempDir(), "products.jsonl")
 	last := "0"
@@ -151,7 +151,7 @@ func TestHeadOfficeKilledWhileItImports(t *testing.T) {
 
 // TestImportCommand imports by the command line: JSON lines, tables of CSV, a dry run, lines that are wrong.
 func TestImportCommand(t *testing.T) {
-	h := &headOffice{t: t, dir: filepath.Join(t.TempDir(), "hq")}
+	h := &importingHQ{t: t, dir: filepath.Join(t.TempDir(), "hq")}
 	h.start()
 	run := func(name, content string, args ...string) (string, bool) {
 		file := filepath.Join(t.TempDir(), name)
