@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -129,4 +130,41 @@ func TestStagedImports(t *testing.T) {
 	names, err = h.StagedImports(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"B"}, names)
+}
+
+// On a cluster an import that was staged is there at once, for every instance, and gone once it is dropped.
+func TestReferenceOnACluster(t *testing.T) {
+	c := startCluster(t)
+	one, two := c.hq(), c.hq()
+	for i := range 20 {
+		at, other := one, two
+		if i%2 == 1 {
+			at, other = two, one
+		}
+		name := fmt.Sprintf("%03d", i)
+		require.NoError(t, at.StageImport(t.Context(), name, strings.NewReader("content")))
+		for _, h := range []*HQNode{at, other} {
+			names, err := h.StagedImports(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{name}, names)
+			content, err := h.StagedImport(t.Context(), name)
+			require.NoError(t, err)
+			require.Equal(t, "content", string(content))
+		}
+		var messages []ReferenceMessage
+		for p := range 1200 {
+			messages = append(messages, record(p, 0, name))
+		}
+		require.NoError(t, other.Reference().Publish(t.Context(), append(messages, ReferenceCommit(0, []byte(name)))))
+		require.NoError(t, at.DropImport(t.Context(), name))
+		for _, h := range []*HQNode{at, other} {
+			names, err := h.StagedImports(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, names)
+			require.Eventually(t, func() bool {
+				bodies, _ := storedReference(t, h.Reference())
+				return len(bodies) == 1201 && bodies[0] == name && bodies[1200] == name
+			}, soon, 10*time.Millisecond)
+		}
+	}
 }

@@ -121,7 +121,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err := h.node.StageImport(ctx, id.String(), bytes.NewReader(staged)); err != nil {
 		return report, err
 	}
-	return report, h.finishImports(ctx)
+	if err := h.finishImport(ctx, id.String(), staged); err != nil {
+		return report, err
+	}
+	return report, h.applyReference(ctx)
 }
 
 // stage is an import as it is kept until it is published: its lines and its commit, each a line.
@@ -149,19 +152,24 @@ func (h *HQ) finishImports(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		messages, err := messagesOf(staged)
-		if err != nil {
-			return fmt.Errorf("staged import %s: %w", name, err)
-		}
-		// If we died in here, records are in the stream and the commit that makes them visible is not.
-		if err := h.node.Reference().Publish(ctx, messages); err != nil {
-			return err
-		}
-		if err := h.node.DropImport(ctx, name); err != nil {
+		if err := h.finishImport(ctx, name, staged); err != nil {
 			return err
 		}
 	}
 	return h.applyReference(ctx)
+}
+
+func (h *HQ) finishImport(ctx context.Context, name string, staged []byte) error {
+	messages, err := messagesOf(staged)
+	if err != nil {
+		return fmt.Errorf("staged import %s: %w", name, err)
+	}
+	// If we died in here, records are in the stream and the commit that makes them visible is not.
+	if err := h.node.Reference().Publish(ctx, messages); err != nil {
+		return err
+	}
+	// If we died here, the same is published again, before any import that comes later.
+	return h.node.DropImport(ctx, name)
 }
 
 // messagesOf are the messages of a staged import. The commit comes last.
