@@ -25,7 +25,14 @@ import (
 func (h *HQ) openReference(ctx context.Context) (err error) {
 	path := filepath.Join(h.cfg.Dir, "reference.db")
 	h.reference, err = projections.OpenReference(path)
-	if errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion) {
+	again := errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion)
+	if err == nil {
+		if again, err = h.foreign(ctx); again {
+			err = errors.Join(err, h.reference.Close())
+		}
+	}
+	if again {
+		h.cfg.Logger.Warn("reference.db is made anew of the stream", "error", err)
 		if err = projections.DropReference(path); err == nil {
 			h.reference, err = projections.OpenReference(path)
 		}
@@ -36,6 +43,18 @@ func (h *HQ) openReference(ctx context.Context) (err error) {
 	h.importing.Lock()
 	defer h.importing.Unlock()
 	return h.finishImports(ctx)
+}
+
+// foreign says whether reference.db is of another stream than head office's, or of a later state of it:
+// the stream was made anew, or put back from a backup. What is imported now would be compared with the wrong thing.
+func (h *HQ) foreign(ctx context.Context) (bool, error) {
+	stream := h.node.Reference()
+	feed, err := h.reference.Feed(ctx)
+	if err != nil || feed.Stream == "" {
+		return false, err
+	}
+	committed, err := stream.Committed(ctx)
+	return err == nil && (feed.Stream != stream.Origin() || feed.Position > committed), err
 }
 
 // followReferenceEvery is how soon one instance of head office sees what another has imported.
