@@ -23,6 +23,13 @@ type copying struct {
 	copied   *embedded.Reference // nil until head office has had some
 	asked    time.Time           // when head office last answered
 	received atomic.Uint64       // records, since the start
+	attempt  atomic.Pointer[copyAttempt]
+}
+
+// copyAttempt is what became of the last attempt to copy what is new.
+type copyAttempt struct {
+	at     time.Time // the register's clock
+	failed error
 }
 
 const (
@@ -77,7 +84,9 @@ func (r *Register) copyReference(ctx context.Context) {
 		if !link.Connected || r.copying.asked.After(link.Since) && time.Since(r.copying.asked) < askReferenceEvery {
 			continue
 		}
-		if err := r.askReference(ctx); err != nil && ctx.Err() == nil {
+		err := r.askReference(ctx)
+		r.copying.attempt.Store(&copyAttempt{r.cfg.Clock(), err})
+		if err != nil && ctx.Err() == nil {
 			if failed != err.Error() {
 				r.cfg.Logger.Warn("reference data could not be copied", "error", err)
 			}

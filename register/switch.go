@@ -197,7 +197,6 @@ func (r *Register) followLink(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.contact.note(r.cfg.Clock(), embedded.ErrLinkDown)
 	return r.goOffline(ctx, embedded.ErrLinkDown, store.Profile)
 }
 
@@ -206,6 +205,7 @@ func (r *Register) goOffline(ctx context.Context, err error, profile ledger.Prof
 	if r.state.Mode == events.Offline {
 		return nil
 	}
+	r.contact.note(r.cfg.Clock(), err)
 	fact := &events.ModeChanged{To: events.Offline, Profile: profile.Version}
 	if fact.Cause, fact.Detail = causeOf(err, profile.Timeout()); fact.Cause == causeTimeout {
 		fact.TimeoutMillis = int(profile.Timeout().Milliseconds())
