@@ -62,7 +62,7 @@ func untilReady(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		err := do(ctx)
+		err := within(ctx, oneTry, do)
 		if err == nil || errors.Is(err, nats.ErrAuthorization) {
 			return err
 		}
@@ -72,4 +72,13 @@ func untilReady(ctx context.Context, do func(context.Context) error) error {
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
+}
+
+// oneTry bounds a request to a cluster that has no leader yet: it is not refused, but forgotten.
+const oneTry = 5 * time.Second
+
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return do(ctx)
 }

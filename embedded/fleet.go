@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -158,7 +159,8 @@ func (h *HQNode) learn(ctx context.Context) ([]JournalName, error) {
 }
 
 // AddJournal makes HQ receive a journal from its first entry. It changes nothing
-// when HQ does so already. The register need not be reachable.
+// when HQ does so already. The register need not be reachable, or have begun the journal: HQ
+// goes on trying.
 func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) error {
 	j := JournalName{r, epoch}
 	if err := errors.Join(r.Validate(), validEpoch(epoch)); err != nil {
@@ -171,18 +173,57 @@ func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) e
 	if err := h.join(ctx, memberOf(j)); err != nil {
 		return fmt.Errorf("add journal %s: %w", j, err)
 	}
-	// If we died here, it is in the set and has no source: the next start makes that.
+	// If we died here, it is in the set and has no source: any instance makes that.
 	if err := h.reconcile(ctx, shardOf(r)); err != nil {
 		return fmt.Errorf("add journal %s: %w", j, err)
 	}
 	return nil
 }
 
-// reconcile makes a source of each journal in the set that has none yet. It ends when
-// it has seen all of them after its own last change.
+// addingEvery is how soon a register that was not reached is tried again. It is cheap:
+// the server itself answers that nobody listens.
+const addingEvery = time.Second
+
+// keepAdding makes the sources of journals whose registers could not be reached
+// before, until ctx ends.
+func (h *HQNode) keepAdding(ctx context.Context) {
+	tick := time.NewTicker(addingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, shard := range h.waitingShards() {
+			if err := h.reconcile(ctx, shard); err != nil && ctx.Err() == nil {
+				h.log.Warn("journals could not be added", "shard", shard, "error", err)
+			}
+		}
+	}
+}
+
+func (h *HQNode) waitingShards() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.waiting))
+}
+
+func (h *HQNode) setWaiting(shard string, waiting bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waiting, shard)
+	if waiting {
+		h.waiting[shard] = true
+	}
+}
+
+// reconcile makes a source of each journal in the set that has none yet and whose
+// register can be reached. It ends when it has seen all of them after its own last change.
 func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 	h.adding.Lock()
 	defer h.adding.Unlock()
+	h.setWaiting(shard, true)
 	for range reconcileTries {
 		known, err := h.learn(ctx)
 		if err != nil {
@@ -194,10 +235,12 @@ func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 		}
 		sources := stream.CachedInfo().Config.Sources
 		missing := missingSources(sources, shard, known)
-		if len(missing) == 0 {
+		ready := h.fromTheBeginning(ctx, missing)
+		if len(ready) == 0 {
+			h.setWaiting(shard, len(missing) > 0)
 			return nil
 		}
-		for _, j := range missing {
+		for _, j := range ready {
 			sources = append(sources, source(j))
 		}
 		if _, err := h.js.UpdateStream(ctx, shardConfig(shard, h.cfg.replicas(), sources)); err != nil {
@@ -205,6 +248,30 @@ func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 		}
 	}
 	return fmt.Errorf("%s: other instances of head office were changing it %d times", shard, reconcileTries)
+}
+
+// fromTheBeginning sets the consumers of journals that are new here to their first
+// entry, and returns those that it could. A consumer stands where another store of head office
+// left it, and a source that came before this would begin there and never have what is before.
+func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []JournalName {
+	var (
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		ready []JournalName
+	)
+	for _, j := range missing {
+		all.Go(func() {
+			if err := h.resetConsumer(ctx, j, 1); err != nil {
+				h.log.Debug("a journal that is new here has to wait", "journal", j, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			ready = append(ready, j)
+		})
+	}
+	all.Wait()
+	return ready
 }
 
 // missingSources are the journals of a shard that it has no source for.

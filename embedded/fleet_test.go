@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -39,6 +41,9 @@ func startListeningHQ(t testing.TB) *HQNode {
 // addAtOnce adds journals from several instances at the same time, and checks that
 // every shard has every one of its journals as a source.
 func addAtOnce(t testing.TB, n int, nodes ...*HQNode) {
+	// In place of so many registers: what they answer when head office wants a journal from its beginning.
+	_, err := nodes[0].Conn().Subscribe("$JS.*.API.CONSUMER.RESET.>", func(m *nats.Msg) { assert.NoError(t, m.Respond([]byte("{}"))) })
+	require.NoError(t, err)
 	var wait sync.WaitGroup
 	errs := make(chan error, n)
 	start := time.Now()
@@ -101,10 +106,10 @@ func publicKey(t testing.TB, creds string) string {
 
 // requireRevocation links two registers, revokes one of them at `at`, and checks that
 // this one alone is cut off and stays out.
-func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func(r events.Register) string) (revoked *RegisterNode) {
+func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func(r events.Register) string, change ...func(*RegisterConfig)) (revoked *RegisterNode) {
 	creds := enroll(r01)
-	one := startRegister(t, t.TempDir(), linked(r01, leaf(), creds))
-	two := startRegister(t, t.TempDir(), linked(r02, leaf(), enroll(r02)))
+	one := startRegister(t, t.TempDir(), append(change, linked(r01, leaf(), creds))...)
+	two := startRegister(t, t.TempDir(), append(change, linked(r02, leaf(), enroll(r02)))...)
 	up := func(n *RegisterNode) func() bool { return func() bool { return n.Link().Connected } }
 	require.Eventually(t, up(one), soon, 10*time.Millisecond)
 	require.Eventually(t, up(two), soon, 10*time.Millisecond)

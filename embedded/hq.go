@@ -27,6 +27,7 @@ type HQConfig struct {
 	Dir        string   // data directory, this node's alone; the keys are in it
 	Listen     string   // own server: for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
 	ListenLeaf string   // own server: for the registers' links, "127.0.0.1:0" takes any port
+	Cert, Key  string   // own server: files of its certificate, for links by TLS; "": links without
 	URLs       []string // of the cluster's servers; none: a server of its own
 	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
@@ -66,6 +67,10 @@ type HQNode struct {
 
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
+	waiting  map[string]bool        // shards with journals whose registers were not reached yet
+
+	stopAdding context.CancelFunc
+	background sync.WaitGroup
 }
 
 // JournalName names one journal among all.
@@ -79,7 +84,7 @@ func (j JournalName) String() string { return j.Register.String() + "-" + strcon
 // StartHQ opens the data directory and brings the node up. Replication of the
 // journals that are known goes on by itself.
 func StartHQ(ctx context.Context, cfg HQConfig) (*HQNode, error) {
-	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}}
+	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, waiting: map[string]bool{}}
 	h.close = sync.OnceValue(h.stop)
 	if err := h.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start HQ: %w", err), h.Close())
@@ -112,10 +117,17 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if h.server != nil {
-		return h.openStreams(ctx)
+		err = h.openStreams(ctx)
+	} else {
+		// A cluster that has just started, or is choosing leaders, refuses for some seconds.
+		err = untilReady(ctx, h.openStreams)
 	}
-	// A cluster that has just started, or is choosing leaders, refuses for some seconds.
-	return untilReady(ctx, h.openStreams)
+	if err != nil {
+		return err
+	}
+	ctx, h.stopAdding = context.WithCancel(context.WithoutCancel(ctx))
+	h.background.Go(func() { h.keepAdding(ctx) })
+	return nil
 }
 
 // openKeys reads the fleet's keys. Only who runs a server of its own makes them: a
@@ -165,6 +177,9 @@ func (h *HQNode) openStreams(ctx context.Context) error {
 	if err := h.openFleet(ctx); err != nil {
 		return err
 	}
+	if err := h.openVerification(ctx, h.cfg.replicas()); err != nil {
+		return err
+	}
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
@@ -199,6 +214,12 @@ func (h *HQNode) options() (*server.Options, error) {
 			return nil, err
 		}
 		o.LeafNode.Host, o.LeafNode.Port = host, port
+		if h.cfg.Cert != "" {
+			if o.LeafNode.TLSConfig, err = serverTLS(h.cfg.Cert, h.cfg.Key); err != nil {
+				return nil, err
+			}
+			o.LeafNode.TLSTimeout, o.LeafNode.TLSHandshakeFirst = dialTimeout.Seconds(), true
+		}
 	}
 	return o, nil
 }
@@ -213,7 +234,11 @@ func (h *HQNode) LeafURL() string {
 	if err != nil {
 		return ""
 	}
-	return "nats-leaf://" + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
+	scheme := "nats-leaf://"
+	if h.cfg.Cert != "" {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
 }
 
 // ClientURL is where NATS clients with credentials connect, "" when that is off, or is a cluster's matter.
@@ -289,6 +314,10 @@ func (h *HQNode) Links() []LeafLink {
 func (h *HQNode) Close() error { return h.close() }
 
 func (h *HQNode) stop() error {
+	if h.stopAdding != nil {
+		h.stopAdding()
+		h.background.Wait()
+	}
 	for _, nc := range []*nats.Conn{h.nc, h.system} {
 		if nc != nil {
 			nc.Close()

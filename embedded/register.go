@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ type RegisterConfig struct {
 	Register events.Register // also the server's name and JetStream domain
 	Epoch    int             // the journal's, from 1
 	MaxBytes int64           // the most that this epoch's journal may take; 0: 8 GiB, less on a small disk
-	HQ       string          // leaf URL of HQ, "nats-leaf://host:port" or "tls://host:port"; "": no link
+	HQ       string          // leaf URLs of HQ, "nats-leaf://host:port" or "tls://host:port", with commas between; "": no link
 	Creds    string          // credentials file from HQ's Enroll; ""
+	CA       string          // file with the authority of HQ's certificate, for "tls://"; "": the system's
 	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger   *slog.Logger
 
@@ -55,6 +57,7 @@ type RegisterNode struct {
 	server  *server.Server
 	nc      *nats.Conn
 	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
 	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
@@ -98,6 +101,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
+		return err
+	}
+	if n.repairs, err = jetstream.New(n.asking); err != nil {
 		return err
 	}
 	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
@@ -221,20 +227,33 @@ func newUser() (kp nkeys.KeyPair, public string, err error) {
 // hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
 // keep a live entry from travelling beside the replication even if HQ were careless.
 func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
-	u, err := url.Parse(cfg.HQ)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", cfg.HQ)
-	}
-	return &server.RemoteLeafOpts{
-		URLs:                    []*url.URL{u},
+	remote := &server.RemoteLeafOpts{
 		Credentials:             cfg.Creds,
-		TLS:                     u.Scheme == "tls",
 		DenyImports:             []string{"pos.>", referenceSubjects},
 		DenyExports:             []string{"pos.>", referenceSubjects},
 		DialTimeout:             dialTimeout,
 		FirstInfoTimeout:        dialTimeout,
 		IgnoreDiscoveredServers: true,
-	}, nil
+	}
+	for _, each := range strings.Split(cfg.HQ, ",") {
+		u, err := url.Parse(each)
+		if err != nil || u.Host == "" || (u.Scheme != "nats-leaf" && u.Scheme != "tls") {
+			return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", each)
+		}
+		remote.URLs = append(remote.URLs, u)
+		remote.TLS = remote.TLS || u.Scheme == "tls"
+	}
+	if cfg.CA != "" && !remote.TLS {
+		return nil, fmt.Errorf("leaf URL of HQ %q: with an authority for its certificate want tls://host:port", cfg.HQ)
+	}
+	if !remote.TLS {
+		return remote, nil
+	}
+	var err error
+	remote.TLSConfig, err = clientTLS(cfg.CA)
+	remote.TLSTimeout = dialTimeout.Seconds()
+	remote.TLSHandshakeFirst = true
+	return remote, err
 }
 
 // prepareJournal opens the journal of the node's epoch, makes it when it is new,

@@ -119,15 +119,15 @@ func (r *Register) own(ctx context.Context) {
 // carryOut is the append path: decide, append, apply, answer.
 func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if damage := r.Damage(); damage != nil {
-		return ledger.Answer{}, &ledger.Refusal{
-			Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
-			Instead: "Call support, and sell at another register.",
-		}
+		return ledger.Answer{}, damaged(damage)
 	}
 	// The client may have gone; what it asked for is finished all the same.
 	ctx, c := context.WithoutCancel(req.ctx), req.command
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
+	}
+	if err := r.needReference(ctx, c.Operation); err != nil {
+		return ledger.Answer{}, err
 	}
 	if err := r.throwSwitch(ctx, req); err != nil {
 		return ledger.Answer{}, err

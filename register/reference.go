@@ -186,14 +186,19 @@ func (r *Register) storePage(ctx context.Context, page projections.Page) (err er
 	return nil
 }
 
-// errNoReference: a register that has never had reference data sells nothing rather than nonsense.
-func (r *Register) errNoReference() *ledger.Refusal {
+// needReference refuses where there has never been reference data: such a register sells
+// nothing rather than nonsense. How it comes to have some, operations on the device itself, needs none.
+func (r *Register) needReference(ctx context.Context, operation int) error {
+	_, err := r.reference.Store(ctx)
+	if op := ledger.Find(operation); !errors.Is(err, projections.ErrNoStore) || op != nil && op.Group == "device" {
+		return nil // any other error shows where the settings are used
+	}
 	refusal := &ledger.Refusal{
 		Code: "no_reference_data", Why: "This register has never received reference data: it knows no products, no prices and no staff.",
 		Instead: "Connect it to head office once, and let head office import some.",
 	}
 	if r.cfg.HQ == "" {
-		refusal.Instead = fmt.Sprintf("Start it with --reference FILE: register %s stands alone.", r.cfg.Register)
+		refusal.Instead = "Start it with --reference FILE: it stands alone."
 	}
 	return refusal
 }

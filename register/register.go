@@ -24,6 +24,7 @@ type Config struct {
 	Dir      string // data directory, this register's alone
 	Register events.Register
 	HQ       string // leaf URL of HQ; "" for a register that stands alone
+	CA       string // file with the authority of HQ's certificate, for "tls://"; "": the system's
 	Creds    string // credentials file from HQ
 	Listen   string // loopback address for NATS clients that read along; "" for none
 	MaxBytes int64  // the journal's share of the disk; 0 for the node's default
@@ -63,6 +64,7 @@ type Register struct {
 
 	opened  time.Time
 	contact contact // with head office
+	witness witness // head office's word on the journal
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
@@ -104,7 +106,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	}
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
-		HQ: r.cfg.HQ, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -117,6 +119,9 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	if err := r.loadWitness(ctx); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {

@@ -60,6 +60,11 @@ type HQStatus struct {
 	// ClockAhead is how far HQ's clock is ahead of the register's, in seconds, by the last answer.
 	ClockAhead *float64 `json:"clock_ahead_seconds,omitempty"`
 	Version    string   `json:"version,omitempty"` // of HQ's program
+	// Contact is when HQ last answered an announcement, Marked how many entries of this epoch it has verified
+	// and signed, and Findings what it has against this register's entries, as it last said.
+	Contact  time.Time `json:"contact,omitzero"`
+	Marked   uint64    `json:"marked"`
+	Findings []string  `json:"findings,omitempty"`
 }
 
 // UnsentStatus is what head office does not have yet. Bytes and Oldest are those of the
@@ -102,11 +107,14 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
 	s := Status{View: v, Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
-	store, err := r.reference.Store(ctx)
-	profile := store.Profile
-	if err != nil {
+	if _, err := r.reference.Store(ctx); err != nil {
 		s.Warnings = append(s.Warnings, "This register cannot sell: "+err.Error()+".")
 	}
+	store, err := r.settings(ctx)
+	if err != nil {
+		return s, err
+	}
+	profile := store.Profile
 	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
 		return s, err
 	}
@@ -141,6 +149,9 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 		Version: profile.Version, TimeoutMillis: profile.Timeout().Milliseconds(), ReconnectSeconds: int64(profile.Reconnect(r.cfg.Reconnect).Seconds()),
 		ManualSwitch: !profile.ForbidManualSwitch, MaxAgeHours: profile.MaxAgeHours,
 	}
+	if mark := r.witnessed(s); mark.Epoch == s.Head.Epoch {
+		s.HQ.Marked = mark.Sequence
+	}
 	c := &r.contact
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,6 +173,19 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 			s.HQ.NextAttempt = c.attempted.Add(profile.Reconnect(r.cfg.Reconnect)).UTC()
 		}
 	}
+}
+
+// witnessed takes in head office's word on the journal, and returns the head that it has signed.
+func (r *Register) witnessed(s *Status) events.Head {
+	w := &r.witness
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.HQ.Contact, s.HQ.Findings = w.at, w.findings
+	mark, err := w.kept.head(r.cfg.Register)
+	if err != nil {
+		s.Warnings = append(s.Warnings, "Head office's last mark cannot be read: "+err.Error()+".")
+	}
+	return mark
 }
 
 // statusOfUnsent says what head office does not have yet, where there is one to have it.

@@ -175,6 +175,8 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
 	case *events.ReportViewed:
 		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	case *events.SaleSuspended:
+		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case events.OfShift:
 		if _, printed := f.(events.Printable); printed { // an X report, or a slip
 			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
