@@ -686,7 +686,7 @@ func TestWarnings(t *testing.T) {
 	s := newScripted(t, true)
 	till := s.till(t, 5*time.Second).begin()
 	profile := func(fields string) error {
-		_, err := till.Reference().Import(t.Context(), strings.NewReader(`{"kind":"profile","key":"r01","record":{`+fields+`}}`), till.clock(), false)
+		_, err := till.Reference().Import(t.Context(), strings.NewReader(`{"kind":"profile","key":"r01","record":{"register":"r01",`+fields+`}}`), till.clock(), false)
 		return err
 	}
 	warnings := func() string {

@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,7 +28,4 @@ func TestProfileCheck(t *testing.T) {
 	require.NoError(t, ledger.Profile{}.Check())
 	whole := ledger.Switching{Version: "v", TimeoutMillis: 50, ReconnectSeconds: 86_400, ForbidManualSwitch: true, WarnUnsentEntries: 1, WarnUnsentMinutes: 1, MaxAgeHours: 1}
 	require.NoError(t, ledger.Profile{Switching: whole}.Check())
-	require.Equal(t, 2*time.Second, ledger.Switching{}.Timeout())
-	require.Equal(t, time.Minute, ledger.Switching{}.Reconnect(time.Minute))
-	require.Equal(t, 24*time.Hour, whole.Reconnect(time.Minute))
 }
