@@ -332,6 +332,9 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if err := v.keep(r, e); err != nil {
 		return err
 	}
+	if err := countNumbers(v.ctx, v.tx, e); err != nil {
+		return err
+	}
 	return v.count(j, e)
 }
 

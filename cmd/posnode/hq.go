@@ -22,6 +22,9 @@ type hqCmd struct {
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
 	Import hqImportCmd `cmd:"" help:"Import reference data into a running head office, from where it reaches the registers."`
 
+	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
+	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
+
 	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
 }
 
