@@ -190,6 +190,8 @@ func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	switch f := e.Fact.(type) {
 	case *events.RegisterQuarantined:
 		return foldQuarantine(ctx, tx, e, f)
+	case *events.FindingAccepted:
+		return foldAccepted(ctx, tx, e, f)
 	case *events.CompletenessCertified:
 		return foldCertificate(ctx, tx, f)
 	case *events.PeriodClosed:

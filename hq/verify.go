@@ -33,6 +33,7 @@ type journal struct {
 	name     embedded.JournalName
 	id       int64
 	runs     runs
+	previous uint64 // entries of the epoch before
 	key      string // verifies its checkpoints; "" until its first entry is held
 	capped   uint64 // the first entry that head office does not vouch for, 0 for none
 	repeated int
@@ -250,6 +251,9 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 		}
 	}
 	j.key = record.Key
+	if record.Previous != nil {
+		j.previous = record.Previous.Sequence
+	}
 	return true, v.checkWaiting(j)
 }
 
@@ -490,8 +494,8 @@ type querier interface {
 func readJournal(ctx context.Context, q querier, name embedded.JournalName) (*journal, error) {
 	j := &journal{name: name}
 	var arrived string
-	err := q.QueryRowContext(ctx, `SELECT id, key, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
-		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
+	err := q.QueryRowContext(ctx, `SELECT id, key, previous, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
+		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.previous, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -531,8 +535,8 @@ func (v *verifier) storeJournal(j *journal) error {
 	if err != nil {
 		return err
 	}
-	_, err = v.exec(`UPDATE journals SET key = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
-		j.key, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
+	_, err = v.exec(`UPDATE journals SET key = ?, previous = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
+		j.key, j.previous, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
 	if err != nil || !j.moved {
 		return err
 	}
