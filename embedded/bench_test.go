@@ -41,7 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkBarePublish(b *testing.B) {
 	n := benchNode(b, false)
 	for b.Loop() {
-		_, err := n.journal.js.Publish(b.Context(), "pos.s001.r01.sale.concluded", body)
+		_, err := n.Journal().js.Publish(b.Context(), "pos.s001.r01.sale.concluded", body)
 		require.NoError(b, err)
 	}
 }
@@ -53,10 +53,10 @@ func benchFilled(b *testing.B) *RegisterNode {
 	n := benchNode(b, true)
 	for range readEntries {
 		m := msg()
-		_, err := n.journal.js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Data: m.Body, Header: nats.Header{nats.MsgIdHdr: []string{m.ID}}}, jetstream.WithStallWait(time.Minute))
+		_, err := n.Journal().js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Data: m.Body, Header: nats.Header{nats.MsgIdHdr: []string{m.ID}}}, jetstream.WithStallWait(time.Minute))
 		require.NoError(b, err)
 	}
-	<-n.journal.js.PublishAsyncComplete()
+	<-n.Journal().js.PublishAsyncComplete()
 	last, err := n.Journal().Last(b.Context())
 	require.NoError(b, err)
 	require.EqualValues(b, readEntries, last)
@@ -86,7 +86,7 @@ func BenchmarkBareOrderedConsumer(b *testing.B) {
 	n := benchFilled(b)
 	cpu := cpuTime()
 	for b.Loop() {
-		c, err := n.journal.stream.OrderedConsumer(b.Context(), jetstream.OrderedConsumerConfig{})
+		c, err := n.Journal().stream.OrderedConsumer(b.Context(), jetstream.OrderedConsumerConfig{})
 		require.NoError(b, err)
 		messages, err := c.Messages()
 		require.NoError(b, err)

@@ -17,7 +17,7 @@ func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	if _, err := os.Stat(filepath.Join(dir, keysName)); err != nil {
 		return nil, fmt.Errorf("there is no head office in %s: %w", dir, err)
 	}
-	keys, err := openKeys(dir)
+	keys, err := readKeys(dir)
 	if err != nil {
 		return nil, err
 	}

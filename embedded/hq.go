@@ -2,15 +2,13 @@ package embedded
 
 import (
 	"context"
-	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
-	"slices"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -22,12 +20,29 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// HQConfig says what the node of head office is.
+// HQConfig says what a node of head office is. It either runs a server of its own, or
+// works on a cluster of stock nats-server that InitCluster has written the configurations for; on
+// that any number of nodes may run at once.
 type HQConfig struct {
-	Dir        string // data directory, this node's alone; its keys are in it
-	Listen     string // for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
-	ListenLeaf string // for the registers' links, "127.0.0.1:0" takes any port
+	Dir        string   // data directory, this node's alone; the keys are in it
+	Listen     string   // own server: for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
+	ListenLeaf string   // own server: for the registers' links, "127.0.0.1:0" takes any port
+	Cert, Key  string   // own server: files of its certificate, for links by TLS; "": links without
+	URLs       []string // of the cluster's servers; none: a server of its own
+	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
+	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
+	Replicas   int      // of every stream; 0: 3 on a cluster, 1 on a server of its own
 	Logger     *slog.Logger
+}
+
+func (cfg HQConfig) replicas() int {
+	switch {
+	case cfg.Replicas > 0:
+		return cfg.Replicas
+	case len(cfg.URLs) > 0:
+		return 3
+	}
+	return 1
 }
 
 // HQNode is a running node of head office: it receives the journals of all
@@ -35,16 +50,27 @@ type HQConfig struct {
 type HQNode struct {
 	cfg    HQConfig
 	log    *slog.Logger
-	keys   *fleetKeys
+	keys   *fleetKeys // nil where an instance on a cluster was given credentials and no keys
 	lock   *os.File
-	server *server.Server
+	server *server.Server // nil on a cluster
 	nc     *nats.Conn
+	system *nats.Conn // to the system account; nil without keys
 	js     jetstream.JetStream
+	fleet  jetstream.Stream
 	own    *Journal
 	close  func() error
 
+	adding    sync.Mutex // one at a time changes the streams' sources
+	pushing   sync.Mutex // one at a time changes the account
+	reference *Reference
+	imports   jetstream.ObjectStore
+
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
+	waiting  map[string]bool        // shards with journals whose registers were not reached yet
+
+	stopAdding context.CancelFunc
+	background sync.WaitGroup
 }
 
 // JournalName names one journal among all.
@@ -58,7 +84,7 @@ func (j JournalName) String() string { return j.Register.String() + "-" + strcon
 // StartHQ opens the data directory and brings the node up. Replication of the
 // journals that are known goes on by itself.
 func StartHQ(ctx context.Context, cfg HQConfig) (*HQNode, error) {
-	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}}
+	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, waiting: map[string]bool{}}
 	h.close = sync.OnceValue(h.stop)
 	if err := h.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start HQ: %w", err), h.Close())
@@ -76,11 +102,52 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 	if h.lock, err = lockDir(h.cfg.Dir); err != nil {
 		return err
 	}
-	// If we died while making the keys, there are none yet: nobody has got
-	// credentials, and the next start makes others.
-	if h.keys, err = openKeys(h.cfg.Dir); err != nil {
+	if err := h.openKeys(); err != nil {
 		return err
 	}
+	if len(h.cfg.URLs) > 0 {
+		err = h.startOnCluster(ctx)
+	} else {
+		err = h.startAlone(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if h.js, err = jetstream.New(h.nc); err != nil {
+		return err
+	}
+	if h.server != nil {
+		err = h.openStreams(ctx)
+	} else {
+		// A cluster that has just started, or is choosing leaders, refuses for some seconds.
+		err = untilReady(ctx, h.openStreams)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, h.stopAdding = context.WithCancel(context.WithoutCancel(ctx))
+	h.background.Go(func() { h.keepAdding(ctx) })
+	return nil
+}
+
+// openKeys reads the fleet's keys. Only who runs a server of its own makes them: a
+// cluster has been given the ones that InitCluster made.
+func (h *HQNode) openKeys() (err error) {
+	if len(h.cfg.URLs) == 0 {
+		// If we died while making the keys, there are none yet: nobody has got
+		// credentials, and the next start makes others.
+		h.keys, err = openKeys(h.cfg.Dir)
+		return err
+	}
+	h.keys, err = readKeys(h.cfg.Dir)
+	if errors.Is(err, os.ErrNotExist) && h.cfg.Creds != "" {
+		return nil
+	}
+	return err
+}
+
+// startAlone brings up a server of this node's own.
+func (h *HQNode) startAlone(ctx context.Context) error {
 	o, err := h.options()
 	if err != nil {
 		return err
@@ -92,21 +159,37 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if h.nc, err = connect(h.server, "_INBOX_hq", user); err != nil {
+	if h.nc, err = connect(h.server, hqInbox, user); err != nil {
 		return err
 	}
-	if h.js, err = jetstream.New(h.nc); err != nil {
+	if user, err = h.keys.systemUser(); err != nil {
 		return err
 	}
-	for _, shard := range h.Shards() {
-		if err := h.openShard(ctx, shard); err != nil {
-			return err
-		}
-	}
-	if err := h.openVerification(ctx, 1); err != nil {
+	h.system, err = connect(h.server, nats.InboxPrefix+"hq", user)
+	return err
+}
+
+// hqInbox is where answers to head office travel. No register may publish there.
+const hqInbox = "_INBOX_hq"
+
+// openStreams opens what head office keeps, or makes it. Several instances may do so at once.
+func (h *HQNode) openStreams(ctx context.Context) error {
+	if err := h.openFleet(ctx); err != nil {
 		return err
 	}
-	return h.openOwn(ctx)
+	if err := h.openOwn(ctx); err != nil {
+		return err
+	}
+	if err := h.openReference(ctx); err != nil {
+		return err
+	}
+	if err := h.openVerification(ctx, h.cfg.replicas()); err != nil {
+		return err
+	}
+	if h.keys == nil {
+		return nil
+	}
+	return h.PushAccount(ctx)
 }
 
 func (h *HQNode) options() (*server.Options, error) {
@@ -115,7 +198,7 @@ func (h *HQNode) options() (*server.Options, error) {
 	if o.JetStreamMaxStore, err = storeLimit(h.cfg.Dir); err != nil {
 		return nil, err
 	}
-	if err := h.keys.trust(o); err != nil {
+	if err := h.keys.trust(o, filepath.Join(h.cfg.Dir, accountsName)); err != nil {
 		return nil, err
 	}
 	if h.cfg.Listen != "" {
@@ -131,37 +214,19 @@ func (h *HQNode) options() (*server.Options, error) {
 			return nil, err
 		}
 		o.LeafNode.Host, o.LeafNode.Port = host, port
+		if h.cfg.Cert != "" {
+			if o.LeafNode.TLSConfig, err = serverTLS(h.cfg.Cert, h.cfg.Key); err != nil {
+				return nil, err
+			}
+			o.LeafNode.TLSTimeout, o.LeafNode.TLSHandshakeFirst = dialTimeout.Seconds(), true
+		}
 	}
 	return o, nil
 }
 
-// openShard makes a shard's stream, or brings an old one's settings up to date and
-// learns its journals.
-func (h *HQNode) openShard(ctx context.Context, shard string) error {
-	var sources []*jetstream.StreamSource
-	stream, err := h.js.Stream(ctx, shard)
-	switch {
-	case err == nil:
-		sources = stream.CachedInfo().Config.Sources
-	case !errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("open shard %s: %w", shard, err)
-	}
-	for _, s := range sources {
-		j, err := sourceJournal(s)
-		if err != nil {
-			return fmt.Errorf("open shard %s: %w", shard, err)
-		}
-		h.journals[sourceName(j)] = j
-	}
-	if _, err := h.js.CreateOrUpdateStream(ctx, shardConfig(shard, sources)); err != nil {
-		return fmt.Errorf("open shard %s: %w", shard, err)
-	}
-	return nil
-}
-
-// LeafURL is where registers link up, "" when that is off.
+// LeafURL is where registers link up, "" when that is off, or is a cluster's matter.
 func (h *HQNode) LeafURL() string {
-	if h.cfg.ListenLeaf == "" {
+	if h.server == nil || h.cfg.ListenLeaf == "" {
 		return ""
 	}
 	host, _, _ := net.SplitHostPort(h.cfg.ListenLeaf)
@@ -169,18 +234,22 @@ func (h *HQNode) LeafURL() string {
 	if err != nil {
 		return ""
 	}
-	return "nats-leaf://" + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
+	scheme := "nats-leaf://"
+	if h.cfg.Cert != "" {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
 }
 
-// ClientURL is where NATS clients with credentials connect, "" when that is off.
+// ClientURL is where NATS clients with credentials connect, "" when that is off, or is a cluster's matter.
 func (h *HQNode) ClientURL() string {
-	if h.cfg.Listen == "" {
+	if h.server == nil || h.cfg.Listen == "" {
 		return ""
 	}
 	return h.server.ClientURL()
 }
 
-// Conn is the node's own connection, within the process, with all rights in the fleet's account.
+// Conn is the node's own connection, with all rights in the fleet's account.
 func (h *HQNode) Conn() *nats.Conn { return h.nc }
 
 // Enroll makes credentials for a register: the content of the file that
@@ -189,6 +258,9 @@ func (h *HQNode) Conn() *nats.Conn { return h.nc }
 func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, err
+	}
+	if h.keys == nil {
+		return nil, fmt.Errorf("enroll %s: %w", r, ErrNoKeys)
 	}
 	if creds, err = h.keys.enroll(r); err != nil {
 		return nil, fmt.Errorf("enroll %s: %w", r, err)
@@ -204,94 +276,6 @@ func enrollable(r events.Register) error {
 	return r.Validate()
 }
 
-// AddJournal makes HQ receive a journal from its first entry. It changes nothing
-// when HQ does so already. The register need not be reachable.
-func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) error {
-	j := JournalName{r, epoch}
-	if err := errors.Join(r.Validate(), validEpoch(epoch)); err != nil {
-		return fmt.Errorf("add journal: %w", err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	stream, err := h.js.Stream(ctx, shardOf(r))
-	if err != nil {
-		return fmt.Errorf("add journal %s: %w", j, err)
-	}
-	cfg := stream.CachedInfo().Config
-	// By the stream, not by our map: what the map says may not have been stored.
-	for _, s := range cfg.Sources {
-		if known, err := sourceJournal(s); err == nil && known == j {
-			return nil
-		}
-	}
-	h.journals[sourceName(j)] = j // before its first entry can arrive
-	// If we died here, the journal is not added; whoever asked has no answer and asks again.
-	if _, err := h.js.UpdateStream(ctx, shardConfig(cfg.Name, append(cfg.Sources, source(j)))); err != nil {
-		return fmt.Errorf("add journal %s: %w", j, err)
-	}
-	return nil
-}
-
-func validEpoch(epoch int) error {
-	if epoch < 1 {
-		return fmt.Errorf("epoch %d: epochs count from 1", epoch)
-	}
-	return nil
-}
-
-// Journals lists the journals that HQ receives, in order.
-func (h *HQNode) Journals() []JournalName {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.SortedFunc(maps.Values(h.journals), func(a, b JournalName) int {
-		if a.Register != b.Register {
-			return compare(a.Register.String(), b.Register.String())
-		}
-		return a.Epoch - b.Epoch
-	})
-}
-
-func compare(a, b string) int {
-	if a < b {
-		return -1
-	}
-	return 1
-}
-
-// Shards names HQ's streams, for Receive.
-func (h *HQNode) Shards() []string {
-	var names []string
-	for i := range shards {
-		names = append(names, shardPrefix+strconv.Itoa(i))
-	}
-	return names
-}
-
-// shardOf is where all journals of a register go, by its name alone.
-func shardOf(r events.Register) string {
-	sum := fnv.New32a()
-	_, _ = sum.Write([]byte(r.String()))
-	return shardPrefix + strconv.Itoa(int(sum.Sum32()%shards))
-}
-
-// sourceName is the first field of the header Nats-Stream-Source that HQ's server
-// writes on each entry of j: stream, hash of the register's API prefix, hash of the
-// consumer. HQ's server makes it of its own configuration, so a register cannot choose it. The hash is
-// the server's (getHash in its events.go); TestReplication fails if it ever changes.
-func sourceName(j JournalName) string {
-	return journalName(j.Epoch) + ":" + serverHash(apiPrefix(j.Register)) + ":C=" + serverHash(hqConsumer)
-}
-
-func serverHash(s string) string {
-	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	sum := sha256.Sum256([]byte(s))
-	out := make([]byte, 8)
-	for i := range out {
-		out[i] = digits[int(sum[i])%len(digits)]
-	}
-	return string(out)
-}
-
 // LeafLink is one link that is up, as HQ sees it.
 type LeafLink struct {
 	Register events.Register // as it calls itself: for people to read, not proof
@@ -299,20 +283,29 @@ type LeafLink struct {
 	RTT      time.Duration // 0 until it was measured
 }
 
-// Links lists the links that are up.
+// Links lists the links that are up, at all servers; none where this node has no keys
+// to ask the servers with.
 func (h *HQNode) Links() []LeafLink {
-	leafs, err := h.server.Leafz(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), askServers)
+	defer cancel()
+	answers, err := h.askServers(ctx, "LEAFZ")
 	if err != nil {
-		return nil // it errs only on filters, and we set none
+		h.log.Warn("links could not be asked for", "error", err)
 	}
 	var links []LeafLink
-	for _, l := range leafs.Leafs {
-		r, err := events.ParseRegister(l.Name)
-		if err != nil {
-			continue // a leaf that is no register
+	for _, a := range answers {
+		var leafs server.Leafz
+		if err := json.Unmarshal(a, &leafs); err != nil {
+			h.log.Warn("links of a server cannot be read", "error", err)
 		}
-		rtt, _ := time.ParseDuration(l.RTT)
-		links = append(links, LeafLink{Register: r, Address: net.JoinHostPort(l.IP, strconv.Itoa(l.Port)), RTT: rtt})
+		for _, l := range leafs.Leafs {
+			r, err := events.ParseRegister(l.Name)
+			if err != nil {
+				continue // a leaf that is no register
+			}
+			rtt, _ := time.ParseDuration(l.RTT)
+			links = append(links, LeafLink{Register: r, Address: net.JoinHostPort(l.IP, strconv.Itoa(l.Port)), RTT: rtt})
+		}
 	}
 	return links
 }
@@ -321,8 +314,14 @@ func (h *HQNode) Links() []LeafLink {
 func (h *HQNode) Close() error { return h.close() }
 
 func (h *HQNode) stop() error {
-	if h.nc != nil {
-		h.nc.Close()
+	if h.stopAdding != nil {
+		h.stopAdding()
+		h.background.Wait()
+	}
+	for _, nc := range []*nats.Conn{h.nc, h.system} {
+		if nc != nil {
+			nc.Close()
+		}
 	}
 	if h.server != nil {
 		stopServer(h.server)

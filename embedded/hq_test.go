@@ -302,7 +302,7 @@ func TestRightsOfARegister(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, h.Conn().Flush())
 		for _, subject := range []string{
-			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.announce",
+			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "mark.s001-r01.1", "mark.s001-r02.1",
 			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "_INBOX_hq.x", "_INBOX.x",
 			"$JS.API.STREAM.NAMES", "$JS.hq.API.STREAM.NAMES", "$JS.hq.API.STREAM.DELETE.JOURNALS_0", "$JS.hq.API.CONSUMER.CREATE.JOURNALS_0",
 			"$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",

@@ -105,8 +105,8 @@ func TestAppendRefuses(t *testing.T) {
 func TestJournalCannotShrink(t *testing.T) {
 	n := startRegister(t, t.TempDir())
 	appendEntries(t, n.Journal(), 0, 5)
-	require.Error(t, n.journal.stream.Purge(t.Context()))
-	require.Error(t, n.journal.stream.DeleteMsg(t.Context(), 3))
+	require.Error(t, n.Journal().stream.Purge(t.Context()))
+	require.Error(t, n.Journal().stream.DeleteMsg(t.Context(), 3))
 	requireEntries(t, n.Journal(), 5)
 }
 
@@ -176,10 +176,10 @@ func TestNewEpochClosesTheOldOne(t *testing.T) {
 	n = startRegister(t, dir, func(c *RegisterConfig) { c.Epoch = 2 })
 	requireEntries(t, n.Journal(), 0)
 	appendEntries(t, n.Journal(), 0, 2)
-	old, err := openJournal(t.Context(), n.nc, n.journal.js, r01, 1)
+	old, err := openJournal(t.Context(), n.nc, n.Journal().js, r01, 1)
 	require.NoError(t, err)
 	requireEntries(t, old, 3)
-	_, err = n.journal.js.Publish(t.Context(), "closed.JOURNAL_1", nil)
+	_, err = n.Journal().js.Publish(t.Context(), "closed.JOURNAL_1", nil)
 	require.Error(t, err, "sealed")
 	require.NoError(t, n.Close())
 

@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,6 +24,8 @@ type fleetKeys struct {
 	system    nkeys.KeyPair // account of the server itself
 	fleet     nkeys.KeyPair // account FLEET: all registers and HQ's own connection
 	registers nkeys.KeyPair // signs registers' users, and can give them no more than registerScope
+	readers   nkeys.KeyPair // account READERS: who consumes the journals; nil where HQ has not made it yet
+	reader    nkeys.KeyPair // signs readers' users, and can give them no more than readerScope
 }
 
 const keysName = "keys.json"
@@ -32,35 +36,70 @@ type keysFile struct {
 	System    string `json:"system"`
 	Fleet     string `json:"fleet"`
 	Registers string `json:"registers"`
+	Readers   string `json:"readers"`
+	Reader    string `json:"reader"`
 }
 
-// openKeys reads the keys, or makes them when there are none.
+// openKeys reads the keys, and makes those that are missing: all of them at the
+// first start, new ones at the first start of a version that knows more.
+// Only the HQ that has locked dir may call it: a key that another process made
+// would sign credentials that the running server does not trust.
 func openKeys(dir string) (*fleetKeys, error) {
 	path := filepath.Join(dir, keysName)
 	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if data, err = makeKeys(); err == nil {
-			err = WriteFileDurably(path, data)
-		}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
+	complete, err := completeKeys(data)
+	if err == nil && !bytes.Equal(complete, data) {
+		err = WriteFileDurably(path, complete)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+	}
+	return readKeys(dir)
+}
+
+// readKeys reads the keys as they are: to sign, beside a running HQ. Where there are
+// none, the error is os.ErrNotExist.
+func readKeys(dir string) (*fleetKeys, error) {
+	data, err := os.ReadFile(filepath.Join(dir, keysName))
 	if err != nil {
 		return nil, fmt.Errorf("keys of HQ: %w", err)
 	}
 	k, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+		return nil, fmt.Errorf("keys of HQ in %s: %w", dir, err)
 	}
 	return k, nil
 }
 
-func makeKeys() ([]byte, error) {
+// completeKeys returns data with a new seed wherever one is missing, and as it is
+// where none is. Of a file that exists only those of readers may be missing, which came later: without
+// the others it is not what it was, and new ones would lock every register out.
+func completeKeys(data []byte) ([]byte, error) {
 	var f keysFile
+	if data != nil {
+		if err := json.Unmarshal(data, &f); err != nil {
+			return nil, err
+		}
+		if f.Operator == "" || f.System == "" || f.Fleet == "" || f.Registers == "" {
+			return nil, errors.New("seeds are missing")
+		}
+	}
+	made := false
 	for seed, create := range map[*string]func() (nkeys.KeyPair, error){
 		&f.Operator:  nkeys.CreateOperator,
 		&f.System:    nkeys.CreateAccount,
 		&f.Fleet:     nkeys.CreateAccount,
 		&f.Registers: nkeys.CreateAccount,
+		&f.Readers:   nkeys.CreateAccount,
+		&f.Reader:    nkeys.CreateAccount,
 	} {
+		if *seed != "" {
+			continue
+		}
+		made = true
 		kp, err := create()
 		if err != nil {
 			return nil, err
@@ -70,6 +109,9 @@ func makeKeys() ([]byte, error) {
 			return nil, err
 		}
 		*seed = string(s)
+	}
+	if !made {
+		return data, nil
 	}
 	return json.MarshalIndent(f, "", "\t")
 }
@@ -88,7 +130,14 @@ func parseKeys(data []byte) (*fleetKeys, error) {
 			return nil, err
 		}
 	}
-	return &k, nil
+	if f.Readers == "" || f.Reader == "" {
+		return &k, nil // of an older version
+	}
+	var err error
+	if k.readers, err = nkeys.FromSeed([]byte(f.Readers)); err == nil {
+		k.reader, err = nkeys.FromSeed([]byte(f.Reader))
+	}
+	return &k, err
 }
 
 // registerScope is all that a register may do at HQ, seen from the register.
@@ -113,21 +162,27 @@ func registerScope(registers string) *jwt.UserScope {
 	return scope
 }
 
-// trust makes the server accept what these keys sign, and only that.
-func (k *fleetKeys) trust(o *server.Options) error {
+// trust makes the server accept what these keys sign, and only that. Accounts are kept in
+// dir, where an earlier run may have left newer claims, with revocations: those stay in force.
+func (k *fleetKeys) trust(o *server.Options, dir string) error {
 	system, err := k.system.PublicKey()
 	if err != nil {
 		return err
 	}
-	operator, err := k.operatorClaims(system)
-	if err != nil {
+	if o.TrustedOperators, err = k.operators(); err != nil {
 		return err
 	}
-	accounts := &server.MemAccResolver{}
-	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims} {
+	accounts, err := server.NewDirAccResolver(dir, 0, time.Minute, server.NoDelete)
+	if err != nil {
+		return fmt.Errorf("accounts in %s: %w", dir, err)
+	}
+	for _, claims := range []func() (*jwt.AccountClaims, error){k.systemClaims, k.fleetClaims, k.readersClaims} {
 		c, err := claims()
 		if err != nil {
 			return err
+		}
+		if kept, err := accounts.LoadAcc(c.Subject); err == nil && kept != "" {
+			continue
 		}
 		token, err := c.Encode(k.operator)
 		if err != nil {
@@ -137,26 +192,31 @@ func (k *fleetKeys) trust(o *server.Options) error {
 			return err
 		}
 	}
-	o.TrustedOperators = []*jwt.OperatorClaims{operator}
 	o.SystemAccount = system
 	o.AccountResolver = accounts
 	return nil
 }
 
-func (k *fleetKeys) operatorClaims(system string) (*jwt.OperatorClaims, error) {
-	public, err := k.operator.PublicKey()
+func (k *fleetKeys) operators() ([]*jwt.OperatorClaims, error) {
+	token, err := k.operatorToken()
 	if err != nil {
 		return nil, err
+	}
+	c, err := jwt.DecodeOperatorClaims(token)
+	return []*jwt.OperatorClaims{c}, err
+}
+
+func (k *fleetKeys) operatorToken() (string, error) {
+	public, err := k.operator.PublicKey()
+	if err != nil {
+		return "", err
 	}
 	c := jwt.NewOperatorClaims(public)
 	c.Name = "posnode"
-	c.SystemAccount = system
-	// The server wants to see the signature, so there and back.
-	token, err := c.Encode(k.operator)
-	if err != nil {
-		return nil, err
+	if c.SystemAccount, err = k.system.PublicKey(); err != nil {
+		return "", err
 	}
-	return jwt.DecodeOperatorClaims(token)
+	return c.Encode(k.operator)
 }
 
 func (k *fleetKeys) systemClaims() (*jwt.AccountClaims, error) {
@@ -184,12 +244,13 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
 	c.SigningKeys.AddScopedSigner(registerScope(registers))
+	c.Exports = readerExports()
 	return c, nil
 }
 
 // enroll makes a new user key and signs it as the register's.
 func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
-	token, seed, err := k.user(r.String(), k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	token, seed, err := user(r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
 	if err != nil {
 		return nil, err
 	}
@@ -197,15 +258,21 @@ func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
 }
 
 // ownUser is how HQ's own connection signs on: a new key at every start, never stored.
-func (k *fleetKeys) ownUser() (nats.Option, error) {
-	token, seed, err := k.user("hq", k.fleet, func(*jwt.UserClaims) {})
+func (k *fleetKeys) ownUser() (nats.Option, error) { return freshUser("hq", k.fleet) }
+
+// systemUser is how HQ signs on to the servers' own account.
+func (k *fleetKeys) systemUser() (nats.Option, error) { return freshUser("hq", k.system) }
+
+func freshUser(name string, account nkeys.KeyPair) (nats.Option, error) {
+	token, seed, err := user(name, account, account, func(*jwt.UserClaims) {})
 	if err != nil {
 		return nil, err
 	}
 	return nats.UserJWTAndSeed(token, string(seed)), nil
 }
 
-func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
+// user makes a new user key in an account and signs it.
+func user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	kp, public, err := newUser()
 	if err != nil {
 		return "", nil, err
@@ -215,8 +282,10 @@ func (k *fleetKeys) user(name string, signer nkeys.KeyPair, set func(*jwt.UserCl
 	}
 	c := jwt.NewUserClaims(public)
 	c.Name = name
-	if c.IssuerAccount, err = k.fleet.PublicKey(); err != nil {
-		return "", nil, err
+	if signer != account { // the account's own key needs no mention
+		if c.IssuerAccount, err = account.PublicKey(); err != nil {
+			return "", nil, err
+		}
 	}
 	set(c)
 	if token, err = c.Encode(signer); err != nil {

@@ -40,7 +40,7 @@ func ownConfig(replicas int) jetstream.StreamConfig {
 
 // openOwn opens head office's own journal, or makes it when it is new.
 func (h *HQNode) openOwn(ctx context.Context) (err error) {
-	stream, err := h.js.CreateOrUpdateStream(ctx, ownConfig(1))
+	stream, err := h.js.CreateOrUpdateStream(ctx, ownConfig(h.cfg.replicas()))
 	if err != nil {
 		return fmt.Errorf("open head office's own journal: %w", err)
 	}

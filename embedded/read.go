@@ -61,20 +61,16 @@ var errStop = errors.New("stop")
 // readHeartbeat is how soon a scan learns that nothing readable follows.
 const readHeartbeat = time.Second
 
-// scan yields what can be read of from..last, in order. It has the server push,
-// which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
+// scan yields the entries that can be read of from..last, in order.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
-	return j.scanStored(ctx, from, last, func(msg *nats.Msg) (uint64, error) {
-		m, err := message(msg)
-		if err != nil {
-			return 0, fmt.Errorf("read the journal from %d: %w", from, err)
-		}
-		return m.Sequence, yield(m)
+	return j.scanAll(ctx, from, last, func(sequence uint64, msg *nats.Msg) error {
+		return yield(events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Sequence: sequence, Body: msg.Data})
 	})
 }
 
-// scanStored is scan before a message is taken to be an entry. take returns the number of the message.
-func (j *Journal) scanStored(ctx context.Context, from, last uint64, take func(*nats.Msg) (uint64, error)) error {
+// scanAll yields what can be read of from..last, in order. It has the server push,
+// which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
+func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(sequence uint64, msg *nats.Msg) error) error {
 	if from > last {
 		return nil
 	}
@@ -105,11 +101,14 @@ func (j *Journal) scanStored(ctx context.Context, from, last uint64, take func(*
 			}
 			continue
 		}
-		sequence, err := take(msg)
+		meta, err := msg.Metadata() // the number stands in the reply subject
 		if err != nil {
+			return fmt.Errorf("read the journal from %d: %w", from, err)
+		}
+		if err := yield(meta.Sequence.Stream, msg); err != nil {
 			return err
 		}
-		if sequence >= last {
+		if meta.Sequence.Stream >= last {
 			return nil
 		}
 	}
@@ -151,18 +150,4 @@ func (j *Journal) answerControl(msg *nats.Msg) error {
 func lastScanned(msg *nats.Msg) uint64 {
 	seq, _ := strconv.ParseUint(msg.Header.Get("Nats-Last-Stream"), 10, 64)
 	return seq
-}
-
-// message makes an entry of a delivered message, whose number stands in its reply subject.
-func message(msg *nats.Msg) (events.Message, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return events.Message{}, err
-	}
-	return events.Message{
-		Subject:  msg.Subject,
-		ID:       msg.Header.Get(nats.MsgIdHdr),
-		Sequence: meta.Sequence.Stream,
-		Body:     msg.Data,
-	}, nil
 }

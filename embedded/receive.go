@@ -49,7 +49,7 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 		if err != nil {
 			return fmt.Errorf("receive %s: %w", shard, err)
 		}
-		r, err := h.received(shard, msg)
+		r, err := h.received(ctx, shard, msg)
 		if err != nil {
 			return fmt.Errorf("receive %s: %w", shard, err)
 		}
@@ -67,24 +67,28 @@ func (h *HQNode) Stored(ctx context.Context, shard string, last uint64, yield fu
 		return fmt.Errorf("read %s: %w", shard, err)
 	}
 	j := &Journal{nc: h.nc, js: h.js, stream: stream}
-	return j.scanStored(ctx, 1, min(last, stream.CachedInfo().State.LastSeq), func(msg *nats.Msg) (uint64, error) {
+	return j.scanAll(ctx, 1, min(last, stream.CachedInfo().State.LastSeq), func(sequence uint64, msg *nats.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", shard, err)
+			return fmt.Errorf("read %s: %w", shard, err)
 		}
-		return meta.Sequence.Stream, yield(h.receivedAs(shard, msg, meta.Sequence.Stream, meta.Timestamp))
+		r, err := h.receivedAs(ctx, shard, msg, sequence, meta.Timestamp)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", shard, err)
+		}
+		return yield(r)
 	})
 }
 
-func (h *HQNode) received(shard string, msg jetstream.Msg) (Received, error) {
+func (h *HQNode) received(ctx context.Context, shard string, msg jetstream.Msg) (Received, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Received{}, err
 	}
-	return h.receivedAs(shard, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp), nil
+	return h.receivedAs(ctx, shard, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp)
 }
 
-func (h *HQNode) receivedAs(shard string, msg *nats.Msg, sequence uint64, at time.Time) Received {
+func (h *HQNode) receivedAs(ctx context.Context, shard string, msg *nats.Msg, sequence uint64, at time.Time) (Received, error) {
 	r := Received{
 		Message:       events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Body: msg.Data},
 		Shard:         shard,
@@ -92,17 +96,36 @@ func (h *HQNode) receivedAs(shard string, msg *nats.Msg, sequence uint64, at tim
 		ArrivedAt:     at,
 	}
 	if shard == Repairs {
-		return repaired(msg, r)
+		return repaired(msg, r), nil
 	}
 	name, seq, err := parseSource(msg.Header.Get("Nats-Stream-Source"))
 	if err != nil {
 		h.log.Warn("message without a source", "shard", shard, "sequence", sequence, "error", err)
-		return r
+		return r, nil
 	}
+	r.Message.Sequence = seq
+	r.Journal, err = h.journalOf(ctx, name)
+	return r, err
+}
+
+// journalOf is the journal whose entries HQ's server marks with name, zero where none is
+// known. Another instance may have added it, and then it is in the set.
+func (h *HQNode) journalOf(ctx context.Context, name string) (JournalName, error) {
+	if j, known := h.known(name); known {
+		return j, nil
+	}
+	if _, err := h.learn(ctx); err != nil {
+		return JournalName{}, err
+	}
+	j, _ := h.known(name)
+	return j, nil
+}
+
+func (h *HQNode) known(name string) (JournalName, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r.Message.Sequence, r.Journal = seq, h.journals[name]
-	return r
+	j, ok := h.journals[name]
+	return j, ok
 }
 
 // parseSource reads the header Nats-Stream-Source: "<name> <sequence> ...".

@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,8 +27,9 @@ type RegisterConfig struct {
 	Register events.Register // also the server's name and JetStream domain
 	Epoch    int             // the journal's, from 1
 	MaxBytes int64           // the most that this epoch's journal may take; 0: 8 GiB, less on a small disk
-	HQ       string          // leaf URL of HQ, "nats-leaf://host:port" or "tls://host:port"; "": no link
+	HQ       string          // leaf URLs of HQ, "nats-leaf://host:port" or "tls://host:port", with commas between; "": no link
 	Creds    string          // credentials file from HQ's Enroll; ""
+	CA       string          // file with the authority of HQ's certificate, for "tls://"; "": the system's
 	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger   *slog.Logger
 
@@ -53,9 +56,9 @@ type RegisterNode struct {
 	lock    *os.File
 	server  *server.Server
 	nc      *nats.Conn
-	asking  *nats.Conn          // for questions to HQ: its inbox is the only one that HQ may answer to
-	repairs jetstream.JetStream // on asking: what HQ answers comes back there
-	journal *Journal
+	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
+	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
 
@@ -103,7 +106,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.repairs, err = jetstream.New(n.asking); err != nil {
 		return err
 	}
-	if n.journal, err = prepareJournal(ctx, n.nc, n.cfg); err != nil {
+	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
 		return err
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
@@ -111,7 +114,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 }
 
 // Journal is the journal of the node's epoch.
-func (n *RegisterNode) Journal() *Journal { return n.journal }
+func (n *RegisterNode) Journal() *Journal { return n.journal.Load() }
 
 // Conn is the node's own connection, within the process.
 func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
@@ -128,7 +131,7 @@ func (n *RegisterNode) ClientURL() string {
 // what HQ has by up to a second. It is worth nothing in a store that was put back to an earlier
 // state: the server cuts it down to the last entry there, so only HQ's own mark tells.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
-	c, err := n.journal.stream.PushConsumer(ctx, hqConsumer)
+	c, err := n.Journal().stream.PushConsumer(ctx, hqConsumer)
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
 	}
@@ -163,7 +166,7 @@ func (n *RegisterNode) stop() error {
 func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
-	user, err := addUsers(o, cfg.Register)
+	user, err := addUsers(o, cfg.Register, cfg.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -185,8 +188,9 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 }
 
 // addUsers makes the node the only one who may write. Anyone else, who can only
-// come in by the loopback listener, may read entries and listen to new ones.
-func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
+// come in by the loopback listener, may read entries and listen to new ones. Reference
+// data is not for them: it holds the hashes of PINs.
+func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, error) {
 	node, nodeKey, err := newUser()
 	if err != nil {
 		return nil, err
@@ -195,13 +199,15 @@ func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
+	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
+	for epoch := 1; epoch <= epochs; epoch++ {
+		name := journalName(epoch)
+		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
+	}
 	o.Nkeys = []*server.NkeyUser{
 		{Nkey: nodeKey},
 		{Nkey: readerKey, Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: []string{
-				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-				"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
-			}},
+			Publish:   &server.SubjectPermission{Allow: may},
 			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
 		}},
 	}
@@ -221,20 +227,33 @@ func newUser() (kp nkeys.KeyPair, public string, err error) {
 // hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
 // keep a live entry from travelling beside the replication even if HQ were careless.
 func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
-	u, err := url.Parse(cfg.HQ)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", cfg.HQ)
-	}
-	return &server.RemoteLeafOpts{
-		URLs:                    []*url.URL{u},
+	remote := &server.RemoteLeafOpts{
 		Credentials:             cfg.Creds,
-		TLS:                     u.Scheme == "tls",
-		DenyImports:             []string{"pos.>"},
-		DenyExports:             []string{"pos.>"},
+		DenyImports:             []string{"pos.>", referenceSubjects},
+		DenyExports:             []string{"pos.>", referenceSubjects},
 		DialTimeout:             dialTimeout,
 		FirstInfoTimeout:        dialTimeout,
 		IgnoreDiscoveredServers: true,
-	}, nil
+	}
+	for _, each := range strings.Split(cfg.HQ, ",") {
+		u, err := url.Parse(each)
+		if err != nil || u.Host == "" || (u.Scheme != "nats-leaf" && u.Scheme != "tls") {
+			return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", each)
+		}
+		remote.URLs = append(remote.URLs, u)
+		remote.TLS = remote.TLS || u.Scheme == "tls"
+	}
+	if cfg.CA != "" && !remote.TLS {
+		return nil, fmt.Errorf("leaf URL of HQ %q: with an authority for its certificate want tls://host:port", cfg.HQ)
+	}
+	if !remote.TLS {
+		return remote, nil
+	}
+	var err error
+	remote.TLSConfig, err = clientTLS(cfg.CA)
+	remote.TLSTimeout = dialTimeout.Seconds()
+	remote.TLSHandshakeFirst = true
+	return remote, err
 }
 
 // prepareJournal opens the journal of the node's epoch, makes it when it is new,

@@ -111,9 +111,9 @@ func (n *RegisterNode) Repair(ctx context.Context, epoch int, entries []events.M
 	return nil
 }
 
-// Earlier is the journal of an epoch that this node has, for reading.
-func (n *RegisterNode) Earlier(ctx context.Context, epoch int) (*Journal, error) {
-	return openJournal(ctx, n.nc, n.journal.js, n.cfg.Register, epoch)
+// JournalOf is the journal of an epoch that the store holds, for reading.
+func (n *RegisterNode) JournalOf(ctx context.Context, epoch int) (*Journal, error) {
+	return openJournal(ctx, n.nc, n.Journal().js, n.cfg.Register, epoch)
 }
 
 // ShardOf is the shard to which all journals of a register come.

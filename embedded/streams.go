@@ -106,14 +106,14 @@ const shards = 4
 
 // shardConfig is one of HQ's streams. It has no subjects of its own, so a live
 // publish cannot get in beside the sources, and no limit that moves its first sequence.
-func shardConfig(name string, sources []*jetstream.StreamSource) jetstream.StreamConfig {
+func shardConfig(name string, replicas int, sources []*jetstream.StreamSource) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        name,
 		Description: "journals of registers, as received",
 		Sources:     sources,
 		Retention:   jetstream.LimitsPolicy,
 		Storage:     jetstream.FileStorage,
-		Replicas:    1,
+		Replicas:    replicas,
 		MaxMsgs:     -1,
 		MaxBytes:    -1,
 		Discard:     jetstream.DiscardNew,

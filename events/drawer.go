@@ -53,6 +53,7 @@ type CashMoved struct {
 	Currency string    `json:"currency"`
 	Comment  string    `json:"comment,omitempty"`
 	Postings []Posting `json:"postings"`
+	Printed
 }
 
 // Posts are the postings.
@@ -67,6 +68,7 @@ type StartAmountDeclared struct {
 	Currency string    `json:"currency"`
 	Comment  string    `json:"comment,omitempty"`
 	Postings []Posting `json:"postings"`
+	Printed
 }
 
 func (*StartAmountDeclared) Type() string    { return "drawer.start_amount_declared.v1" }
@@ -114,6 +116,7 @@ type Dropped struct {
 	Amounts  []Count   `json:"amounts"`
 	Comment  string    `json:"comment,omitempty"`
 	Postings []Posting `json:"postings"`
+	Printed
 }
 
 // Posts are the postings.
@@ -150,6 +153,7 @@ type DrawerDeclared struct {
 	Counts  []Declared `json:"counts"`
 	Recount int        `json:"recount,omitempty"` // how many times it had to be counted again
 	Comment string     `json:"comment,omitempty"`
+	Printed
 }
 
 func (*DrawerDeclared) Type() string { return "drawer.declared.v1" }

@@ -3,6 +3,7 @@ package events
 // giftCardFacts are about gift cards. What moves money on one is a line or a payment of a sale.
 var giftCardFacts = []func() Fact{
 	func() Fact { return new(BalanceChecked) },
+	func() Fact { return new(GiftCardPINRefused) },
 }
 
 // GiftCardLine is the card that a line puts money on.
@@ -22,3 +23,15 @@ type BalanceChecked struct {
 
 func (*BalanceChecked) Type() string    { return "giftcard.balance_checked.v1" }
 func (f *BalanceChecked) About() string { return string(f.Card) }
+
+// GiftCardPINRefused is a security fact: someone gave a wrong PIN of a gift card, or any
+// after too many wrong ones (operations 214, 520).
+type GiftCardPINRefused struct {
+	Asked
+	Card CardNumber `json:"card"`
+	Code string     `json:"code"` // the refusal's
+	Failed
+}
+
+func (*GiftCardPINRefused) Type() string    { return "giftcard.pin_refused.v1" }
+func (f *GiftCardPINRefused) About() string { return string(f.Card) }

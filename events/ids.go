@@ -2,6 +2,7 @@ package events
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -76,6 +77,25 @@ func (r Register) String() string { return string(r.Store) + "-" + string(r.ID) 
 // Source is the CloudEvents source of the register's entries.
 func (r Register) Source() string {
 	return "/stores/" + string(r.Store) + "/registers/" + string(r.ID)
+}
+
+// EntryNumber is the number under which an entry stands on paper and is found again:
+// <store>-<register>-<epoch>-e<sequence>, such as s001-r01-1-e41.
+func EntryNumber(r Register, at Head) string {
+	return fmt.Sprintf("%s-%d-e%d", r, at.Epoch, at.Sequence)
+}
+
+// ParseEntryNumber reads what [EntryNumber] writes, and nothing else. The head has no hash.
+func ParseEntryNumber(s string) (r Register, at Head, ok bool) {
+	parts := strings.Split(s, "-")
+	if len(parts) != 4 || !strings.HasPrefix(parts[3], "e") {
+		return r, at, false
+	}
+	r = Register{StoreID(parts[0]), RegisterID(parts[1])}
+	epoch, err := strconv.Atoi(parts[2])
+	sequence, wrong := strconv.ParseUint(parts[3][1:], 10, 64)
+	at = Head{Epoch: epoch, Sequence: sequence}
+	return r, at, err == nil && wrong == nil && epoch > 0 && r.Validate() == nil && EntryNumber(r, at) == s
 }
 
 // ParseCommandKey checks that s is a ULID in canonical form.

@@ -43,6 +43,14 @@ type Line struct {
 	TaxOverride *TaxOverride `json:"tax_override,omitempty"`
 	// GiftCard is set on a line that sells no product but money on a card.
 	GiftCard *GiftCardLine `json:"gift_card,omitempty"`
+	// Linked is set on a line that was added with another, such as the deposit on a bottle.
+	Linked *LinkedLine `json:"linked,omitempty"`
+}
+
+// LinkedLine says with which line another was added: it is voided and counted with that one.
+type LinkedLine struct {
+	To   int      `json:"to_line"`
+	Each Quantity `json:"each"` // for one of that line's product, in its own unit
 }
 
 // Amount is what the line comes to after its own discounts, before its share of a
@@ -107,6 +115,24 @@ type TaxOverride struct {
 	Instead  []TaxRate `json:"instead,omitempty"` // the taxes that it took the place of
 }
 
+// LineChange is a fact about one line whose change stands in [OfSale.Changed].
+type LineChange interface {
+	OfTransaction
+	ChangedLine() int
+}
+
+// LineTurned says that a line that was sold is returned, or one that was returned is sold
+// after all (operation 109). What was added with it turns with it.
+type LineTurned struct {
+	Asked
+	OfSale
+	Line     int      `json:"line"`
+	Quantity Quantity `json:"quantity"` // now
+}
+
+func (*LineTurned) Type() string       { return "sale.line_turned.v1" }
+func (f *LineTurned) ChangedLine() int { return f.Line }
+
 // LinePriceOverridden says that a line's unit price was replaced. Its discounts fall away with it (operation 104).
 type LinePriceOverridden struct {
 	Asked
@@ -115,7 +141,8 @@ type LinePriceOverridden struct {
 	Level string `json:"level"` // which way the employee may: higher, lower or both
 }
 
-func (*LinePriceOverridden) Type() string { return "sale.line_price_overridden.v1" }
+func (*LinePriceOverridden) Type() string       { return "sale.line_price_overridden.v1" }
+func (f *LinePriceOverridden) ChangedLine() int { return f.Line }
 
 // LineUnitChanged says that a line is counted in another unit, at that unit's price (operation 123).
 type LineUnitChanged struct {
@@ -125,7 +152,8 @@ type LineUnitChanged struct {
 	Unit string `json:"unit"`
 }
 
-func (*LineUnitChanged) Type() string { return "sale.line_unit_changed.v1" }
+func (*LineUnitChanged) Type() string       { return "sale.line_unit_changed.v1" }
+func (f *LineUnitChanged) ChangedLine() int { return f.Line }
 
 // LineSerialSet says that a line was given the serial number of its one piece (operation 136).
 type LineSerialSet struct {
@@ -135,7 +163,8 @@ type LineSerialSet struct {
 	Serial string `json:"serial"`
 }
 
-func (*LineSerialSet) Type() string { return "sale.line_serial_set.v1" }
+func (*LineSerialSet) Type() string       { return "sale.line_serial_set.v1" }
+func (f *LineSerialSet) ChangedLine() int { return f.Line }
 
 // LineCommented says that a line was given a comment, another, or none (operation 103).
 type LineCommented struct {
@@ -145,7 +174,8 @@ type LineCommented struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-func (*LineCommented) Type() string { return "sale.line_commented.v1" }
+func (*LineCommented) Type() string       { return "sale.line_commented.v1" }
+func (f *LineCommented) ChangedLine() int { return f.Line }
 
 // LineDiscountSet says that the cashier set, changed or cleared a discount on one
 // line: an amount or a percentage, never both, none to clear it (operations 300, 301).
@@ -157,7 +187,8 @@ type LineDiscountSet struct {
 	Percent Percent `json:"percent,omitzero"`
 }
 
-func (*LineDiscountSet) Type() string { return "sale.line_discount_set.v1" }
+func (*LineDiscountSet) Type() string       { return "sale.line_discount_set.v1" }
+func (f *LineDiscountSet) ChangedLine() int { return f.Line }
 
 // LineTaxOverridden says that a line is taxed otherwise than its product is, or
 // with no override that it is taxed as its product again (operation 130).
@@ -168,7 +199,8 @@ type LineTaxOverridden struct {
 	Override string `json:"override,omitempty"`
 }
 
-func (*LineTaxOverridden) Type() string { return "sale.line_tax_overridden.v1" }
+func (*LineTaxOverridden) Type() string       { return "sale.line_tax_overridden.v1" }
+func (f *LineTaxOverridden) ChangedLine() int { return f.Line }
 
 // TaxOverridden says that all lines, and those that follow, are taxed otherwise than
 // their products are, or with no override that they are taxed as them again (operation 128).

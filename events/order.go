@@ -56,7 +56,8 @@ type Placement struct {
 }
 
 // OrderRecalled says that an order is being picked up: its lines are on a
-// transaction of their own, and the deposit is paid already (operation 515).
+// transaction of their own, and the deposit is paid already; or that it is being
+// cancelled: the transaction gives the deposit back and has no lines (operation 515).
 type OrderRecalled struct {
 	Asked
 	OfSale
@@ -69,8 +70,10 @@ type OrderRecalled struct {
 
 func (*OrderRecalled) Type() string { return "order.recalled.v1" }
 
-// PickUp is the order that a transaction picks up, and what was paid for it before.
+// PickUp is the order that a transaction picks up, or cancels, and what was paid for it before.
 type PickUp struct {
 	Order   OrderID `json:"order"`
 	Deposit Money   `json:"deposit"`
+	// Cancelled says that nothing is picked up: the deposit is given back, and the order ends.
+	Cancelled bool `json:"cancelled,omitempty"`
 }

@@ -66,6 +66,10 @@ type PointsSpent struct {
 	Card   CardNumber `json:"card"`
 	Points int64      `json:"points"`
 	Value  Rate       `json:"value"` // of one point, in the transaction's currency
+	// What was known of the card: its points as replicated, up to when, and what this register itself had moved since.
+	Known int64  `json:"points_known,omitempty"`
+	AsOf  string `json:"points_as_of,omitempty"` // RFC 3339 in UTC
+	Own   int64  `json:"points_own,omitempty"`
 }
 
 // CardApproval is what the card terminal said. It never holds a card number: the scheme and

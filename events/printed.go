@@ -28,6 +28,14 @@ type Printed struct {
 	Offset int `json:"utc_offset,omitempty"`
 	// Tenders are the names of the tenders that the document names.
 	Tenders []TenderName `json:"tender_names,omitempty"`
+	// Currencies are the digits of the currencies of a document that does not say them itself.
+	Currencies []CurrencyDigits `json:"currency_digits,omitempty"`
+}
+
+// CurrencyDigits is how many digits the minor unit of a currency had.
+type CurrencyDigits struct {
+	Currency string `json:"currency"` // ISO 4217
+	Digits   int    `json:"digits"`
 }
 
 // Print gives access to the embedded Printed.

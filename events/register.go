@@ -1,5 +1,7 @@
 package events
 
+import "slices"
+
 // registerFacts are about the register itself: its activation and its connection.
 var registerFacts = []func() Fact{
 	func() Fact { return new(RegisterActivated) },
@@ -24,6 +26,69 @@ type ActivationRecord struct {
 	Time string `json:"time"`
 	// Previous is where the epoch before this one ended, as far as the register knew. Absent for the first.
 	Previous *Head `json:"previous,omitempty"`
+	// Carried is what goes on from the epochs before, so that the entries of this one need no others to be understood.
+	Carried *Carried `json:"carried,omitempty"`
+}
+
+// Carried is what a new epoch takes over. Numbers go on, so that none is given twice; what
+// was open stays behind: the epoch begins with nobody signed on, no shift and no transaction.
+type Carried struct {
+	Numbers
+	// Movements are what the register has moved on balances that HQ keeps and is not known to have counted.
+	Movements []Movement `json:"movements,omitempty"`
+	// OfflineMoved is what was moved on gift cards since the register was last online, without signs.
+	OfflineMoved Money `json:"offline_moved,omitempty"`
+	// Clock is how those stand who have clocked in: work, or the break that they take.
+	Clock map[StaffID]string `json:"clock,omitempty"`
+	// Left are the shifts that the epoch before did not close, and Suspended the transactions that it did not end.
+	Left      []ShiftID       `json:"left,omitempty"`
+	Suspended []TransactionID `json:"suspended,omitempty"`
+}
+
+// Numbers are the last ones that a register has given, in any epoch, and what it has sold in all of them.
+type Numbers struct {
+	Transactions int            `json:"transactions,omitempty"`
+	Shifts       int            `json:"shifts,omitempty"`
+	Receipts     map[string]int `json:"receipts,omitempty"` // by type
+	Customers    int            `json:"customers,omitempty"`
+	Orders       int            `json:"orders,omitempty"`
+	Counts       int            `json:"counts,omitempty"` // stock counts
+	Z            int            `json:"z,omitempty"`
+	Grand        []GrandTotal   `json:"grand,omitempty"` // by currency
+}
+
+// Movement is what one document did to one balance that HQ keeps.
+type Movement struct {
+	Balance string `json:"balance"`          // "giftcard <number>", "customer <id>" or "loyalty <number>"
+	At      string `json:"at"`               // time of the entry
+	Amount  Money  `json:"amount"`           // of a loyalty card points
+	Issued  bool   `json:"issued,omitempty"` // the card began with it
+}
+
+// AtLeast is n with every number that is higher in m. The sums of a currency are those of whoever counted more documents.
+func (n Numbers) AtLeast(m Numbers) Numbers {
+	n.Transactions, n.Shifts, n.Customers = max(n.Transactions, m.Transactions), max(n.Shifts, m.Shifts), max(n.Customers, m.Customers)
+	n.Orders, n.Counts, n.Z = max(n.Orders, m.Orders), max(n.Counts, m.Counts), max(n.Z, m.Z)
+	receipts := map[string]int{}
+	for _, from := range []map[string]int{n.Receipts, m.Receipts} {
+		for kind, number := range from {
+			receipts[kind] = max(receipts[kind], number)
+		}
+	}
+	if n.Receipts = nil; len(receipts) > 0 {
+		n.Receipts = receipts
+	}
+	n.Grand = slices.Clone(n.Grand)
+	for _, g := range m.Grand {
+		at := slices.IndexFunc(n.Grand, func(have GrandTotal) bool { return have.Currency == g.Currency })
+		switch {
+		case at < 0:
+			n.Grand = append(n.Grand, g)
+		case g.Transactions > n.Grand[at].Transactions:
+			n.Grand[at] = g
+		}
+	}
+	return n
 }
 
 func (*RegisterActivated) Type() string { return "register.activated.v1" }
@@ -41,6 +106,10 @@ type ModeChanged struct {
 	Detail string `json:"detail,omitempty"` // for a person
 	// Transaction is the one that was open, if any.
 	Transaction TransactionID `json:"transaction,omitempty"`
+	// Profile is the version of the offline profile that was followed, and TimeoutMillis
+	// how long head office had to answer, where it did not.
+	Profile       string `json:"profile,omitempty"`
+	TimeoutMillis int    `json:"timeout_ms,omitempty"`
 }
 
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }

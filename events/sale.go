@@ -6,6 +6,7 @@ var saleFacts = []func() Fact{
 	func() Fact { return new(LineVoided) },
 	func() Fact { return new(LineRestored) },
 	func() Fact { return new(QuantitySet) },
+	func() Fact { return new(LineTurned) },
 	func() Fact { return new(LinePriceOverridden) },
 	func() Fact { return new(LineUnitChanged) },
 	func() Fact { return new(LineSerialSet) },
@@ -83,6 +84,8 @@ type LineAdded struct {
 	Asked
 	OfSale
 	Line Line `json:"added"`
+	// Linked are the lines that came with it, in the order of their numbers.
+	Linked []Line `json:"linked,omitempty"`
 }
 
 func (*LineAdded) Type() string { return "sale.line_added.v1" }
@@ -91,7 +94,8 @@ func (*LineAdded) Type() string { return "sale.line_added.v1" }
 type LineVoided struct {
 	Asked
 	OfSale
-	Line int `json:"line"`
+	Line   int   `json:"line"`
+	Linked []int `json:"linked,omitempty"` // lines that were added with it, and voided with it
 }
 
 func (*LineVoided) Type() string { return "sale.line_voided.v1" }
@@ -100,7 +104,8 @@ func (*LineVoided) Type() string { return "sale.line_voided.v1" }
 type LineRestored struct {
 	Asked
 	OfSale
-	Line int `json:"line"`
+	Line   int   `json:"line"`
+	Linked []int `json:"linked,omitempty"` // lines that were added with it, and count again with it
 }
 
 func (*LineRestored) Type() string { return "sale.line_restored.v1" }
@@ -113,7 +118,8 @@ type QuantitySet struct {
 	Quantity Quantity `json:"quantity"`
 }
 
-func (*QuantitySet) Type() string { return "sale.quantity_set.v1" }
+func (*QuantitySet) Type() string       { return "sale.quantity_set.v1" }
+func (f *QuantitySet) ChangedLine() int { return f.Line }
 
 // TotalDiscountSet says that the cashier set, changed or cleared the discount on the
 // whole transaction: an amount or a percentage, never both, none to clear it (operations 302, 303).
@@ -192,7 +198,7 @@ type SaleConcluded struct {
 	Postings  []Posting `json:"postings"`
 	Attached
 	Points []PointsLine `json:"points,omitempty"`
-	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up
+	Order  *PickUp      `json:"order,omitempty"` // that the sale picks up, or cancels
 	Printed
 	Checked
 }

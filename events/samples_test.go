@@ -13,7 +13,7 @@ import (
 func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
-		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7"},
+		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7", Profile: "2026-03", TimeoutMillis: 3000},
 		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
 		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
@@ -30,13 +30,13 @@ func samples() []Fact {
 		&ShiftOpened{Asked: sampleAsked, Shift: "s001-r01-1-s1", Number: 1, Staff: "7", BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2},
 		&StartAmountDeclared{
 			Asked: sampleAsked, Shift: "s001-r01-1-s1", Tender: "cash", Amount: 10000, Currency: "GBP", Comment: "from the safe",
-			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}},
+			Postings: []Posting{{"tender:cash", 10000}, {"safe", -10000}}, Printed: sampleSlip,
 		},
 		&FloatAdded{Asked: sampleAsked, CashMoved: sampleCash(5000, "safe")},
 		&TenderRemoved{Asked: sampleAsked, CashMoved: sampleCash(-5000, "safe")},
 		&SafeDropped{Asked: sampleAsked, Dropped: sampleDropped("safe")},
 		&BankDropped{Asked: sampleAsked, Dropped: sampleDropped("bank"), Bag: "B-0017"},
-		&DrawerDeclared{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 10520}}, Recount: 1, Comment: "counted twice"},
+		&DrawerDeclared{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 10520}}, Recount: 1, Comment: "counted twice", Printed: sampleSlip},
 		&RecountAsked{Asked: sampleAsked, InShift: sampleShift, Counts: []Declared{{Count: sampleCount, Counted: 10500, Expected: 15520}}, Recount: 1, Tenders: []TenderID{"cash"}},
 		&DrawerOpened{Asked: Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "CHANGE", Text: "Change for a customer", Note: "a 20 note"}}, InShift: sampleShift, Comment: "change for a note"},
 		&IncomeTaken{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(1200, "income:KEYS"), Account: "KEYS", Name: "Deposits for keys"}},
@@ -53,9 +53,10 @@ func samples() []Fact {
 		},
 		&ZReprinted{Asked: sampleAsked, InShift: sampleShift, Z: 12, Copy: 1, Closed: 40},
 		&ShiftsListed{Asked: sampleAsked, Shifts: []ShiftStanding{{Shift: "s001-r01-1-s1", Status: "blind_closed", Staff: "7", BusinessDate: "2026-03-02"}}},
-		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine},
-		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1},
-		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1},
+		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine, Linked: []Line{sampleDeposit}},
+		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1, Linked: []int{2}},
+		&LineRestored{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Linked: []int{2}},
+		&LineTurned{Asked: sampleReasoned, OfSale: sampleChanged(), Line: 1, Quantity: sample(ParseQuantity("-2"))},
 		&QuantitySet{Asked: sampleAsked, OfSale: sampleOfSale(0), Line: 1, Quantity: sample(ParseQuantity("0.75"))},
 		&LinePriceOverridden{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Level: "lower"},
 		&LineUnitChanged{Asked: sampleAsked, OfSale: sampleChanged(), Line: 1, Unit: "box"},
@@ -84,6 +85,7 @@ func samples() []Fact {
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
 		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
+		&GiftCardPINRefused{Asked: sampleAsked, Card: "6001", Code: "gift_card_pin_wrong", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042", Terms: sampleTerms, Printed: samplePrinted},
 		&ReceiptReprinted{
 			Asked: sampleAsked, Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: ReceiptCopy, Copy: 2, Epoch: 1, Sequence: 17,
@@ -116,7 +118,7 @@ func samples() []Fact {
 			Payments: []Payment{
 				{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &OnAccount{Customer: "C1", CreditLimit: 10000, OfflineLimit: 5000, Known: sampleKnown}},
 				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
-				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015"))}},
+				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015")), Known: 120, AsOf: "2026-03-02T06:00:00Z", Own: -20}},
 				{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
 				{Number: 5, Tender: "card", Amount: 10, Tendered: 10,
 					Card: &CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3", Terminal: "T1", Recovered: true}},
@@ -131,7 +133,7 @@ func samples() []Fact {
 			},
 			Attached: sampleAttached,
 			Points:   []PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}},
-			Order:    &PickUp{Order: "SO-1", Deposit: 100},
+			Order:    &PickUp{Order: "SO-1", Deposit: 100, Cancelled: true},
 			Printed:  samplePrinted,
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
@@ -201,15 +203,20 @@ var (
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
 		LineDiscountPercent: sample(ParsePercent("10")), LineDiscountAmount: 1000,
 		TotalDiscountPercent: sample(ParsePercent("12.5")), TotalDiscountAmount: 2000,
-		LineReturnAmount: 5000, TotalReturnAmount: 10000,
+		LineReturnAmount: 5000, TotalReturnAmount: 10000, Reports: []string{"days", "tenders"},
 	}
 	sampleShop    = Shop{Name: "Corner Shop", Lines: []string{"1 High Street", "VAT GB 123 4567 89"}, Footer: []string{"Thank you"}}
 	samplePrinted = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}}
+	sampleSlip    = Printed{Shop: sampleShop, Offset: 60, Tenders: []TenderName{{"cash", "Cash"}}, Currencies: []CurrencyDigits{{"GBP", 2}}}
 	sampleTerms   = Terms{Number: 7, Currency: "GBP", Digits: 2, TaxIncluded: true}
 	sampleRate    = TaxRate{Code: "S", Rate: sample(ParsePercent("20"))}
 	sampleLine    = Line{
 		Number: 1, Product: "APPLES", Description: "Apfel <süß> & \"rot\", kg", Quantity: sample(ParseQuantity("1.255")), Price: sample(ParsePrice("3.49")),
 		PriceKeyed: true, Gross: 438, QuantityDecimals: 3, Taxes: []TaxRate{sampleRate}, NotDiscountable: true,
+	}
+	sampleDeposit = Line{
+		Number: 2, Product: "BOTTLE", Description: "Deposit", Quantity: NewQuantity(1), Price: sample(ParsePrice("0.25")), Gross: 25,
+		Linked: &LinkedLine{To: 1, Each: NewQuantity(1)},
 	}
 	sampleShift = InShift{Shift: "s001-r01-1-s1"}
 	sampleCount = Count{Tender: "cash", Currency: "GBP", Amount: 10500, Denominations: []Denomination{{5000, 2}, {100, 5}}}
@@ -290,14 +297,14 @@ func sampleOrder(paid Money) OfSale {
 func sampleCash(amount Money, account string) CashMoved {
 	return CashMoved{
 		InShift: sampleShift, Tender: "cash", Amount: max(amount, -amount), Currency: "GBP", Comment: "a note",
-		Postings: []Posting{{"tender:cash", amount}, {account, -amount}},
+		Postings: []Posting{{"tender:cash", amount}, {account, -amount}}, Printed: sampleSlip,
 	}
 }
 
 func sampleDropped(to string) Dropped {
 	return Dropped{
 		InShift: sampleShift, Amounts: []Count{sampleCount}, Comment: "at noon",
-		Postings: []Posting{{to, 10500}, {"tender:cash", -10500}},
+		Postings: []Posting{{to, 10500}, {"tender:cash", -10500}}, Printed: sampleSlip,
 	}
 }
 

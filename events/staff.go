@@ -1,5 +1,7 @@
 package events
 
+import "slices"
+
 // staffFacts are about who works at the register.
 var staffFacts = []func() Fact{
 	func() Fact { return new(StaffLoggedOn) },
@@ -35,6 +37,13 @@ type Rights struct {
 	TotalReturnAmount    Money   `json:"total_return_amount,omitempty"`
 	// PriceOverride is "", "higher", "lower" or "both": how a price may be changed.
 	PriceOverride string `json:"price_override,omitempty"`
+	// Reports are the names of those that may be viewed, besides the permission to view any (operation 1003).
+	Reports []string `json:"reports,omitempty"`
+}
+
+// MayView says whether the rights include a report.
+func (r Rights) MayView(report string) bool {
+	return r.Manager || slices.Contains(r.Operations, 1003) && slices.Contains(r.Reports, report)
 }
 
 func (*StaffLoggedOn) Type() string    { return "staff.logged_on.v1" }

@@ -19,10 +19,20 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
+	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
+	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
 
 	tailAfter time.Duration // for tests; else the constant
+}
+
+// Cluster says which stock servers head office works on, in place of a server of its own.
+type Cluster struct {
+	URLs     []string // none: a server of its own
+	Creds    string   // credentials file; "": signed by the keys in the data directory
+	CA       string   // file with the authority of the servers' certificates; "": the system's
+	Replicas int      // of every stream; 0: 3
 }
 
 // HQ is a running head office.
@@ -31,6 +41,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
+
+	reference reference
+
 	stop context.CancelFunc
 	wait sync.WaitGroup
 
@@ -64,7 +77,8 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
-		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Logger: h.cfg.Logger,
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, Logger: h.cfg.Logger,
+		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
 		return err
@@ -75,16 +89,36 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
+	if err := h.openReferenceData(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
+	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.streams() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
 	h.wait.Go(func() { h.checkStored(ctx) })
+	if err := h.answerRequests(); err != nil {
+		return err
+	}
 	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
 		return err
 	}
 	return h.node.Answer("announce", h.acknowledge)
+}
+
+// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
+func InitCluster(dir string, hosts []string) error {
+	var servers []embedded.ClusterServer
+	for _, host := range hosts {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	return embedded.InitCluster(dir, servers)
 }
 
 // Enroll makes the credentials by which a register links to the head office whose
@@ -92,6 +126,15 @@ func (h *HQ) open(ctx context.Context) (err error) {
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
+
+// EnrollReader makes the credentials by which a program may read the streams of the
+// head office whose data directory this is, running or not, and do nothing else.
+func EnrollReader(dir, name string) (creds []byte, err error) {
+	return embedded.EnrollReader(dir, name)
+}
+
+// ClientURL is where readers connect to, "" when that is off.
+func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
 // streams are all that hold registers' entries.
 func (h *HQ) streams() []string { return append(h.node.Shards(), embedded.Repairs) }
@@ -103,7 +146,7 @@ func (h *HQ) level(r events.Register) bool {
 	return h.read[h.node.ShardOf(r)] && h.read[embedded.Repairs]
 }
 
-// LeafURL is where registers link to.
+// LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
 // Received yields every entry that head office holds and has read, once for each
@@ -139,6 +182,9 @@ func (h *HQ) shutdown() error {
 	}
 	if h.db != nil {
 		errs = append(errs, h.db.close())
+	}
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

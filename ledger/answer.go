@@ -53,6 +53,8 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: "Ask a manager to approve it."}
 	case *events.CardDeclined:
 		return Answer{}, refuseCard(f)
+	case *events.GiftCardPINRefused:
+		return Answer{}, refuseCardPIN(f)
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok {
 		of := f.Sale()

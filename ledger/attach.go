@@ -48,17 +48,17 @@ const maxAffiliations = 20
 func attachOperations() []*Operation {
 	shift := Gates{Shift: true}
 	return []*Operation{
-		{ID: 117, Name: "Add loyalty card", Group: "lines", Offline: Local, Gates: shift,
+		{ID: 117, Name: "Add loyalty card", Group: "lines", Offline: Local, begins: true, Gates: shift,
 			Params: []Parameter{{Name: "card", Kind: KindText, Required: true, Max: 30, Doc: "number of the loyalty card"}},
 			asks:   func(s *State, in values) []Query { return askCart(s, Query{"loyalty", in.text("card")}) }, decide: addLoyaltyCard},
-		{ID: 134, Name: "Add affiliation", Group: "lines", Offline: Local, Gates: shift,
+		{ID: 134, Name: "Add affiliation", Group: "lines", Offline: Local, begins: true, Gates: shift,
 			Params: []Parameter{{Name: "affiliation", Kind: KindText, Required: true, Max: 30, Doc: "the affiliation"}},
 			Reason: "add_affiliation",
 			asks:   func(s *State, in values) []Query { return askCart(s, Query{"affiliation", in.text("affiliation")}) },
 			decide: func(d *deciding) (events.Requested, error) {
 				return d.addAffiliations("affiliation", d.in.text("affiliation"))
 			}},
-		{ID: 135, Name: "Add affiliation from list", Group: "lines", Offline: Local, Gates: shift,
+		{ID: 135, Name: "Add affiliation from list", Group: "lines", Offline: Local, begins: true, Gates: shift,
 			Params: []Parameter{{Name: "affiliations", Kind: KindText, Required: true, Max: 400, Doc: "the affiliations, with commas between them"}},
 			Reason: "add_affiliation",
 			asks: func(s *State, in values) []Query {

@@ -10,8 +10,8 @@ import (
 // maxMovements bounds what a state remembers of its own movements.
 const maxMovements = 2000
 
-// moved is what this register has moved on balances that HQ keeps, gift cards and
-// customer accounts: the part that HQ is not known to have counted. It is what tells a
+// moved is what this register has moved on balances that HQ keeps, gift cards,
+// customer accounts and loyalty cards: the part that HQ is not known to have counted. It is what tells a
 // balance of this morning from what is left of it.
 type moved struct {
 	List []movement `json:"list,omitempty"` // in the order of the journal
@@ -19,13 +19,8 @@ type moved struct {
 	Offline events.Money `json:"offline,omitempty"`
 }
 
-// movement is what one concluded sale did to one balance.
-type movement struct {
-	Balance string       `json:"balance"` // giftcardKey or customerKey
-	At      string       `json:"at"`      // time of the entry
-	Amount  events.Money `json:"amount"`
-	Issued  bool         `json:"issued,omitempty"` // the card began with it
-}
+// movement is what one concluded sale did to one balance: giftCardKey, customerKey or loyaltyKey.
+type movement events.Movement
 
 // after says whether it was made after a moment in RFC 3339, whatever its decimals; "" was before everything.
 func (m movement) after(moment string) bool {
@@ -37,6 +32,7 @@ func (m moved) IsZero() bool { return len(m.List) == 0 && m.Offline == 0 }
 
 func giftCardKey(n events.CardNumber) string  { return "giftcard " + string(n) }
 func customerKey(id events.CustomerID) string { return "customer " + string(id) }
+func loyaltyKey(n events.CardNumber) string   { return "loyalty " + string(n) }
 
 // since is what was moved on a balance after the moment up to which HQ has counted.
 func (m *moved) since(balance string, asOf string) (sum events.Money) {
@@ -101,6 +97,9 @@ func (m *moved) countSale(e *events.Entry, f *events.SaleConcluded) {
 			giftCard(*p.GiftCard, -p.Amount, false)
 		case p.Account != nil:
 			m.add(movement{customerKey(p.Account.Customer), e.Envelope.Time, p.Amount, false}, p.Account.AsOf)
+		case p.Loyalty != nil:
+			// What a sale earns is there to spend once head office has posted it.
+			m.add(movement{loyaltyKey(p.Loyalty.Card), e.Envelope.Time, -events.Money(p.Loyalty.Points), false}, p.Loyalty.AsOf)
 		}
 	}
 }

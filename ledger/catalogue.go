@@ -19,6 +19,8 @@ type Operation struct {
 	Params  []Parameter `json:"parameters"`
 	Reason  string      `json:"reason,omitempty"` // trigger of reason codes, such as void_item
 
+	// begins says that the operation begins a transaction where none is in progress.
+	begins bool
 	asks   func(s *State, in values) []Query
 	decide decider
 }

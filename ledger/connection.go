@@ -2,6 +2,16 @@ package ledger
 
 import "github.com/posnode/posnode/events"
 
+// Switched is the last change of mode: when the register came into the mode that it is in, and why.
+type Switched struct {
+	Cause  string `json:"cause"`
+	Detail string `json:"detail,omitempty"` // for a person
+	At     string `json:"at"`               // time of the entry, RFC 3339
+}
+
+// switchOperation is Database connection status.
+const switchOperation = 917
+
 // manualCause is the cause of a change of mode that someone asked for.
 const manualCause = "manual"
 
@@ -9,7 +19,7 @@ func connectionOperations() []*Operation {
 	return []*Operation{
 		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
 		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
-		{ID: 917, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
+		{ID: switchOperation, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
 	}
 }
 
@@ -19,6 +29,11 @@ func throwSwitch(d *deciding) (events.Requested, error) {
 	if d.Transaction != nil {
 		f.Transaction = d.Transaction.ID
 	}
+	f.Profile = d.Reference.Store.Profile.Version
+	if d.Reference.Store.Profile.ForbidManualSwitch {
+		return nil, refuse("manual_switch_forbidden", "The offline profile does not allow switching by hand.").
+			instead("The register connects by itself at the beginning of a transaction.")
+	}
 	if d.Mode == events.Online {
 		return f, nil
 	}
@@ -27,7 +42,11 @@ func throwSwitch(d *deciding) (events.Requested, error) {
 	case d.Transaction != nil:
 		return nil, refuse("transaction_in_progress", "Complete the current transaction first.")
 	case d.LinkDown:
-		return nil, refuse("head_office_unreachable", "Head office cannot be reached now.").instead("Go on offline: nothing is lost.")
+		why := "Head office cannot be reached now."
+		if d.WhyDown != "" {
+			why = d.WhyDown
+		}
+		return nil, refuse("head_office_unreachable", "%s", why).instead("Go on offline: nothing is lost.")
 	}
 	return f, nil
 }

@@ -45,7 +45,7 @@ func customerOperations() []*Operation {
 	required := customer
 	required.Required = true
 	return []*Operation{
-		{ID: 602, Name: "Customer search", Group: "customers", Offline: Local,
+		{ID: 602, Name: "Customer search", Group: "customers", Offline: Local, begins: true,
 			Params: []Parameter{customer, {Name: "text", Kind: KindText, Max: 80, Doc: "number, name, phone or e-mail to search for"}},
 			asks: func(s *State, in values) []Query {
 				return askCart(s, Query{"customer", in.text("customer")}, Query{"customer_search", in.text("text")})

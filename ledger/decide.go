@@ -21,8 +21,12 @@ type Command struct {
 	PINMatches bool
 	// ApproverMatches says that the parameter approver_pin is the PIN of the staff member named by approver.
 	ApproverMatches bool
+	// CardPINMatches says that the parameter card_pin is the PIN of the gift card named by card.
+	CardPINMatches bool
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
+	// WhyDown says, for operation 917, why head office cannot be reached.
+	WhyDown string
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
 	Prior *Done
 	// Reference answers what [Asks] asked.
@@ -81,6 +85,38 @@ func Decide(s *State, c Command) (Decision, error) {
 		*f.Print() = d.printed(f)
 	}
 	return Decision{Fact: fact, Approver: d.approver}, nil
+}
+
+// Begins says whether the command, as far as its gates and its parameters tell, is the beginning of a transaction.
+func Begins(s *State, c Command) bool {
+	op := Find(c.Operation)
+	if op == nil || !op.begins || s.Transaction != nil || !passes(s, c, op) {
+		return false
+	}
+	in, refusal := c.Input.check(op.Params)
+	// 602 begins one only where it sets the customer: a search leaves everything as it was.
+	return refusal == nil && (op.ID != 602 || in.text("customer") != "")
+}
+
+// Connects says whether the command is operation 917 that would take the register online, if head office answers.
+func Connects(s *State, c Command) bool {
+	op := Find(c.Operation)
+	return op != nil && op.ID == switchOperation && s.Mode != events.Online && s.Transaction == nil &&
+		!c.Reference.Store.Profile.ForbidManualSwitch && passes(s, c, op)
+}
+
+// passes says whether a command is new, and gets past the gates that do not depend on the mode.
+func passes(s *State, c Command, op *Operation) bool {
+	if again, err := repeated(s, c, c.Input.digest(op)); again != 0 || err != nil {
+		return false
+	}
+	d := &deciding{State: s, Command: c, op: op}
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits} {
+		if gate(d) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // repeated is the sequence of the entry that records a command that was carried out before, or 0.

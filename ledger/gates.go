@@ -121,6 +121,10 @@ func merge(a, b events.Rights) events.Rights {
 	if b.TotalDiscountPercent.Cmp(a.TotalDiscountPercent) > 0 {
 		out.TotalDiscountPercent = b.TotalDiscountPercent
 	}
+	if reports := slices.Concat(a.Reports, b.Reports); len(reports) > 0 {
+		slices.Sort(reports)
+		out.Reports = slices.Compact(reports)
+	}
 	switch {
 	case a.PriceOverride == "":
 		out.PriceOverride = b.PriceOverride

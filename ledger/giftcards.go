@@ -10,14 +10,16 @@ func giftCardOperations() []*Operation {
 		{Name: "amount", Kind: KindAmount, Required: true, Doc: "to put on it, in minor units, above 0"},
 	}
 	return []*Operation{
-		{ID: 512, Name: "Issue gift card", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: params,
+		{ID: 512, Name: "Issue gift card", Group: "gift cards", Offline: Bounded, begins: true, Gates: Gates{Shift: true}, Params: params,
 			asks: askGiftCard, decide: func(d *deciding) (events.Requested, error) { return addToGiftCard(d, true) }},
-		{ID: 519, Name: "Add to gift card", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: params,
+		{ID: 519, Name: "Add to gift card", Group: "gift cards", Offline: Bounded, begins: true, Gates: Gates{Shift: true}, Params: params,
 			asks: askGiftCard, decide: func(d *deciding) (events.Requested, error) { return addToGiftCard(d, false) }},
-		{ID: 520, Name: "Gift card balance", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: params[:1],
+		{ID: 520, Name: "Gift card balance", Group: "gift cards", Offline: Bounded, Gates: Gates{Shift: true}, Params: []Parameter{params[0], cardPINParam},
 			asks: askGiftCard, decide: checkBalance},
 	}
 }
+
+var cardPINParam = Parameter{Name: "card_pin", Kind: KindText, Max: 40, Secret: true, Doc: "the card's PIN, where it has one"}
 
 func askGiftCard(_ *State, in values) []Query { return []Query{{"giftcard", in.text("card")}} }
 
@@ -68,6 +70,9 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 			return needsHQ("more than %s on %s", limit.most.Decimal(t.Terms.Digits), limit.what)
 		}
 	}
+	if d.tooOld(card.AsOf) {
+		return needsHQ("a gift card whose balance of %s is too old", card.AsOf)
+	}
 	if d.Moved.full() {
 		return needsHQ("a gift card while so many others wait to be counted")
 	}
@@ -100,7 +105,7 @@ func addToGiftCard(d *deciding, issue bool) (events.Requested, error) {
 	case amount <= 0:
 		return nil, refuseParameter("amount", "must be above 0")
 	case len(t.Lines) >= MaxLines:
-		return nil, refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
+		return nil, tooManyLines()
 	case issue && exists:
 		return nil, refuse("gift_card_exists", "The gift card has been issued already.").instead("Add to it.")
 	case !found && (!issue || d.Mode == events.Offline), !issue && !exists:
@@ -151,6 +156,9 @@ func payGiftCard(d *deciding) (events.Requested, error) {
 	if known.Available() < p.Amount {
 		return nil, refuse("gift_card_balance", "The gift card holds %s.", known.Available().Decimal(d.Transaction.Terms.Digits)).instead("Take that much from it.")
 	}
+	if refused, err := d.cardPIN(card); refused != nil || err != nil {
+		return refused, err
+	}
 	p.GiftCard = &known
 	return d.take(p)
 }
@@ -161,6 +169,9 @@ func checkBalance(d *deciding) (events.Requested, error) {
 	if !found || card.Blank {
 		return nil, d.unknownGiftCard(found)
 	}
+	if refused, err := d.cardPIN(card); refused != nil || err != nil {
+		return refused, err
+	}
 	return &events.BalanceChecked{KnownGiftCard: known, Available: known.Available(), Currency: card.Currency, Blocked: card.Blocked}, nil
 }
 
@@ -170,4 +181,72 @@ func notGiftCard(line *Line) error {
 		return nil
 	}
 	return refuse("gift_card_line", "Line %d is a gift card.", line.Number).instead("Void it, and add the card again.")
+}
+
+// cardPIN asks for the PIN of a card that has one. A wrong one is recorded.
+func (d *deciding) cardPIN(card GiftCard) (events.Requested, error) {
+	before := d.CardFailures[card.Number]
+	switch {
+	case card.PIN == "":
+		return nil, nil
+	case before.LockedUntil > d.At:
+		return &events.GiftCardPINRefused{Card: card.Number, Code: "gift_card_locked_out", Failed: events.Failed{LockedUntil: before.LockedUntil}}, nil
+	case !d.in.has("card_pin"):
+		return nil, refuse("gift_card_pin_required", "The gift card has a PIN.").instead("Ask the customer for it.")
+	case !d.CardPINMatches:
+		return &events.GiftCardPINRefused{Card: card.Number, Code: "gift_card_pin_wrong", Failed: d.failedAgain(before)}, nil
+	}
+	return nil, nil
+}
+
+// refuseCardPIN is the refusal that a recorded wrong PIN of a gift card answers with.
+func refuseCardPIN(f *events.GiftCardPINRefused) *Refusal {
+	if f.Code == "gift_card_locked_out" {
+		return refuse("gift_card_locked_out", "There were too many wrong PINs of the gift card.").instead("Take another way to pay, or wait a few minutes.")
+	}
+	return refuse("gift_card_pin_wrong", "The PIN of the gift card is wrong.").instead("Ask the customer again.")
+}
+
+// maxCardFailures bounds the cards whose wrong PINs a state remembers.
+const maxCardFailures = 1000
+
+// countCardPIN keeps the wrong PINs of a card until the right one is given.
+func (s *State) countCardPIN(fact events.Fact) {
+	var payments []events.Payment
+	switch f := fact.(type) {
+	case *events.GiftCardPINRefused:
+		if f.Failures > 0 {
+			s.failCard(f.Card, f.Failed)
+		}
+	case *events.BalanceChecked:
+		delete(s.CardFailures, f.Card)
+	case *events.PaymentTaken:
+		payments = []events.Payment{f.Payment}
+	case *events.SaleConcluded:
+		payments = f.Payments
+	case *events.OrderPlaced:
+		payments = f.Payments
+	}
+	for _, p := range payments {
+		if p.GiftCard != nil {
+			delete(s.CardFailures, p.GiftCard.Card)
+		}
+	}
+}
+
+// failCard notes wrong PINs of a card, in the place of those of another where there are too many.
+func (s *State) failCard(card events.CardNumber, f events.Failed) {
+	if s.CardFailures == nil {
+		s.CardFailures = map[events.CardNumber]events.Failed{}
+	}
+	if s.CardFailures[card] = f; len(s.CardFailures) <= maxCardFailures {
+		return
+	}
+	least := card
+	for other, g := range s.CardFailures {
+		if l := s.CardFailures[least]; other != card && (least == card || g.LockedUntil < l.LockedUntil || g.LockedUntil == l.LockedUntil && other < least) {
+			least = other
+		}
+	}
+	delete(s.CardFailures, least)
 }

@@ -136,6 +136,9 @@ func viewReport(d *deciding) (events.Requested, error) {
 	if !slices.Contains(Reports, f.Report) {
 		return nil, refuse("unknown_report", "There is no report %s.", f.Report).instead("Choose one of " + strings.Join(Reports, ", ") + ".")
 	}
+	if !d.rights.MayView(f.Report) {
+		return nil, deny("%s may not view the report %s.", d.State.Staff.ID, f.Report)
+	}
 	return f, checkDates(f.From, f.To)
 }
 
@@ -169,7 +172,7 @@ func IsDate(s string) bool {
 // printed is what paper says of a fact besides the fact.
 func (d *deciding) printed(fact events.Fact) events.Printed {
 	p := events.Printed{Shop: d.Reference.Store.Shop, Offset: d.Offset}
-	var used []events.TenderID
+	used := d.slip(&p, fact)
 	pay := func(payments []events.Payment) {
 		for _, payment := range payments {
 			used = append(used, payment.Tender, payment.ChangeTender)
@@ -200,4 +203,46 @@ func (d *deciding) printed(fact events.Fact) events.Printed {
 		p.Tenders = append(p.Tenders, events.TenderName{Tender: id, Name: tender.Name})
 	}
 	return p
+}
+
+// slip is what paper says of money that was moved or counted in a shift's drawer: the
+// tenders that it names, and the currencies that its fact counts in.
+func (d *deciding) slip(p *events.Printed, fact events.Fact) (used []events.TenderID) {
+	in := func(tender events.TenderID, currency string) {
+		used = append(used, tender)
+		foreign, known := d.Reference.Store.Currencies[currency]
+		one := events.CurrencyDigits{Currency: currency, Digits: foreign.Digits}
+		if shift := d.unclosed(fact.(events.OfShift).OfShift()); shift.Currency == currency {
+			one.Digits, known = shift.Digits, true
+		}
+		if known && !slices.Contains(p.Currencies, one) {
+			p.Currencies = append(p.Currencies, one)
+		}
+	}
+	counts := func(list []events.Count) {
+		for _, c := range list {
+			in(c.Tender, c.Currency)
+		}
+	}
+	switch f := fact.(type) {
+	case *events.StartAmountDeclared:
+		in(f.Tender, f.Currency)
+	case *events.FloatAdded:
+		in(f.Tender, f.Currency)
+	case *events.TenderRemoved:
+		in(f.Tender, f.Currency)
+	case *events.IncomeTaken:
+		in(f.Tender, f.Currency)
+	case *events.ExpensePaid:
+		in(f.Tender, f.Currency)
+	case *events.SafeDropped:
+		counts(f.Amounts)
+	case *events.BankDropped:
+		counts(f.Amounts)
+	case *events.DrawerDeclared:
+		for _, c := range f.Counts {
+			in(c.Tender, c.Currency)
+		}
+	}
+	return used
 }

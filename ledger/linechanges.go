@@ -68,6 +68,9 @@ func changeUnit(d *deciding) (events.Requested, error) {
 	if err := ownPrice(line); err != nil {
 		return nil, err
 	}
+	if err := notLinked(line); err != nil {
+		return nil, err
+	}
 	p, ok := d.productOf(line)
 	if !ok {
 		return nil, refuse("unknown_product", "There is no product %s.", line.Product).instead("Search for it, or key another number.")
@@ -91,7 +94,11 @@ func changeUnit(d *deciding) (events.Requested, error) {
 	if err := d.readPrice(d.Transaction, p, &changed); err != nil {
 		return nil, err
 	}
-	of, err := d.relined(d.Transaction, nil, &changed)
+	linked, err := d.recounted(&changed)
+	if err != nil {
+		return nil, err
+	}
+	of, err := d.relined(d.Transaction, nil, append([]*Line{&changed}, linked...)...)
 	return &events.LineUnitChanged{OfSale: of, Line: line.Number, Unit: changed.Unit}, err
 }
 

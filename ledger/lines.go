@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"slices"
+
 	"github.com/posnode/posnode/events"
 )
 
@@ -31,10 +33,11 @@ func lineOperations() []*Operation {
 	}
 	need := Gates{Shift: true, Cart: NeedCart}
 	return []*Operation{
-		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product,
+		{ID: 100, Name: "Product sale", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Params: product,
 			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, 1) }},
-		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Params: product, Reason: "return_item",
-			asks: askProduct, decide: func(d *deciding) (events.Requested, error) { return addLine(d, -1) }},
+		{ID: 109, Name: "Return product", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Reason: "return_item",
+			Params: append(slices.Clone(product), Parameter{Name: "line", Kind: KindNumber, Max: MaxLines, Doc: "number of a line that is turned into a return, or back, instead of a product"}),
+			asks:   askLineOrProduct, decide: returnProduct},
 		{ID: 102, Name: "Void product", Group: "lines", Offline: Local, Gates: need, Params: []Parameter{lineParam}, Reason: "void_item",
 			asks: askLine, decide: voidLine},
 		{ID: 103, Name: "Product comment", Group: "lines", Offline: Local, Gates: need,
@@ -76,7 +79,11 @@ func askLine(s *State, in values) []Query {
 	if line == nil {
 		return nil
 	}
-	return []Query{{"product", string(line.Product)}}
+	all := []Query{{"product", string(line.Product)}}
+	for _, linked := range s.Transaction.linked(line) {
+		all = append(all, Query{"product", string(linked.Product)})
+	}
+	return all
 }
 
 // addLine puts a product on the transaction: sold with a sign of 1, returned with -1 (operations 100, 109).
@@ -114,17 +121,29 @@ func addLine(d *deciding, sign int) (events.Requested, error) {
 		return nil, err
 	}
 	t.tax(line)
-	of, err := d.relined(t, begins, line)
-	return &events.LineAdded{OfSale: of, Line: line.Line}, err
+	linked, err := d.withLinked(t, found.Product, line)
+	if err != nil {
+		return nil, err
+	}
+	of, err := d.relined(t, begins, append([]*Line{line}, linked...)...)
+	f := &events.LineAdded{OfSale: of, Line: line.Line}
+	for _, l := range linked {
+		f.Linked = append(f.Linked, l.Line)
+	}
+	return f, err
 }
 
 // roomForLine is the transaction in progress, or the one that the command begins, if another line fits.
 func (d *deciding) roomForLine() (*Transaction, *events.Terms, error) {
 	t, begins := d.cart()
 	if len(t.Lines) >= MaxLines {
-		return nil, nil, refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
+		return nil, nil, tooManyLines()
 	}
 	return t, begins, nil
+}
+
+func tooManyLines() *Refusal {
+	return refuse("too_many_lines", "A transaction can have %d lines.", MaxLines).instead("Conclude this one and begin another.")
 }
 
 // named is a product as the command names it.
@@ -392,21 +411,33 @@ func voidLine(d *deciding) (events.Requested, error) {
 	if line.Voided && line.GiftCard != nil {
 		return nil, notGiftCard(line)
 	}
-	changed := *line
-	changed.Voided = !line.Voided
-	if !changed.Voided {
-		if err := d.comesBack(&changed); err != nil {
-			return nil, err
+	if err := notLinked(line); err != nil {
+		return nil, err
+	}
+	was := append([]*Line{line}, d.Transaction.linked(line)...)
+	var changed []*Line
+	var linked []int
+	for _, l := range was {
+		c := *l
+		if c.Voided = !line.Voided; !c.Voided {
+			if err := d.comesBack(&c); err != nil {
+				return nil, err
+			}
+		}
+		if changed = append(changed, &c); l != line {
+			linked = append(linked, l.Number)
 		}
 	}
-	of, err := d.relined(d.Transaction, nil, &changed)
-	if sameOffer(line.Offer, changed.Offer) && err == nil {
-		of.Changed = of.Changed[1:] // the line itself says nothing new
+	of, err := d.relined(d.Transaction, nil, changed...)
+	of.Changed = slices.DeleteFunc(of.Changed, func(l events.Line) bool {
+		// A line of which only that it counts has changed says nothing new.
+		i := slices.IndexFunc(was, func(w *Line) bool { return w.Number == l.Number })
+		return i >= 0 && sameOffer(was[i].Offer, l.Offer)
+	})
+	if line.Voided {
+		return &events.LineRestored{OfSale: of, Line: line.Number, Linked: linked}, err
 	}
-	if changed.Voided {
-		return &events.LineVoided{OfSale: of, Line: line.Number}, err
-	}
-	return &events.LineRestored{OfSale: of, Line: line.Number}, err
+	return &events.LineVoided{OfSale: of, Line: line.Number, Linked: linked}, err
 }
 
 // comesBack says whether a voided line can count again beside those that were added since.
@@ -445,20 +476,33 @@ func clearQuantity(d *deciding) (events.Requested, error) {
 
 // requantify gives a line another quantity, and the price and offers that come with it.
 func (d *deciding) requantify(line *Line, q events.Quantity) (events.Requested, error) {
-	p, known := d.productOf(line)
+	p, _ := d.productOf(line)
 	if line.Serial != "" || p.Quantity == "fixed" {
 		return nil, fixedQuantity(line.Product)
+	}
+	if err := notLinked(line); err != nil {
+		return nil, err
 	}
 	if o := line.Original; o != nil && q.Neg().Cmp(o.Bought.Sub(o.Returned)) > 0 {
 		return nil, tooMuchReturned(o)
 	}
+	of, err := d.counting(line, q)
+	return &events.QuantitySet{OfSale: of, Line: line.Number, Quantity: q}, err
+}
+
+// counting is how the transaction stands with another quantity on a line, at the price
+// that comes with it, and what was added with it counted anew.
+func (d *deciding) counting(line *Line, q events.Quantity) (events.OfSale, error) {
 	changed := *line
 	changed.Quantity = q
-	if known && changed.repriced() {
+	if p, known := d.productOf(&changed); known && changed.repriced() {
 		if err := d.readPrice(d.Transaction, p, &changed); err != nil {
-			return nil, err
+			return events.OfSale{}, err
 		}
 	}
-	of, err := d.relined(d.Transaction, nil, &changed)
-	return &events.QuantitySet{OfSale: of, Line: line.Number, Quantity: q}, err
+	linked, err := d.recounted(&changed)
+	if err != nil {
+		return events.OfSale{}, err
+	}
+	return d.relined(d.Transaction, nil, append([]*Line{&changed}, linked...)...)
 }

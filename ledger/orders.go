@@ -78,9 +78,12 @@ func orderOperations() []*Operation {
 			Params: []Parameter{{Name: "pickup_on", Kind: KindText, Max: 10, Doc: "the day of the pick-up, YYYY-MM-DD"}}, decide: beginOrder},
 		{ID: 132, Name: "Deposit override", Group: "orders", Offline: Local, Gates: Gates{Shift: true, Cart: NeedCart},
 			Params: []Parameter{{Name: "amount", Kind: KindAmount, Doc: "the deposit in minor units; the store's again if absent"}}, decide: overrideDeposit},
-		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, Gates: Gates{Shift: true, Cart: NoCart},
-			Params: []Parameter{{Name: "order", Kind: KindText, Required: true, Max: 60, Doc: "number of the order that is picked up"}},
-			asks:   func(_ *State, in values) []Query { return []Query{{"order", in.text("order")}} }, decide: recallOrder},
+		{ID: 515, Name: "Recall order", Group: "orders", Offline: Bounded, begins: true, Gates: Gates{Shift: true, Cart: NoCart},
+			Params: []Parameter{
+				{Name: "order", Kind: KindText, Required: true, Max: 60, Doc: "number of the order"},
+				{Name: "action", Kind: KindText, Max: 10, Doc: "pickup or cancel, which gives the deposit back; pickup if absent"},
+			},
+			asks: func(_ *State, in values) []Query { return []Query{{"order", in.text("order")}} }, decide: recallOrder},
 	}
 }
 
@@ -153,7 +156,11 @@ func overrideDeposit(d *deciding) (events.Requested, error) {
 
 // orderFixed refuses what would change an order that is being picked up.
 func orderFixed(t *Transaction) *Refusal {
-	return refuse("order_fixed", "Order %s is being picked up as it was ordered.", t.Order.PickedUp.Order).
+	what := "picked up as it was ordered"
+	if t.Order.PickedUp.Cancelled {
+		what = "cancelled"
+	}
+	return refuse("order_fixed", "Order %s is being %s.", t.Order.PickedUp.Order, what).
 		instead("Do it in a transaction of its own.")
 }
 
@@ -175,6 +182,10 @@ func (d *deciding) orderStands(fact events.Requested) error {
 		if !t.line(f.Line).ordered() {
 			return notOrdered()
 		}
+	case *events.LineTurned:
+		if f.Quantity.Sign() < 0 && !t.pickUp() {
+			return notOrdered()
+		}
 	}
 	f, ok := fact.(events.OfTransaction)
 	if !ok || !t.pickUp() {
@@ -188,9 +199,12 @@ func (d *deciding) orderStands(fact events.Requested) error {
 	return nil
 }
 
-// recallOrder puts an order on a transaction, to be picked up (operation 515).
+// recallOrder puts an order on a transaction, to be picked up or cancelled (operation 515).
 func recallOrder(d *deciding) (events.Requested, error) {
-	id := d.in.text("order")
+	id, action := d.in.text("order"), cmp.Or(d.in.text("action"), "pickup")
+	if action != "pickup" && action != "cancel" {
+		return nil, refuseParameter("action", "must be pickup or cancel")
+	}
 	o, known := find[Order](d.Reference, "order", id)
 	offline, store := d.Mode != events.Online, d.Reference.Store
 	switch {
@@ -209,9 +223,15 @@ func recallOrder(d *deciding) (events.Requested, error) {
 	case slices.ContainsFunc(d.Suspended, func(t *Transaction) bool { return t.pickUp() && t.Order.PickedUp.Order == o.ID }):
 		return nil, refuse("order_suspended", "Order %s is on a suspended transaction.", o.ID).instead("Recall that transaction.")
 	}
+	if action == "cancel" {
+		if err := d.depositAllowed(o); err != nil {
+			return nil, err
+		}
+		o.Lines, o.Discount = nil, 0
+	}
 	t, begins := d.cart()
 	begins.TaxIncluded, t.Terms.TaxIncluded = o.TaxIncluded, o.TaxIncluded
-	f := &events.OrderRecalled{PickUp: events.PickUp{Order: o.ID, Deposit: o.Deposit}, Discount: o.Discount, AsOf: o.AsOf}
+	f := &events.OrderRecalled{PickUp: events.PickUp{Order: o.ID, Deposit: o.Deposit, Cancelled: action == "cancel"}, Discount: o.Discount, AsOf: o.AsOf, Lines: []events.Line{}}
 	f.Customer = &events.SaleCustomer{Customer: o.Customer, Name: o.CustomerName}
 	if c, known := find[Customer](d.Reference, "customer", string(o.Customer)); known {
 		f.Customer = c.onCart()
@@ -225,6 +245,21 @@ func recallOrder(d *deciding) (events.Requested, error) {
 	var err error
 	f.OfSale, err = d.ofSale(t, begins, t.totalsOf(t.Sums, Discount{Amount: o.Discount}, t.all()))
 	return f, err
+}
+
+// depositAllowed says whether the employee may give back the deposit of an order: as much as they may return.
+func (d *deciding) depositAllowed(o Order) error {
+	limit := d.rights.TotalReturnAmount
+	switch {
+	case d.rights.Manager || o.Deposit == 0:
+		return nil
+	case limit == 0:
+		return deny("%s may not give back deposits.", d.State.Staff.ID)
+	case o.Deposit > limit:
+		return refuse("total_return_too_large", "%s may give back at most %s on a transaction.", d.State.Staff.ID, limit.Decimal(d.Reference.Store.Digits)).
+			instead("Ask a manager to approve it.")
+	}
+	return nil
 }
 
 // concludeOrder is the document of an order, made of that of a sale: nothing is
@@ -252,6 +287,7 @@ func OrderOf(store events.StoreID, f *events.OrderPlaced) Order {
 	}
 	for _, line := range f.Lines {
 		if !line.Voided {
+			line.Linked = nil // the lines get other numbers, and stand as they were ordered
 			o.Lines = append(o.Lines, line.Line)
 		}
 	}

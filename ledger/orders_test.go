@@ -18,10 +18,10 @@ func TestRandomOrders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := readyTill(stores()["orders"])
 		waiting := map[events.OrderID]events.Money{}
-		for _, o := range []events.OrderID{"SO-1", "SO-5"} { // placed elsewhere
+		for _, o := range []events.OrderID{"SO-1", "SO-5", "SO-7"} { // placed elsewhere
 			waiting[o] = w.records[ledger.Query{Kind: "order", Key: string(o)}].(ledger.Order).Deposit
 		}
-		deposits := -waiting["SO-1"] - waiting["SO-5"]
+		deposits := -waiting["SO-1"] - waiting["SO-5"] - waiting["SO-7"]
 		for range rapid.IntRange(10, 60).Draw(t, "steps") {
 			op, input := drawOrderStep(t, w)
 			a, err := w.do(w.command(op, input))
@@ -64,7 +64,7 @@ func drawOrderStep(t *rapid.T, w *till) (op int, input string) {
 	if tr == nil {
 		op = rapid.SampledFrom([]int{100, 100, 515, 504, 1221}).Draw(t, "operation")
 	} else {
-		op = rapid.SampledFrom([]int{100, 102, 109, 602, 620, 620, 132, 303, 200, 206, 206, 503, 500, 211}).Draw(t, "operation")
+		op = rapid.SampledFrom([]int{100, 102, 109, 602, 620, 620, 132, 132, 303, 200, 206, 206, 503, 500, 211}).Draw(t, "operation")
 	}
 	amount := rapid.IntRange(0, 3000).Draw(t, "amount")
 	switch op {
@@ -86,7 +86,8 @@ func drawOrderStep(t *rapid.T, w *till) (op int, input string) {
 	case 504, 1221:
 		return op, fmt.Sprintf(`{"transaction":%q}`, rapid.SampledFrom(append([]string{"none"}, onHold(w)...)).Draw(t, "transaction"))
 	case 515:
-		return op, fmt.Sprintf(`{"order":%q}`, rapid.SampledFrom(recordKeys(w, "order")).Draw(t, "order"))
+		action := rapid.SampledFrom([]string{"pickup", "pickup", "cancel"}).Draw(t, "action")
+		return op, fmt.Sprintf(`{"order":%q,"action":%q}`, rapid.SampledFrom(recordKeys(w, "order")).Draw(t, "order"), action)
 	case 602:
 		return op, `{"customer":"K1"}`
 	}

@@ -69,7 +69,9 @@ func (w *till) keepOwn(fact events.Fact) {
 	case *events.SaleConcluded:
 		if f.Order != nil {
 			o, _ := w.records[order(f.Order.Order)].(ledger.Order)
-			o.Status = ledger.OrderPickedUp
+			if o.Status = ledger.OrderPickedUp; f.Order.Cancelled {
+				o.Status = ledger.OrderCancelled
+			}
 			w.records[order(f.Order.Order)] = o
 		}
 		for _, line := range f.Lines {

@@ -37,7 +37,7 @@ func paymentOperations() []*Operation {
 		{ID: 211, Name: "Void payment", Group: "payments", Offline: Local, Gates: need,
 			Params: []Parameter{{Name: "payment", Kind: KindNumber, Required: true, Max: maxPayments, Doc: "number of the payment in its transaction, from 1"}},
 			Reason: "void_payment", decide: voidPayment},
-		{ID: 214, Name: "Pay gift card", Group: "payments", Offline: Bounded, Gates: need, Params: []Parameter{card, amount},
+		{ID: 214, Name: "Pay gift card", Group: "payments", Offline: Bounded, Gates: need, Params: []Parameter{card, amount, cardPINParam},
 			asks: askGiftCard, decide: payGiftCard},
 	}
 }
@@ -138,6 +138,8 @@ func payAccount(d *deciding) (events.Requested, error) {
 	case account.Available()+p.Amount > account.CreditLimit:
 		return nil, refuse("credit_limit_exceeded", "Customer %s can owe %s more.", customer.ID,
 			max(0, account.CreditLimit-account.Available()).Decimal(t.Terms.Digits))
+	case offline && d.tooOld(customer.AsOf):
+		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf)
 	case offline && (account.Own+p.Amount > account.OfflineLimit || d.Moved.full()):
 		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits))
 	}
@@ -178,8 +180,11 @@ func payLoyalty(d *deciding) (events.Requested, error) {
 	if tender.PointValue.Sign() == 0 {
 		return nil, refuse("tender_not_configured", "This store's points have no value.")
 	}
-	spent := &events.PointsSpent{Card: card.Number, Value: tender.PointValue, Points: tender.PointValue.Needed(p.Amount, d.Transaction.Terms.Digits)}
-	left := card.Points
+	spent := &events.PointsSpent{
+		Card: card.Number, Value: tender.PointValue, Points: tender.PointValue.Needed(p.Amount, d.Transaction.Terms.Digits),
+		Known: card.Points, AsOf: card.AsOf, Own: int64(d.Moved.since(loyaltyKey(card.Number), card.AsOf)),
+	}
+	left := spent.Known + spent.Own
 	for _, other := range d.Transaction.Payments {
 		if !other.Voided && other.Loyalty != nil && other.Loyalty.Card == card.Number {
 			left -= other.Loyalty.Points
@@ -251,7 +256,7 @@ func (d *deciding) payment(kind string, given *events.Money) (p events.Payment, 
 	case left < 0 && tender.MaxOver > 0 && -left > tender.MaxOver:
 		return p, refuse("overpaid", "%s can be %s more than is due at most.", tender.Name, tender.MaxOver.Decimal(digits))
 	}
-	change, ok := d.changeTender(tender)
+	change, ok := d.changeTender(tender, p.Tendered-payable)
 	if left < 0 && !ok {
 		return p, refuse("tender_not_configured", "This store has nothing to give change for %s in.", tender.Name)
 	}
@@ -285,7 +290,11 @@ func (d *deciding) withinLimits(tender Tender, amount events.Money) error {
 
 // changeTender is what change for a payment by tender is given in.
 // Foreign money gives change in the store's own.
-func (d *deciding) changeTender(tender Tender) (change Tender, ok bool) {
+func (d *deciding) changeTender(tender Tender, amount events.Money) (change Tender, ok bool) {
+	if tender.ChangeAbove != "" && amount > tender.ChangeThreshold {
+		change, ok = d.Reference.Store.Tenders[string(tender.ChangeAbove)]
+		return change, ok
+	}
 	if tender.Kind == "cash" && tender.Change == "" {
 		return tender, true
 	}

@@ -11,7 +11,7 @@ import (
 // The price of one unit is the lowest of those that apply, the first of equals:
 //
 //  1. the unit's own price, or the variant's, or the product's, or one of the last
-//     two times the unit's factor;
+//     two times the unit's factor; each as the price changes up to the command's time have left it;
 //  2. the product's further prices, in the order of its record, that are of the
 //     unit, for everyone or for one of the transaction's price groups (its
 //     customer's, affiliations', loyalty card's), valid on the business date, and of
@@ -91,15 +91,19 @@ func within(from, to, date string) bool {
 
 // basePrice is the price of a line's unit for everyone.
 func (d *deciding) basePrice(p Product, line *events.Line) (events.Price, error) {
-	price := p.Price
-	if v := p.variant(line.Variant); v != nil && v.Price != nil {
-		price = *v.Price
+	price := *p.changed(&p.Price, "", "", d.At)
+	if v := p.variant(line.Variant); v != nil {
+		if own := p.changed(v.Price, v.ID, "", d.At); own != nil {
+			price = *own
+		}
 	}
 	if line.Factor.IsZero() {
 		return price, nil
 	}
-	if u := p.unit(line.Unit); u != nil && u.Price != nil {
-		return *u.Price, nil
+	if u := p.unit(line.Unit); u != nil {
+		if own := p.changed(u.Price, "", u.Unit, d.At); own != nil {
+			return *own, nil
+		}
 	}
 	price, err := price.TimesUnits(line.Factor)
 	if err != nil {
@@ -208,42 +212,66 @@ func discountOn(line *Line, discount events.LineDiscountApplied) *events.LineDis
 	return &discount
 }
 
-// relined is how the transaction stands once line is changed or added: line is
-// worked out anew, and so are the other lines of its product where what they are
-// offered changes with its quantity. line itself stands in Changed unless it is new.
-func (d *deciding) relined(t *Transaction, begins *events.Terms, line *Line) (events.OfSale, error) {
-	old := t.line(line.Number)
-	var before events.Quantity
-	of := t.Products[line.Product]
-	if of != nil {
-		before = of.Quantity
-	}
-	after := before.Sub(old.counted()).Add(line.counted())
-	p, known := d.productOf(line)
-	offers := d.offers(t, p)
-	if !known {
-		offers = keptOffers(line)
-	}
-	if err := d.value(t, line, offers, after); err != nil {
-		return events.OfSale{}, err
-	}
-	changed := []*Line{line}
-	if of != nil && known && breaks(offers, before, after) {
-		for _, number := range of.Lines {
-			other := *t.line(number)
-			if number == line.Number || !other.offered() {
-				continue
-			}
-			was := other.Offer
-			if err := d.value(t, &other, offers, after); err != nil {
-				return events.OfSale{}, err
-			}
-			if !sameOffer(was, other.Offer) {
-				changed = append(changed, &other)
-			}
+// relined is how the transaction stands once lines are changed or added: each is
+// worked out anew, and so are the other lines of their products where what they are
+// offered changes with the quantity. The lines themselves stand in Changed unless they are new.
+func (d *deciding) relined(t *Transaction, begins *events.Terms, lines ...*Line) (events.OfSale, error) {
+	after := map[events.ProductID]events.Quantity{}
+	for _, line := range lines {
+		quantity, seen := after[line.Product]
+		if !seen {
+			quantity = t.quantityOf(line.Product)
 		}
+		after[line.Product] = quantity.Sub(t.line(line.Number).counted()).Add(line.counted())
+	}
+	changed, done := slices.Clone(lines), map[events.ProductID]bool{}
+	for _, line := range lines {
+		total := after[line.Product]
+		p, known := d.productOf(line)
+		offers := d.offers(t, p)
+		if !known {
+			offers = keptOffers(line)
+		}
+		if err := d.value(t, line, offers, total); err != nil {
+			return events.OfSale{}, err
+		}
+		if of := t.Products[line.Product]; of == nil || !known || done[line.Product] || !breaks(offers, of.Quantity, total) {
+			continue
+		}
+		done[line.Product] = true
+		others, err := d.reoffered(t, line.Product, offers, total, lines)
+		if err != nil {
+			return events.OfSale{}, err
+		}
+		changed = append(changed, others...)
 	}
 	return d.withLines(t, begins, changed)
+}
+
+// quantityOf is how much of a product counts for quantity breaks.
+func (t *Transaction) quantityOf(p events.ProductID) (q events.Quantity) {
+	if of := t.Products[p]; of != nil {
+		q = of.Quantity
+	}
+	return q
+}
+
+// reoffered are the lines of a product, other than some, whose offer changes once there is total of it.
+func (d *deciding) reoffered(t *Transaction, p events.ProductID, offers []Offer, total events.Quantity, except []*Line) (changed []*Line, err error) {
+	for _, number := range t.Products[p].Lines {
+		other := *t.line(number)
+		if !other.offered() || slices.ContainsFunc(except, func(l *Line) bool { return l.Number == number }) {
+			continue
+		}
+		was := other.Offer
+		if err := d.value(t, &other, offers, total); err != nil {
+			return nil, err
+		}
+		if !sameOffer(was, other.Offer) {
+			changed = append(changed, &other)
+		}
+	}
+	return changed, nil
 }
 
 // keptOffers is the offer that a line has, for want of its product, which the reference data no longer has.

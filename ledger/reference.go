@@ -28,6 +28,8 @@ func Follow(record any) []Query {
 	switch r := record.(type) {
 	case Barcode:
 		return []Query{{"product", string(r.Product)}}
+	case Product:
+		return r.leads()
 	case Customer:
 		return r.leads()
 	case LoyaltyCard:
@@ -79,6 +81,7 @@ type Profile struct {
 	// AccountPerCustomer is what one customer may buy on account without HQ, in minor
 	// units and within their credit limit; 0 is nothing.
 	AccountPerCustomer events.Money `json:"account_per_customer,omitempty"`
+	Switching
 }
 
 // Reasons are the reason codes of one trigger.
@@ -113,6 +116,9 @@ type Tender struct {
 	OverPaid bool            `json:"over_paid,omitempty"`
 	MaxOver  events.Money    `json:"max_over,omitempty"`
 	Change   events.TenderID `json:"change,omitempty"`
+	// ChangeAbove is what change of more than ChangeThreshold is given in instead: no more coins than that leave the drawer.
+	ChangeAbove     events.TenderID `json:"change_above,omitempty"`
+	ChangeThreshold events.Money    `json:"change_threshold,omitempty"`
 	// MustFinish says that it may not be less than is due, and MaxUnder by how much it may.
 	MustFinish bool         `json:"must_finish,omitempty"`
 	MaxUnder   events.Money `json:"max_under,omitempty"`
@@ -144,6 +150,7 @@ type GiftCard struct {
 	Balance  events.Money      `json:"balance"`
 	Currency string            `json:"currency"` // ISO 4217
 	Blocked  bool              `json:"blocked,omitempty"`
+	PIN      string            `json:"pin,omitempty"` // argon2id, PHC string format, of a card that has one
 	// Blank says that the card is printed and not yet issued: only such a card can be issued offline.
 	Blank bool `json:"blank,omitempty"`
 	// AsOf is up to when Balance holds every movement of every register: what this one has moved since is added to it.
@@ -168,7 +175,7 @@ type CashAccount struct {
 	Kind string `json:"kind"` // income or expense
 }
 
-// SignOn says when a member of staff who gives wrong PINs is locked out.
+// SignOn says when a member of staff, or a gift card, of whom wrong PINs are given is locked out.
 type SignOn struct {
 	Failures int `json:"failures,omitempty"` // wrong PINs in a row; 0 never locks anyone out
 	Minutes  int `json:"minutes,omitempty"`  // for how long

@@ -30,7 +30,7 @@ type renderer struct {
 }
 
 // hidden are the fields that a scenario shows otherwise, or not at all.
-var hidden = map[string]bool{"input": true, "transaction": true, "after": true, "checkpoint": true, "record": true, "terms": true, "tender_names": true}
+var hidden = map[string]bool{"input": true, "transaction": true, "after": true, "checkpoint": true, "record": true, "terms": true, "tender_names": true, "currency_digits": true}
 
 func (r *renderer) fields(v reflect.Value) {
 	for i := range v.NumField() {
@@ -168,6 +168,9 @@ func (r *renderer) line(v events.Line) string {
 		if part[1] != "" {
 			s += fmt.Sprintf(" %s %q", part[0], part[1])
 		}
+	}
+	if v.Linked != nil {
+		s += fmt.Sprintf(" with line %d", v.Linked.To)
 	}
 	if v.TaxOverride != nil {
 		s += " taxed " + v.TaxOverride.Override

@@ -5,24 +5,41 @@ import (
 )
 
 // Sold is a document by which products can be returned, with what was returned of
-// it already: the answer to a query of kind "receipt", from the offline database.
+// it already: the answer to a query of kind "receipt".
 type Sold struct {
-	Transaction events.TransactionID
-	Receipt     events.ReceiptNumber
-	Terms       events.Terms
-	Lines       []SoldLine
+	Transaction events.TransactionID `json:"transaction"`
+	Receipt     events.ReceiptNumber `json:"receipt"`
+	Terms       events.Terms         `json:"terms"`
+	Lines       []SoldLine           `json:"lines"`
 }
 
 // SoldLine is one of its lines.
 type SoldLine struct {
 	events.ConcludedLine
-	Returned  events.Quantity // by all documents since
-	GivenBack events.Money    // for that, without tax where prices are without
+	Returned  events.Quantity `json:"came_back,omitzero"`   // by all documents since
+	GivenBack events.Money    `json:"given_back,omitempty"` // for that, without tax where prices are without
+}
+
+// SoldBy is a document by which nothing has come back yet.
+func SoldBy(f *events.SaleConcluded) Sold {
+	s := Sold{Transaction: f.Transaction, Receipt: f.Receipt, Terms: f.Terms}
+	for _, line := range f.Lines {
+		s.Lines = append(s.Lines, SoldLine{ConcludedLine: line})
+	}
+	return s
+}
+
+// Return adds what came back of a line. A line that the document does not have is passed over.
+func (s *Sold) Return(line int, quantity events.Quantity, amount events.Money) {
+	if line >= 1 && line <= len(s.Lines) {
+		l := &s.Lines[line-1]
+		l.Returned, l.GivenBack = l.Returned.Add(quantity), l.GivenBack+amount
+	}
 }
 
 func returnOperations() []*Operation {
 	return []*Operation{
-		{ID: 114, Name: "Return transaction", Group: "lines", Offline: Local, Gates: Gates{Shift: true}, Reason: "return_transaction",
+		{ID: 114, Name: "Return transaction", Group: "lines", Offline: Local, begins: true, Gates: Gates{Shift: true}, Reason: "return_transaction",
 			Params: []Parameter{
 				{Name: "receipt", Kind: KindText, Required: true, Max: 64, Doc: "number of the receipt"},
 				{Name: "line", Kind: KindNumber, Required: true, Max: MaxLines, Doc: "number of the line on that receipt, from 1"},
@@ -89,7 +106,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 	number := d.in.text("receipt")
 	doc, ok := find[Sold](d.Reference, "receipt", number)
 	if !ok && d.Mode == events.Offline {
-		return nil, refuse("realtime_service_unavailable", "Receipt %s is not of this register; to look it up elsewhere needs head office.", number).
+		return nil, refuse("realtime_service_unavailable", "Receipt %s sold nothing at this register; to look it up elsewhere needs head office.", number).
 			instead("Return the product without its receipt, or try again when the register is online.")
 	}
 	if !ok {
@@ -104,7 +121,7 @@ func (d *deciding) soldLine() (*returnable, error) {
 		return nil, refuse("line_not_returnable", "Line %d of receipt %s sold no product.", at, number)
 	}
 	line := sold.Line
-	line.Offer, line.Discount, line.Overridden, line.TaxOverride = nil, nil, nil, nil
+	line.Offer, line.Discount, line.Overridden, line.TaxOverride, line.Linked = nil, nil, nil, nil, nil
 	line.Original = &events.OriginalLine{
 		Transaction: doc.Transaction, Receipt: doc.Receipt, Line: at, Bought: sold.Quantity, Paid: sold.Net, Returned: sold.Returned, GivenBack: sold.GivenBack,
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -50,6 +51,7 @@ import (
 //	blocked product=P    a product is not sold any more
 //	restart              off and on again: from here the state is one that was read from a snapshot
 //	state                who and what the register knows
+//	gates                everything that can stand in the way of an operation (gates_test.go)
 //
 // Below the driver every command is decided, sealed, decoded, applied and sent
 // again, and every invariant is checked (till_test.go, invariants_test.go).
@@ -57,7 +59,7 @@ func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	seen := coverage{operations: map[int]bool{}, codes: map[string]bool{}}
+	seen := coverage{codes: map[string]bool{}, shows: map[int]map[string]bool{}}
 	ran := 0
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
@@ -70,7 +72,9 @@ func TestScenarios(t *testing.T) {
 		return // -run chose some: what the others cover is not known
 	}
 	for _, op := range ledger.Catalogue() {
-		require.True(t, seen.operations[op.ID] || onlyAtHQ[op.ID], "no scenario in testdata carries out operation %d, %s", op.ID, op.Name)
+		for _, what := range required(op) {
+			assert.True(t, seen.shows[op.ID][what], "no scenario in testdata shows of operation %d, %s: %s", op.ID, op.Name, what)
+		}
 	}
 	for code, where := range refusalCodes(t) {
 		require.True(t, seen.codes[code], "no scenario in testdata is refused with %s (%s)", code, where)
@@ -82,8 +86,8 @@ var onlyAtHQ = map[int]bool{707: true, 708: true}
 
 // coverage is what the scenarios have shown.
 type coverage struct {
-	operations map[int]bool
-	codes      map[string]bool
+	codes map[string]bool
+	shows map[int]map[string]bool // of each operation, what required asks for
 }
 
 type scenario struct {
@@ -141,6 +145,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 			must(s.do(s.command(1053, ``)))
 		}
 		return "ok"
+	case "gates":
+		return s.gates(t, d.Input)
 	case "restart":
 		s.restart()
 		return "ok"
@@ -209,12 +215,13 @@ func (s *scenario) operation(t *testing.T, d *datadriven.TestData, body string) 
 // once carries out one command and says what came of it.
 func (s *scenario) once(c ledger.Command, body string) string {
 	var err error
+	was := s.circumstances()
 	if c.Input, err = ledger.ParseInput([]byte(body)); err != nil {
-		return s.refused(err)
+		return s.refused(c, was, err)
 	}
 	a, err := s.do(c)
 	if err != nil {
-		return s.refused(err)
+		return s.refused(c, was, err)
 	}
 	told, err := ledger.AnswerOf(a.entry)
 	out := render(a.entry.Fact, s.store.Digits)
@@ -225,9 +232,11 @@ func (s *scenario) once(c ledger.Command, body string) string {
 		out = fmt.Sprintf("repeated: entry %d", a.entry.Head.Sequence)
 	}
 	if err != nil {
-		return out + "\n" + s.refused(err)
+		return out + "\n" + s.refused(c, was, err)
 	}
-	s.seen.operations[c.Operation] = true
+	if !a.repeated {
+		s.observe(c, was, a.entry, nil)
+	}
 	if told.Operation != c.Operation || told.Result != a.entry.Fact || len(told.Entries) != 1 || told.Entries[0].Hash != a.entry.Head.Hash {
 		panic(fmt.Sprintf("answer %+v to entry %d", told, a.entry.Head.Sequence))
 	}
@@ -237,12 +246,12 @@ func (s *scenario) once(c ledger.Command, body string) string {
 	return out
 }
 
-func (s *scenario) refused(err error) string {
+func (s *scenario) refused(c ledger.Command, was circumstances, err error) string {
 	refusal := (*ledger.Refusal)(nil)
 	if !errors.As(err, &refusal) {
 		panic(err)
 	}
-	s.seen.codes[refusal.Code] = true
+	s.observe(c, was, nil, err)
 	out := "refused " + refusal.Error()
 	if refusal.Instead != "" {
 		out += " -> " + refusal.Instead

@@ -38,5 +38,5 @@ func withShiftStores(standard ledger.Store, all map[string]ledger.Store) map[str
 	accounted := all["cashless"]
 	accounted.Cash.Accounts = accounts
 	all["counted"], all["summed"], all["strict"], all["cashless"] = counted, summed, strict, accounted
-	return all
+	return withMoreStores(all)
 }

@@ -18,7 +18,7 @@ var (
 )
 
 // pins are the PINs of the staff.
-var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444", "6": "6666", "3": "3333"}
+var pins = map[string]string{"7": "1234", "8": "5678", "9": "9999", "10": "1010", "11": "1111", "5": "5555", "4": "4444", "6": "6666", "3": "3333", "12": "1212"}
 
 // stores are the store's settings that a scenario can begin with.
 func stores() map[string]ledger.Store {
@@ -96,6 +96,8 @@ func stores() map[string]ledger.Store {
 			s.Orders = ledger.OrderSettings{DepositPercent: percent("20"), RoundTo: 10}
 			s.Loyalty = ledger.LoyaltyScheme{Points: 1, PerAmount: 1000}
 		}),
+		// Nobody throws the switch by hand.
+		"switchless": variant(func(s *ledger.Store) { s.Profile.ForbidManualSwitch = true }),
 		// One of each.
 		"small":  variant(func(s *ledger.Store) { s.MaxSuspended, s.MaxCounted = 1, 1 }),
 		"masked": variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),
@@ -162,7 +164,7 @@ func shopRecords() map[ledger.Query]any {
 	for _, c := range customers {
 		records[ledger.Query{Kind: "customer", Key: string(c.ID)}] = c
 	}
-	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000}, {Number: "L2", Points: 9000, Blocked: true}} {
+	for _, c := range []ledger.LoyaltyCard{{Number: "L1", Points: 1000, AsOf: counted}, {Number: "L2", Points: 9000, Blocked: true}} {
 		records[ledger.Query{Kind: "loyalty", Key: string(c.Number)}] = c
 	}
 	for _, b := range []ledger.Barcode{
@@ -177,6 +179,7 @@ func shopRecords() map[ledger.Query]any {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s
 	}
 	maps.Copy(records, cartRecords())
+	maps.Copy(records, moreRecords())
 	return records
 }
 

@@ -75,8 +75,11 @@ func (d *deciding) lockedOut(id events.StaffID) int64 {
 
 // failed counts one more wrong PIN. After a lock-out the count begins again.
 func (d *deciding) failed(id events.StaffID) events.Failed {
+	return d.failedAgain(d.Failures[id])
+}
+
+func (d *deciding) failedAgain(before events.Failed) events.Failed {
 	limit := d.Reference.Store.SignOn
-	before := d.Failures[id]
 	if before.LockedUntil != 0 {
 		before = events.Failed{}
 	}

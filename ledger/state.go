@@ -20,26 +20,30 @@ type State struct {
 	Shift    *Shift          `json:"shift,omitempty"` // the open one
 	// Transaction is the one in progress, nil for none.
 	Transaction  *Transaction   `json:"transaction,omitempty"`
-	Transactions int            `json:"transactions"`        // begun in this epoch
-	Shifts       int            `json:"shifts"`              // opened in this epoch
+	Transactions int            `json:"transactions"`        // begun so far; numbers go on over the epochs
+	Shifts       int            `json:"shifts"`              // opened so far
 	Receipts     map[string]int `json:"receipts"`            // last number of each type
 	Suspended    []*Transaction `json:"suspended,omitempty"` // set aside, the first one first
-	Customers    int            `json:"customers,omitempty"` // added in this epoch
-	Orders       int            `json:"orders,omitempty"`    // placed in this epoch
+	Customers    int            `json:"customers,omitempty"` // added so far
+	Orders       int            `json:"orders,omitempty"`    // placed so far
 	Count        *StockCount    `json:"count,omitempty"`     // the one that is not finished
-	Counts       int            `json:"counts,omitempty"`    // begun in this epoch
+	Counts       int            `json:"counts,omitempty"`    // begun so far
 	Commands     recent         `json:"commands"`
 	// Moved is what this register has moved on balances that HQ keeps, as far as HQ is not known to have counted it.
 	Moved moved `json:"moved,omitzero"`
 	// SetAside are the shifts that are suspended or blind-closed, in that order of time.
 	SetAside []*Shift            `json:"set_aside,omitempty"`
-	Z        int                 `json:"z"`                // number of the last Z report of this epoch
-	LastZ    *LastZ              `json:"last_z,omitempty"` // nil for none
-	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the epoch began, by currency
+	Z        int                 `json:"z"`                // number of the last Z report
+	LastZ    *LastZ              `json:"last_z,omitempty"` // of this epoch; nil for none
+	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the first epoch began, by currency
 	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
 	ManualOffline bool `json:"manual_offline,omitempty"`
+	// Switched is the last change of mode, zero before the first.
+	Switched Switched `json:"switched,omitzero"`
 	// Failures are the wrong PINs in a row of those who had one.
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
+	// CardFailures are the wrong PINs in a row of the gift cards that had one.
+	CardFailures map[events.CardNumber]events.Failed `json:"card_failures,omitempty"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
 	Clock map[events.StaffID]string `json:"clock,omitempty"`
 }
@@ -175,9 +179,13 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
 		s.Shift.Opened = e.Envelope.Time
 	}
+	if f, ok := e.Fact.(*events.ModeChanged); ok {
+		s.Switched = Switched{Cause: f.Cause, Detail: f.Detail, At: e.Envelope.Time}
+	}
 	delete(s.Failures, e.Approver)
 	s.request(e)
 	s.Moved.count(e)
+	s.countCardPIN(e.Fact)
 	s.Head, s.LastID = e.Head, e.ID
 	return nil
 }
@@ -185,6 +193,7 @@ func (s *State) Apply(e *events.Entry) (err error) {
 func (s *State) apply(fact events.Fact) error {
 	switch f := fact.(type) {
 	case *events.RegisterActivated:
+		return s.begin(f)
 	case *events.ModeChanged:
 		s.Mode, s.ManualOffline = f.To, f.To == events.Offline && (f.Cause == manualCause || s.ManualOffline)
 	case events.OfShift:
@@ -198,7 +207,7 @@ func (s *State) apply(fact events.Fact) error {
 		s.applyStock(f)
 	case events.OfTransaction:
 		return s.applySale(f)
-	case *events.BalanceChecked:
+	case *events.BalanceChecked, *events.GiftCardPINRefused:
 	default:
 		return s.applyStaff(fact)
 	}
@@ -252,25 +261,18 @@ func (s *State) applySale(fact events.OfTransaction) error {
 			return fmt.Errorf("line %d after %d lines", f.Line.Number, len(t.Lines))
 		}
 		t.replaceLine(&Line{Line: f.Line})
+		for _, line := range f.Linked {
+			if line.Number != len(t.Lines)+1 {
+				return fmt.Errorf("line %d after %d lines", line.Number, len(t.Lines))
+			}
+			t.replaceLine(&Line{Line: line})
+		}
 	case *events.LineVoided:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = true })
+		return t.setVoided(of, true, append([]int{f.Line}, f.Linked...))
 	case *events.LineRestored:
-		return s.changeLine(of, f.Line, func(line *Line) { line.Voided = false })
-	// What these changed stands in Changed.
-	case *events.QuantitySet:
-		return t.changed(of, f.Line)
-	case *events.LinePriceOverridden:
-		return t.changed(of, f.Line)
-	case *events.LineUnitChanged:
-		return t.changed(of, f.Line)
-	case *events.LineSerialSet:
-		return t.changed(of, f.Line)
-	case *events.LineCommented:
-		return t.changed(of, f.Line)
-	case *events.LineDiscountSet:
-		return t.changed(of, f.Line)
-	case *events.LineTaxOverridden:
-		return t.changed(of, f.Line)
+		return t.setVoided(of, false, append([]int{f.Line}, f.Linked...))
+	case events.LineChange:
+		return t.changed(of, f.ChangedLine())
 	case *events.TaxOverridden:
 		t.TaxOverride = nil
 		if f.Override != "" {
@@ -327,16 +329,17 @@ func (t *Transaction) changed(of *events.OfSale, number int) error {
 	return nil
 }
 
-// changeLine applies change to a copy of a line, so that the sums see both.
-func (s *State) changeLine(of *events.OfSale, number int, change func(*Line)) error {
-	t := s.Transaction
-	old := t.line(number)
-	if old == nil {
-		return fmt.Errorf("no line %d", number)
+// setVoided voids lines, or lets them count again, on copies, so that the sums see both.
+func (t *Transaction) setVoided(of *events.OfSale, voided bool, numbers []int) error {
+	for _, number := range numbers {
+		old := t.line(number)
+		if old == nil {
+			return fmt.Errorf("no line %d", number)
+		}
+		line := *old
+		line.Voided = voided
+		t.replaceLine(&line)
 	}
-	line := *old
-	change(&line)
-	t.replaceLine(&line)
 	t.Totals = of.After
 	return nil
 }

@@ -160,3 +160,14 @@ func (s *State) applyStock(fact events.Fact) {
 		s.Count = nil
 	}
 }
+
+// After says whether an entry of a register is not in the figure yet: by the entries that
+// it includes, or where it does not name the register by its time, of which later says whether it is after AsOf.
+func (s Stock) After(r events.RegisterID, at events.Head, later bool) bool {
+	for _, i := range s.Included {
+		if i.Register == r {
+			return at.Epoch > i.Epoch || at.Epoch == i.Epoch && at.Sequence > i.Sequence
+		}
+	}
+	return later
+}

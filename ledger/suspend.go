@@ -105,7 +105,8 @@ func recallTransaction(d *deciding) (events.Requested, error) {
 	left.Lines = slices.Clone(t.Lines)
 	for i, line := range t.Lines {
 		p, known := find[Product](d.Reference, "product", string(line.Product))
-		if line.Voided || known && !p.Blocked {
+		goes := line.Linked != nil && slices.Contains(f.Dropped, line.Linked.To) // with what it belongs to
+		if line.Voided || known && !p.Blocked && !goes {
 			continue
 		}
 		dropped := *line

@@ -164,6 +164,7 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.PINMatches = known && pin == c.Input.Text("pin")
 	pin, known = pins[c.Input.Text("approver")]
 	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
+	c.CardPINMatches = c.Input.Text("card_pin") == cardPINs[c.Input.Text("card")]
 	c.At = w.clock.Unix()
 	return c
 }
@@ -228,6 +229,11 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 			return nil, fmt.Errorf("the state of what was sealed differs from that of what was read\nsealed %s\nread   %s", live, w.snapshot())
 		}
 	}
+	if !w.hasty {
+		if err := checkSchema(m.Body); err != nil {
+			return nil, err
+		}
+	}
 	w.keepOwn(entry.Fact)
 	w.entries, w.bodies = append(w.entries, entry), append(w.bodies, m.Body)
 	return entry, w.check(entry)
@@ -238,6 +244,13 @@ func (w *till) repeats(c ledger.Command, entry *events.Entry) {
 	again, err := ledger.Decide(w.state, c)
 	if err != nil || again.Fact != nil || again.Repeated != entry.Head.Sequence {
 		panic(fmt.Sprintf("operation %d, entry %d, sent again: %+v, %v", c.Operation, entry.Head.Sequence, again, err))
+	}
+}
+
+// connect loses the link to head office, or gets it back.
+func (w *till) connect(to events.Mode) {
+	if w.state.Mode != to {
+		must(w.record(&events.ModeChanged{From: w.state.Mode, To: to, Cause: "link"}, ledger.Command{}, ""))
 	}
 }
 

@@ -74,7 +74,7 @@ func concludePaid(d *deciding) (events.Requested, error) {
 // conclude makes the finished document, with the payment that reached the amount due if one did.
 func (d *deciding) conclude(last *events.Payment) (events.Requested, error) {
 	t := d.Transaction
-	if t.Totals.Lines == 0 {
+	if t.Totals.Lines == 0 && (t.Order == nil || !t.Order.PickedUp.Cancelled) {
 		return nil, refuse("no_lines", "Every line is voided.").instead("Void the transaction.")
 	}
 	f := &events.SaleConcluded{Receipt: d.nextReceipt(), Terms: t.Terms, Comment: t.Comment}

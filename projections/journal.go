@@ -133,12 +133,15 @@ func (db *DB) body(ctx context.Context, query string, arg any) ([]byte, error) {
 	return *body, nil
 }
 
-// Prior is the command that was carried out under key, nil for none. Its sequence
+// Prior is the command that was carried out, or given up, under key, nil for none. Its sequence
 // may be one of an earlier epoch: [DB.Command] gives the entry itself.
 func (db *DB) Prior(ctx context.Context, key events.CommandKey) (*ledger.Done, error) {
 	body, err := db.Command(ctx, key)
-	if err != nil || body == nil {
+	if err != nil {
 		return nil, err
+	}
+	if body == nil {
+		return db.givenUp(ctx, key)
 	}
 	e, err := events.Decode(body)
 	if err != nil {

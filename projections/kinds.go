@@ -20,8 +20,13 @@ const StoreKey = "store"
 type kind struct {
 	// decode reads a record into its type, a value.
 	decode func(record []byte) (any, error)
-	// inspect is decode for a record that comes from outside: strict, with the key it must have and the text by which it is found.
-	inspect func(record []byte) (key, text string, err error)
+	// inspect is decode for a record that comes from outside, with the key it must have and
+	// the text by which it is found. A strict one refuses fields that this program does not know.
+	inspect func(record []byte, strict bool) (key, text string, err error)
+	// keyless says that the record does not say its own key.
+	keyless bool
+	// record is the zero value of the type, for who wants to know its fields.
+	record any
 }
 
 // kinds are all kinds of reference data. What is checked of a record is what the
@@ -39,6 +44,17 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
+	"profile":     keylessKindOf(func(p ledger.Profile) (key, text string, err error) { return "", "", p.Check() }),
+}
+
+// DefaultProfile is the key of the offline profile of all registers of a store that
+// have none under their own id.
+const DefaultProfile = "default"
+
+func keylessKindOf[T any](inspect func(T) (key, text string, err error)) kind {
+	k := kindOf(inspect)
+	k.keyless = true
+	return k
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -81,10 +97,13 @@ func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
 			err := json.Unmarshal(record, &v)
 			return v, err
 		},
-		inspect: func(record []byte) (key, text string, err error) {
+		record: *new(T),
+		inspect: func(record []byte, strict bool) (key, text string, err error) {
 			var v T
 			dec := json.NewDecoder(bytes.NewReader(record))
-			dec.DisallowUnknownFields()
+			if strict {
+				dec.DisallowUnknownFields()
+			}
 			if err := dec.Decode(&v); err != nil {
 				return "", "", err
 			}
@@ -112,6 +131,14 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 			err = fmt.Errorf("tax %q of %s: want a code, and a rate that is not negative", tax.Code, tax.Rate)
 		}
 	}
+	if len(p.Linked) > ledger.MaxLinked {
+		err = fmt.Errorf("%d linked products, more than %d", len(p.Linked), ledger.MaxLinked)
+	}
+	for _, l := range p.Linked {
+		if l.Product == "" || l.Product == p.ID || l.Quantity.Sign() < 0 {
+			err = fmt.Errorf("linked product %q: want another product, and a quantity that is not negative", l.Product)
+		}
+	}
 	if err == nil {
 		err = inspectPrices(p)
 	}
@@ -134,6 +161,11 @@ func inspectPrices(p ledger.Product) error {
 	for _, g := range p.Prices {
 		if g.Price.Sign() < 0 || g.MinQuantity.Sign() < 0 {
 			return fmt.Errorf("price %s from %s on is negative", g.Price, g.MinQuantity)
+		}
+	}
+	for _, c := range p.Changes {
+		if err := inspectTime(c.At); err != nil || c.At == "" || c.Price.Sign() < 0 {
+			return fmt.Errorf("price change at %q: want a time in UTC, and a price that is not negative", c.At)
 		}
 	}
 	for _, o := range p.Offers {
@@ -169,6 +201,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if _, ok := s.Tenders[string(tender.Change)]; tender.Change != "" && !ok {
 			err = fmt.Errorf("tender %q: its change would be given in %q, which is no tender of the store", id, tender.Change)
 		}
+		if above, ok := s.Tenders[string(tender.ChangeAbove)]; tender.ChangeAbove != "" && (!ok || above.Kind != "cash" && above.Kind != "check") || tender.ChangeThreshold < 0 {
+			err = fmt.Errorf("tender %q: change above a threshold that is not negative is given in cash or checks of the store", id)
+		}
 		if tender.OverPaid && !tender.GivesChange() {
 			err = fmt.Errorf("tender %q: %s gives no change", id, tender.Kind)
 		}
@@ -182,6 +217,9 @@ func inspectStore(s ledger.Store) (key, text string, err error) {
 		if id == "" || account.Kind != "income" && account.Kind != "expense" {
 			err = fmt.Errorf("account %q: want an id, and the kind income or expense", id)
 		}
+	}
+	if e := s.Profile.Check(); e != nil {
+		err = fmt.Errorf("profile: %w", e)
 	}
 	if s.SignOn.Failures < 0 || s.SignOn.Minutes < 0 || s.SignOn.Minutes > 24*60 {
 		err = fmt.Errorf("sign_on: want failures that are not negative, and minutes from 0 to a day")

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
@@ -95,14 +93,14 @@ type jsonText struct{ to any }
 // Scan takes the JSON from the database.
 func (j jsonText) Scan(v any) error { return json.Unmarshal([]byte(fmt.Sprint(v)), j.to) }
 
-// ownOrdersView holds the orders that were placed or picked up here.
+// ownOrdersView holds the orders that were placed, picked up or cancelled here.
 var ownOrdersView = view{
 	name: "own_orders",
 	keys: 1,
 	schema: `
 CREATE TABLE own_orders (
 	order_id TEXT PRIMARY KEY,
-	status   TEXT NOT NULL, -- open or picked_up
+	status   TEXT NOT NULL, -- open, picked_up or cancelled
 	placed   TEXT NOT NULL  -- JSON of an order that was placed here, null of any other
 ) WITHOUT ROWID`,
 	folds: []fold{
@@ -117,15 +115,18 @@ CREATE TABLE own_orders (
 			if f.Order == nil {
 				return nil
 			}
-			return b.exec("INSERT INTO own_orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status",
-				string(f.Order.Order), ledger.OrderPickedUp)
+			status := ledger.OrderPickedUp
+			if f.Order.Cancelled {
+				status = ledger.OrderCancelled
+			}
+			return b.exec("INSERT INTO own_orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status", string(f.Order.Order), status)
 		}),
 	},
 }
 
 // OwnOrder is an order that was placed or picked up here.
 type OwnOrder struct {
-	Status string        // open or picked_up
+	Status string        // open, picked_up or cancelled
 	Placed *ledger.Order // nil where it was placed elsewhere
 }
 
@@ -158,7 +159,7 @@ func moveStock(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 			continue
 		}
 		err := b.exec("INSERT INTO stock_moved VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity",
-			string(line.Product), place(e.Head), e.Envelope.Time, inOwnUnit(&line.Line).Shift(events.QuantityDecimals).IntPart())
+			string(line.Product), place(e.Head), e.Envelope.Time, InOwnUnit(&line.Line))
 		if err != nil {
 			return err
 		}
@@ -166,12 +167,12 @@ func moveStock(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 	return nil
 }
 
-// inOwnUnit is how much of a product a line moves, in the product's own unit.
-func inOwnUnit(line *events.Line) decimal.Decimal {
+// InOwnUnit is how much of a product a line moves, in ten-thousandths of the product's own unit.
+func InOwnUnit(line *events.Line) int64 {
 	if line.Factor.IsZero() {
-		return line.Quantity.Decimal()
+		return line.Quantity.TenThousandths()
 	}
-	return line.Quantity.Decimal().Mul(line.Factor.Decimal())
+	return line.Quantity.Decimal().Mul(line.Factor.Decimal()).Shift(events.QuantityDecimals).IntPart()
 }
 
 // Moved is what was sold of a product less what was taken back, in the entries after

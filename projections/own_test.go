@@ -133,10 +133,11 @@ func TestImportOfPeople(t *testing.T) {
 			`{"order":"X","store":"s001","status":"open","customer":"C","lines":[]}`, `{"order":"X","store":"s001","status":"lost","customer":"C","lines":[{}]}`,
 			`{"order":"X","store":"s001","status":"open","customer":"C","lines":[{}],"deposit":-1}`,
 		},
-		"stock": {`{"product":"X","on_hand":"1"}`},
+		"stock":   {`{"product":"X","on_hand":"1"}`},
+		"product": {`{"product":"X","price":"1","linked":[{"product":"X"}]}`, `{"product":"X","price":"1","linked":[{"product":"Y","quantity":"-1"}]}`},
 	} {
 		for _, record := range records {
-			_, _, err := kinds[kind].inspect([]byte(record))
+			_, _, err := kinds[kind].inspect([]byte(record), true)
 			require.Error(t, err, record)
 		}
 	}

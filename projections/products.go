@@ -40,6 +40,9 @@ func addProducts(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 // tenThousandths reads a stored sum of quantities.
 type tenThousandths struct{ *events.Quantity }
 
+// ScanQuantity reads a quantity that is stored in ten-thousandths.
+func ScanQuantity(q *events.Quantity) any { return tenThousandths{q} }
+
 // Scan takes the sum from the database.
 func (q tenThousandths) Scan(v any) error {
 	n, ok := v.(int64)

@@ -7,30 +7,32 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// returnedView holds what came back of each line that was sold, by its receipt.
+// returnedView holds what came back of each line that was sold, entry by entry, so that
+// what head office has not seen yet can be told from what it has.
 var returnedView = view{
 	name: "returned",
-	keys: 2,
+	keys: 3,
 	schema: `
 CREATE TABLE returned (
 	transaction_id TEXT NOT NULL,    -- that sold it
 	line           INTEGER NOT NULL, -- of that transaction
+	at             INTEGER NOT NULL, -- of the entry that took it back
 	quantity       INTEGER NOT NULL, -- in ten-thousandths of a unit
 	amount         INTEGER NOT NULL, -- given back for it: net of the returning lines, in minor units
-	PRIMARY KEY (transaction_id, line)
+	PRIMARY KEY (transaction_id, line, at)
 ) WITHOUT ROWID`,
 	folds: []fold{on(addReturned)},
 }
 
-func addReturned(b *batch, _ *events.Entry, f *events.SaleConcluded) error {
+func addReturned(b *batch, e *events.Entry, f *events.SaleConcluded) error {
 	for i := range f.Lines {
 		line := &f.Lines[i]
 		if line.Voided || line.Original == nil {
 			continue
 		}
-		err := b.exec(`INSERT INTO returned VALUES (?, ?, ?, ?)
+		err := b.exec(`INSERT INTO returned VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET quantity = quantity + excluded.quantity, amount = amount + excluded.amount`,
-			string(line.Original.Transaction), line.Original.Line, line.Quantity.Neg().TenThousandths(), -int64(line.Net))
+			string(line.Original.Transaction), line.Original.Line, place(e.Head), line.Quantity.Neg().TenThousandths(), -int64(line.Net))
 		if err != nil {
 			return err
 		}
@@ -60,16 +62,16 @@ func (db *DB) Sold(ctx context.Context, number events.ReceiptNumber) (*ledger.So
 	if !concluded {
 		return nil, nil
 	}
-	sold := &ledger.Sold{Transaction: f.Transaction, Receipt: f.Receipt, Terms: f.Terms}
-	for _, line := range f.Lines {
-		sold.Lines = append(sold.Lines, ledger.SoldLine{ConcludedLine: line})
-	}
+	sold := ledger.SoldBy(f)
+	return &sold, db.AddReturned(ctx, &sold, events.Head{})
+}
+
+// AddReturned adds to a document what came back of it at this register in the entries after one.
+func (db *DB) AddReturned(ctx context.Context, sold *ledger.Sold, after events.Head) error {
 	back, err := list(ctx, db, "what was returned", (*returnedLine).columns,
-		"SELECT line, quantity, amount FROM returned WHERE transaction_id = ?", string(f.Transaction))
+		"SELECT line, quantity, amount FROM returned WHERE transaction_id = ? AND at > ?", string(sold.Transaction), place(after))
 	for _, l := range back {
-		if l.line >= 1 && l.line <= len(sold.Lines) {
-			sold.Lines[l.line-1].Returned, sold.Lines[l.line-1].GivenBack = l.quantity, l.amount
-		}
+		sold.Return(l.line, l.quantity, l.amount)
 	}
-	return sold, err
+	return err
 }

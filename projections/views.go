@@ -30,7 +30,7 @@ func on[F events.Fact](apply func(b *batch, e *events.Entry, f F) error) fold {
 // views are all read models, in the order in which an entry is folded into them.
 var views = []view{journalView, shiftsView, transactionsView, totalsView, productsView, tendersView, postingsView, returnedView,
 	suspendedView, ownCustomersView, ownOrdersView, stockMovedView,
-	standingsView, reportsView, drawersView, timeClockView, copiesView}
+	standingsView, reportsView, drawersView, timeClockView, copiesView, givenUpView}
 
 // journalOnly are the facts that change no view but the journal. A fact that
 // neither stands here nor in a view stops the projection: to pass over it would be to lose it.
@@ -60,6 +60,7 @@ var journalOnly = []events.Fact{
 	(*events.LineVoided)(nil),
 	(*events.LineRestored)(nil),
 	(*events.QuantitySet)(nil),
+	(*events.LineTurned)(nil),
 	(*events.LinePriceOverridden)(nil),
 	(*events.LineUnitChanged)(nil),
 	(*events.LineSerialSet)(nil),
@@ -73,8 +74,8 @@ var journalOnly = []events.Fact{
 	(*events.PaymentVoided)(nil),
 	(*events.CardRequested)(nil),
 	(*events.CardDeclined)(nil),
-	(*events.CardAbandoned)(nil),
 	(*events.BalanceChecked)(nil),
+	(*events.GiftCardPINRefused)(nil),
 	// Inquiries change nothing.
 	(*events.PriceChecked)(nil),
 	(*events.ProductViewed)(nil),

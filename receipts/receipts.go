@@ -23,6 +23,22 @@ func Text(e *events.Entry) (string, bool) {
 		p.zReport(e, f)
 	case *events.SaleVoided:
 		p.voided(e, f)
+	case *events.StartAmountDeclared:
+		p.startAmount(e, f)
+	case *events.FloatAdded:
+		p.floatAdded(e, f)
+	case *events.TenderRemoved:
+		p.tenderRemoved(e, f)
+	case *events.SafeDropped:
+		p.safeDropped(e, f)
+	case *events.BankDropped:
+		p.bankDropped(e, f)
+	case *events.DrawerDeclared:
+		p.declared(e, f)
+	case *events.IncomeTaken:
+		p.incomeTaken(e, f)
+	case *events.ExpensePaid:
+		p.expensePaid(e, f)
 	default:
 		return "", false
 	}
@@ -104,7 +120,10 @@ func (p *paper) sale(e *events.Entry, f *events.SaleConcluded) {
 	digits := f.Terms.Digits
 	money := func(m events.Money) string { return m.Decimal(digits) }
 	title := ""
-	if f.Sales == 0 && f.Returns < 0 {
+	switch {
+	case f.Order != nil && f.Order.Cancelled:
+		title = "ORDER CANCELLED"
+	case f.Sales == 0 && f.Returns < 0:
 		title = "RETURN"
 	}
 	p.head(e, &f.Printed, title, append([]string{"Receipt " + string(f.Receipt)}, about(f)...)...)

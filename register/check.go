@@ -35,17 +35,23 @@ func (r *Register) Check(ctx context.Context) error {
 }
 
 func (r *Register) check(ctx context.Context, pause func()) error {
+	r.turning.RLock()
+	identity, journal := r.identity, r.journal
+	r.turning.RUnlock()
 	shot, err := readSnapshot(r.cfg.Dir)
 	if err != nil {
 		return err
 	}
+	if shot != nil && shot.Head.Epoch != identity.Epoch {
+		shot = nil // of the epoch before
+	}
 	if shot != nil {
-		if err := r.checkHead(ctx, shot.Head, "the last snapshot"); err != nil {
+		if err := checkHead(ctx, journal, shot.Head, "the last snapshot"); err != nil {
 			return err
 		}
 	}
-	state := ledger.NewState(r.cfg.Register, r.identity.Epoch, events.Hash(r.identity.activation))
-	return r.journal.Read(ctx, 1, func(m events.Message) error {
+	state := ledger.NewState(r.cfg.Register, identity.Epoch, events.Hash(identity.activation))
+	return journal.Read(ctx, 1, func(m events.Message) error {
 		entry, err := decode(m)
 		if err != nil {
 			return err

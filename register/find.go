@@ -3,7 +3,7 @@ package register
 import (
 	"context"
 	"errors"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/posnode/posnode/events"
@@ -11,11 +11,11 @@ import (
 	"github.com/posnode/posnode/projections"
 )
 
-// finder answers a query that the reference data does not answer alone.
-type finder func(ctx context.Context, r *Register, q ledger.Query) (record any, found bool, err error)
+// finder answers a query that the source does not answer alone.
+type finder func(ctx context.Context, r *Register, from source, q ledger.Query) (record any, found bool, err error)
 
 // finders are the kinds of query to which this register's own facts belong, which
-// head office may not have seen yet. A kind that is not here is answered by the reference data.
+// head office may not have seen yet. A kind that is not here is answered by the source.
 var finders = map[string]finder{
 	"customer":        findCustomer,
 	"customer_search": searchCustomers,
@@ -26,27 +26,58 @@ var finders = map[string]finder{
 	"printed":         findPrinted,
 }
 
-// find is the record that answers one query.
-func (r *Register) find(ctx context.Context, q ledger.Query) (any, bool, error) {
-	if q.Key == "" {
-		return nil, false, nil // a parameter that was not given
-	}
-	if own := finders[q.Kind]; own != nil {
-		if err := r.caughtUp(ctx); err != nil {
-			return nil, false, err
+// ownKinds are answered by this register alone: what it did and what it printed itself.
+var ownKinds = map[string]bool{"journal": true, "printed": true}
+
+// find is what answers queries, and what the records that were found lead to.
+func (r *Register) find(ctx context.Context, from source, queries []ledger.Query) (map[ledger.Query]any, error) {
+	found, asked := make(map[ledger.Query]any, len(queries)), map[ledger.Query]bool{}
+	for len(queries) > 0 {
+		var round []ledger.Query
+		for _, q := range queries {
+			// No key is a parameter that was not given.
+			if !asked[q] && q.Key != "" {
+				asked[q] = true
+				round = append(round, q)
+			}
 		}
-		record, found, err := own(ctx, r, q)
-		if errors.Is(err, projections.ErrDamaged) {
-			r.projector.noteDamage()
-			err = errStalled
+		// All of a round at once: a question costs a round trip.
+		ask := slices.DeleteFunc(slices.Clone(round), func(q ledger.Query) bool { return ownKinds[q.Kind] })
+		if _, err := from.look(ctx, ask...); err != nil {
+			return nil, err
 		}
-		return record, found, err
+		queries = queries[:0:0]
+		for _, q := range round {
+			record, ok, err := r.findOne(ctx, from, q)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				found[q] = record
+				queries = append(queries, ledger.Follow(record)...)
+			}
+		}
 	}
-	if kind, search := strings.CutSuffix(q.Kind, "_search"); search {
-		hits, err := r.reference.Search(ctx, kind, q.Key, ledger.MaxHits+1)
-		return ledger.Hits(hits), len(hits) > 0, err
+	return found, nil
+}
+
+// findOne is the record that answers one query.
+func (r *Register) findOne(ctx context.Context, from source, q ledger.Query) (any, bool, error) {
+	own := finders[q.Kind]
+	if own == nil {
+		known, err := from.look(ctx, q)
+		record := known[q].record
+		return record, record != nil, err
 	}
-	return r.reference.Find(ctx, q)
+	if err := r.caughtUp(ctx); err != nil {
+		return nil, false, err
+	}
+	record, found, err := own(ctx, r, from, q)
+	if errors.Is(err, projections.ErrDamaged) {
+		r.projector.noteDamage()
+		err = errStalled
+	}
+	return record, found, err
 }
 
 // ownWait is how long a query waits for the offline database, which follows the journal.
@@ -56,42 +87,50 @@ const ownWait = 5 * time.Second
 func (r *Register) caughtUp(ctx context.Context) error {
 	waiting, cancel := context.WithTimeout(ctx, ownWait)
 	defer cancel()
-	if r.projector.waitFor(waiting, r.state.Head.Sequence) != nil {
+	if r.projector.waitFor(waiting, r.state.Head) != nil {
 		return errStalled
 	}
 	return nil
 }
 
-// findReceipt is a document of this register with what came back of it.
-func findReceipt(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
-	sold, err := r.offline.Sold(ctx, events.ReceiptNumber(q.Key))
-	if err != nil || sold == nil {
-		return nil, false, err
-	}
-	return *sold, true, nil
-}
-
-// findCustomer is a customer as head office knows them, with what was changed here since.
-func findCustomer(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
-	record, known, err := r.reference.Find(ctx, q)
+// findReceipt is a document with what came back of it: of this register, or online of any.
+func findReceipt(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
 	if err != nil {
 		return nil, false, err
 	}
-	c, _ := record.(ledger.Customer)
-	own, err := r.offline.OwnCustomer(ctx, events.CustomerID(q.Key))
-	if err != nil || own == nil {
-		return c, known, err
+	own, err := r.offline.Sold(ctx, events.ReceiptNumber(q.Key))
+	if err != nil {
+		return nil, false, err
 	}
-	return withOwn(c, own), true, nil
+	sold, there := known[q].record.(ledger.Sold)
+	if own != nil && (!there || sold.Transaction != own.Transaction) {
+		return *own, true, nil
+	}
+	if !there {
+		return nil, false, nil
+	}
+	// What came back here after what head office has seen comes on top.
+	sold.Lines = slices.Clone(sold.Lines)
+	return sold, true, r.offline.AddReturned(ctx, &sold, known[q].included)
 }
 
-// withOwn is a customer with what was changed here after head office last spoke of them.
-func withOwn(c ledger.Customer, own *projections.OwnCustomer) ledger.Customer {
+// findCustomer is a customer as the source knows them, with what was changed here since.
+func findCustomer(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
+	c, there := known[q].record.(ledger.Customer)
+	own, err := r.offline.OwnCustomer(ctx, events.CustomerID(q.Key))
+	if err != nil || own == nil {
+		return c, there, err
+	}
 	c.ID = own.ID
-	if own.Time > sortable(c.AsOf) {
+	if own.Time > max(sortable(c.AsOf), known[q].edited) {
 		c.CustomerDetails = own.Details
 	}
-	return c
+	return c, true, nil
 }
 
 // entryTime is how the times of entries are written.
@@ -106,65 +145,68 @@ func sortable(at string) string {
 	return t.UTC().Format(entryTime)
 }
 
-// searchCustomers puts the customers who were changed here in the place of those of head office, and before them.
-func searchCustomers(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
+// searchCustomers puts the customers who were changed here in the place of those of the source, and before them.
+func searchCustomers(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
 	own, err := r.offline.SearchOwnCustomers(ctx, q.Key, ledger.MaxHits+1)
 	if err != nil {
 		return nil, false, err
 	}
-	hits, seen := ledger.Hits{}, map[events.CustomerID]bool{}
+	var all []ledger.Query
 	for i := range own {
-		// As it is found by its number: head office may have spoken since.
-		c, _, err := findCustomer(ctx, r, ledger.Query{Kind: "customer", Key: string(own[i].ID)})
-		if err != nil {
-			return nil, false, err
-		}
-		hits, seen[own[i].ID] = append(hits, c), true
+		all = append(all, ledger.Query{Kind: "customer", Key: string(own[i].ID)})
 	}
-	records, err := r.reference.Search(ctx, "customer", q.Key, ledger.MaxHits+1)
-	if err != nil {
+	others, _ := known[q].record.(ledger.Hits)
+	for _, record := range others {
+		c, _ := record.(ledger.Customer)
+		if one := (ledger.Query{Kind: "customer", Key: string(c.ID)}); !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	if _, err := from.look(ctx, all...); err != nil {
 		return nil, false, err
 	}
-	for _, record := range records {
-		c, _ := record.(ledger.Customer)
-		if seen[c.ID] {
-			continue
-		}
-		changed, _, err := findCustomer(ctx, r, ledger.Query{Kind: "customer", Key: string(c.ID)})
+	hits := ledger.Hits{}
+	for _, one := range all {
+		// As they are found by their number: there may be something newer on either side.
+		c, _, err := findCustomer(ctx, r, from, one)
 		if err != nil {
 			return nil, false, err
 		}
-		hits = append(hits, changed)
+		hits = append(hits, c)
 	}
 	return hits, len(hits) > 0, nil
 }
 
-// findOrder is an order of head office's or one that was placed here. What was picked up here is picked up.
-func findOrder(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
-	record, known, err := r.reference.Find(ctx, q)
+// findOrder is an order of the source's or one that was placed here. What was picked up or cancelled here is so.
+func findOrder(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
 	if err != nil {
 		return nil, false, err
 	}
+	o, there := known[q].record.(ledger.Order)
 	own, err := r.offline.OwnOrder(ctx, events.OrderID(q.Key))
 	if err != nil || own == nil {
-		return record, known, err
+		return o, there, err
 	}
-	o, _ := record.(ledger.Order)
-	if !known && own.Placed != nil {
-		o, known = *own.Placed, true
+	if !there && own.Placed != nil {
+		o, there = *own.Placed, true
 	}
-	if own.Status == ledger.OrderPickedUp {
-		o.Status = ledger.OrderPickedUp
+	if own.Status != ledger.OrderOpen {
+		o.Status = own.Status
 	}
-	return o, known, nil
+	return o, there, nil
 }
 
-// findStock is what head office says of a product's stock, with what was sold here since.
-func findStock(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
-	record, known, err := r.reference.Find(ctx, q)
-	s, _ := record.(ledger.Stock)
-	if err != nil || !known || s.Store != "" {
-		return s, known, err
+// findStock is what the source says of a product's stock, with what was sold here since.
+func findStock(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
+	s, there := known[q].record.(ledger.Stock)
+	if err != nil || !there || s.Store != "" {
+		return s, there, err
 	}
 	after := events.Head{}
 	for _, i := range s.Included {

@@ -65,25 +65,7 @@ func newIdentity(dir string, r events.Register, now time.Time) (*identity, error
 	if err != nil {
 		return nil, fmt.Errorf("make signing key: %w", err)
 	}
-	id := &identity{Register: r, Epoch: 1, Key: private, public: public}
-	record := events.ActivationRecord{Register: r, Epoch: 1, Key: public, Time: now.UTC().Format(time.RFC3339)}
-	if id.activation, err = json.Marshal(record); err != nil {
-		return nil, err
-	}
-	if err := writeFile(activationPath(dir, 1), id.activation); err != nil {
-		return nil, err
-	}
-	// If we died here, there is a record without an identity: the next start makes
-	// another key and overwrites it, and nothing was ever chained to it.
-	raw, err := json.Marshal(id)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeFile(identityPath(dir), raw); err != nil {
-		return nil, err
-	}
-	id.signer, err = checkpoint.NewSigner(private)
-	return id, err
+	return storeIdentity(dir, private, events.ActivationRecord{Register: r, Epoch: 1, Key: public, Time: now.UTC().Format(time.RFC3339)})
 }
 
 // writeFile replaces a file whole or not at all, and returns when it is on disk.

@@ -10,7 +10,7 @@ import (
 )
 
 // findJournal is the list that operation 115 shows.
-func findJournal(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
+func findJournal(ctx context.Context, r *Register, _ source, q ledger.Query) (any, bool, error) {
 	var f events.JournalFilter
 	if err := json.Unmarshal([]byte(q.Key), &f); err != nil {
 		return nil, false, err
@@ -28,7 +28,7 @@ func findJournal(ctx context.Context, r *Register, q ledger.Query) (any, bool, e
 const searchTime = 2 * time.Second
 
 // findPrinted is a document that was printed at this register.
-func findPrinted(ctx context.Context, r *Register, q ledger.Query) (any, bool, error) {
+func findPrinted(ctx context.Context, r *Register, _ source, q ledger.Query) (any, bool, error) {
 	doc, err := r.offline.Printed(ctx, events.ReceiptNumber(q.Key))
 	if err != nil || doc == nil {
 		return nil, false, err

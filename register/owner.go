@@ -25,6 +25,8 @@ type Request struct {
 type request struct {
 	ctx     context.Context
 	command ledger.Command
+	online  *onlineSource // what was asked while it was prepared; nil for nothing
+	failed  error         // that was asked then, and did not succeed
 	answer  chan<- outcome
 }
 
@@ -37,48 +39,56 @@ type outcome struct {
 // no is a *[ledger.Refusal]. After any other error the outcome is unknown: the
 // same request with the same key tells, now or after a restart.
 func (r *Register) Do(ctx context.Context, req Request) (ledger.Answer, error) {
-	command, err := r.prepare(ctx, req)
+	prepared, err := r.prepare(ctx, req)
+	if r.running.Err() != nil {
+		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ErrClosed)
+	}
 	if err != nil {
 		return ledger.Answer{}, err
 	}
 	answer := make(chan outcome, 1)
+	prepared.ctx, prepared.answer = ctx, answer
 	select {
-	case r.commands <- request{ctx, command, answer}:
+	case r.commands <- prepared:
 	case <-ctx.Done():
 		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ctx.Err())
+	case <-r.running.Done():
+		// The owner may be in the middle of its last command; it takes no other.
+		return ledger.Answer{}, fmt.Errorf("%w: %w", ErrNotBegun, ErrClosed)
 	}
 	// Begun is not given up: the owner finishes it whether or not the client still waits.
 	out := <-answer
 	return out.answer, out.err
 }
 
-// ErrNotBegun says that the client gave up before its command was begun.
+// ErrNotBegun says that the command was not begun, because the client gave up or the register was closed.
 var ErrNotBegun = errors.New("not begun")
+
+// ErrClosed says that the register was closed.
+var ErrClosed = errors.New("register is closed")
 
 // prepare gathers what deciding the command needs and does not depend on the
 // state, while the owner may be busy with another.
-func (r *Register) prepare(ctx context.Context, req Request) (ledger.Command, error) {
+func (r *Register) prepare(ctx context.Context, req Request) (p request, err error) {
 	input, err := ledger.ParseInput(req.Body)
 	if err != nil {
-		return ledger.Command{}, err
+		return p, err
 	}
 	c := ledger.Command{Operation: req.Operation, Key: req.Key, Input: input, Staff: req.Staff}
 	now := r.cfg.Clock()
 	local := now.In(r.cfg.Zone)
 	_, ahead := local.Zone()
 	c.Date, c.At, c.Offset = local.Format(time.DateOnly), now.Unix(), ahead/60
-	if c.PINMatches, err = r.pinMatches(ctx, input.Text("staff"), input.Text("pin")); err != nil {
-		return c, err
-	}
-	if c.ApproverMatches, err = r.pinMatches(ctx, input.Text("approver"), input.Text("approver_pin")); err != nil {
-		return c, err
+	if err := r.checkPINs(ctx, &p, &c); err != nil {
+		return p, err
 	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)
 	if errors.Is(err, projections.ErrDamaged) {
 		r.projector.noteDamage()
 		err = errStalled
 	}
-	return c, err
+	p.command = c
+	return p, err
 }
 
 // errStalled is no damage to the journal: the offline database is behind, or is being built anew.
@@ -86,57 +96,37 @@ var errStalled = &ledger.Refusal{
 	Code: "offline_database_stalled", Why: "The offline database has fallen behind the journal.", Instead: "Try again in a moment.",
 }
 
-// answers looks up what a command asks of the reference data.
-func (r *Register) answers(ctx context.Context, queries []ledger.Query) (ref ledger.Reference, err error) {
-	if ref.Store, err = r.reference.Store(ctx); err != nil {
-		return ref, err
-	}
-	ref.Found = make(map[ledger.Query]any, len(queries))
-	for len(queries) > 0 {
-		q := queries[0]
-		queries = queries[1:]
-		if _, twice := ref.Found[q]; twice {
-			continue
-		}
-		record, found, err := r.find(ctx, q)
-		if err != nil {
-			return ref, err
-		}
-		if found {
-			ref.Found[q] = record
-			queries = append(queries, ledger.Follow(record)...)
-		}
-	}
-	return ref, nil
-}
-
 // own is the owner: the one goroutine that touches the state and the journal.
 func (r *Register) own(ctx context.Context) {
+	link := time.NewTimer(lookEvery)
+	defer link.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			r.projector.close()
 			return
 		case req := <-r.commands:
-			answer, err := r.carryOut(req.ctx, req.command)
+			answer, err := r.carryOut(req)
 			req.answer <- outcome{answer, err}
 		case look := <-r.looks:
 			look(r.state)
+		case <-link.C:
+			link.Reset(r.lookAtLink(ctx))
 		}
 	}
 }
 
 // carryOut is the append path: decide, append, apply, answer.
-func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answer, error) {
+func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if damage := r.Damage(); damage != nil {
 		return ledger.Answer{}, damaged(damage)
 	}
 	// The client may have gone; what it asked for is finished all the same.
-	ctx = context.WithoutCancel(ctx)
+	ctx, c := context.WithoutCancel(req.ctx), req.command
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	if err := r.followLink(ctx); err != nil {
+	if err := r.throwSwitch(ctx, req); err != nil {
 		return ledger.Answer{}, err
 	}
 	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
@@ -144,7 +134,7 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	if err != nil {
 		return ledger.Answer{}, err
 	}
-	if c.Reference, err = r.answers(ctx, ledger.Asks(r.state, c)); err != nil {
+	if err := r.consult(ctx, &c, req.online); err != nil {
 		return ledger.Answer{}, err
 	}
 	decision, err := ledger.Decide(r.state, c)
@@ -153,9 +143,6 @@ func (r *Register) carryOut(ctx context.Context, c ledger.Command) (ledger.Answe
 	}
 	if decision.Fact == nil {
 		return r.answerAgain(ctx, c.Key, decision.Repeated)
-	}
-	if err := r.reconnect(ctx, decision.Fact); err != nil {
-		return ledger.Answer{}, err
 	}
 	circumstances := events.Circumstances{
 		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: decision.Approver, Shift: r.shift(decision.Fact),

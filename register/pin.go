@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
 
@@ -52,15 +54,55 @@ func checkPIN(hash, pin string) bool {
 	return subtle.ConstantTimeCompare(got, want) == 1
 }
 
-// pinMatches says whether pin is the staff member's, before the owner sees the
-// command: checking takes long on purpose.
-func (r *Register) pinMatches(ctx context.Context, staff, pin string) (bool, error) {
-	if staff == "" || pin == "" {
-		return false, nil
+// checkPINs says whether the PINs that a command gives are those of whom it names, before the
+// owner sees it: checking takes long on purpose. Online the Retail Server knows them, so that
+// who was blocked or got another PIN a moment ago is so here; offline the offline database does.
+func (r *Register) checkPINs(ctx context.Context, p *request, c *ledger.Command) error {
+	var asked []ledger.Query
+	check := func(kind, key, pin string, matches *bool) func(map[ledger.Query]held) {
+		q := ledger.Query{Kind: kind, Key: key}
+		if key == "" || pin == "" {
+			return func(map[ledger.Query]held) {}
+		}
+		asked = append(asked, q)
+		return func(known map[ledger.Query]held) {
+			switch of := known[q].record.(type) {
+			case ledger.StaffMember:
+				*matches = checkPIN(of.PIN, pin)
+			case ledger.GiftCard:
+				*matches = checkPIN(of.PIN, pin)
+			}
+		}
 	}
-	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "staff", Key: staff})
-	if err != nil || !found {
-		return false, err
+	signsOn := check("staff", c.Input.Text("staff"), c.Input.Text("pin"), &c.PINMatches)
+	approves := check("staff", c.Input.Text("approver"), c.Input.Text("approver_pin"), &c.ApproverMatches)
+	pays := check("giftcard", c.Input.Text("card"), c.Input.Text("card_pin"), &c.CardPINMatches)
+	if len(asked) == 0 {
+		return nil
 	}
-	return checkPIN(record.(ledger.StaffMember).PIN, pin), nil
+	known, err := r.lookPrepared(ctx, p, asked)
+	if err == nil {
+		signsOn(known)
+		approves(known)
+		pays(known)
+	}
+	return err
+}
+
+// lookPrepared asks for a command that the owner does not have yet. That a request did
+// not succeed is for the owner to record; the offline database has answered then.
+func (r *Register) lookPrepared(ctx context.Context, p *request, queries []ledger.Query) (map[ledger.Query]held, error) {
+	offline := offlineSource{r.reference}
+	store, err := r.reference.Store(ctx)
+	if err != nil || r.View().Mode != events.Online {
+		return offline.look(ctx, queries...) // without settings the owner says what is missing
+	}
+	p.online = r.online(store.Profile.Timeout())
+	known, err := p.online.look(context.WithoutCancel(ctx), queries...)
+	p.online.pause()
+	if failed, ok := errors.AsType[*lost](err); ok {
+		p.failed = failed
+		return offline.look(ctx, queries...)
+	}
+	return known, err
 }

@@ -18,9 +18,9 @@ const (
 	// its way it stays below [ledger.RecentCommands], so that every command is found
 	// in one or the other.
 	backlog = 500
-	// spare is room for what one command may append after full has said no: two changes
-	// of mode, an answer recovered from the card terminal, the fact, and what settles it.
-	spare = 5
+	// spare is room for what one command may append after full has said no: three changes of
+	// mode, an answer recovered from the card terminal, the fact, and what settles it.
+	spare = 6
 )
 
 // projector brings new entries into the offline database, behind the owner.
@@ -44,7 +44,7 @@ func (p *projector) run(r *Register) {
 	for {
 		select {
 		case <-p.damaged:
-			p.until(r, func() error { return r.refold(context.Background(), p.applied.Sequence) })
+			p.until(r, func() error { return r.refold(context.Background(), p.applied) })
 		case first, open := <-p.in:
 			if !open {
 				return
@@ -73,7 +73,7 @@ func (p *projector) apply(r *Register, batch []projections.Stored) {
 		err := r.offline.Apply(context.Background(), batch)
 		if errors.Is(err, projections.ErrDamaged) {
 			r.cfg.Logger.Error("the offline database is damaged and is built anew", "error", err)
-			err = r.refold(context.Background(), last.Sequence)
+			err = r.refold(context.Background(), last)
 		}
 		return err
 	})
@@ -116,13 +116,13 @@ func (p *projector) close() {
 	close(p.in)
 }
 
-// waitFor returns when the database holds the entry at sequence.
-func (p *projector) waitFor(ctx context.Context, sequence uint64) error {
+// waitFor returns when the database holds the entry at head.
+func (p *projector) waitFor(ctx context.Context, head events.Head) error {
 	for {
 		p.mu.Lock()
 		applied, changed := p.applied, p.changed
 		p.mu.Unlock()
-		if applied.Sequence >= sequence {
+		if applied.Epoch > head.Epoch || applied.Epoch == head.Epoch && applied.Sequence >= head.Sequence {
 			return nil
 		}
 		select {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -25,6 +24,7 @@ type Config struct {
 	Dir      string // data directory, this register's alone
 	Register events.Register
 	HQ       string // leaf URL of HQ; "" for a register that stands alone
+	CA       string // file with the authority of HQ's certificate, for "tls://"; "": the system's
 	Creds    string // credentials file from HQ
 	Listen   string // loopback address for NATS clients that read along; "" for none
 	MaxBytes int64  // the journal's share of the disk; 0 for the node's default
@@ -47,18 +47,25 @@ type journal interface {
 // Register is one running till.
 type Register struct {
 	cfg       Config
+	turning   sync.RWMutex // held for writing by the owner while it turns to a new epoch
 	identity  *identity
 	node      *embedded.RegisterNode
-	journal   journal
+	journal   journal // of the present epoch
 	offline   *projections.DB
 	reference *projections.Reference
+	copying   copying // of reference data
 
 	// The owner's alone, once it runs.
-	state       *ledger.State
-	ids         ids
-	lastAttempt time.Time       // to reach HQ
-	sinceShot   int             // entries since the last snapshot
-	unknown     map[string]bool // ids of appends that were given up and may still be stored
+	state     *ledger.State
+	ids       ids
+	begun     bool            // the mode in which the register starts is decided
+	sinceShot int             // entries since the last snapshot
+	unknown   map[string]bool // ids of appends that were given up and may still be stored
+
+	opened  time.Time
+	contact contact // with head office
+	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
+	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
 	commands  chan request
 	looks     chan func(*ledger.State)
@@ -66,7 +73,7 @@ type Register struct {
 	damage    atomic.Pointer[events.CorruptError] // set once, never cleared: the register sells no more
 	view      atomic.Pointer[View]
 	watchers  watchers
-	contact   contact
+	witness   witness
 	stop      context.CancelFunc
 	running   context.Context // ends with Close: what may take long gives up then
 	wait      sync.WaitGroup
@@ -99,13 +106,13 @@ func (r *Register) open(ctx context.Context) (err error) {
 	}
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
-		HQ: r.cfg.HQ, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	r.journal = r.node.Journal()
-	if r.reference, err = projections.OpenReference(filepath.Join(r.cfg.Dir, "reference.db")); err != nil {
+	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
+	if err := r.openReference(ctx); err != nil {
 		return err
 	}
 	if r.offline, err = projections.Open(filepath.Join(r.cfg.Dir, "offline.db")); err != nil {
@@ -114,7 +121,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
 		return err
 	}
-	if err := r.loadContact(ctx); err != nil {
+	if err := r.loadWitness(ctx); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {
@@ -132,7 +139,7 @@ func (r *Register) fold(ctx context.Context) error {
 		return err
 	}
 	if shot != nil && shot.Register == r.cfg.Register && shot.Head.Epoch == r.identity.Epoch {
-		if err := r.checkHead(ctx, shot.Head, "the last snapshot"); err != nil {
+		if err := checkHead(ctx, r.journal, shot.Head, "the last snapshot"); err != nil {
 			return err
 		}
 		r.state = shot
@@ -145,7 +152,7 @@ func (r *Register) fold(ctx context.Context) error {
 		return err
 	}
 	if at.Epoch == r.identity.Epoch {
-		if err := r.checkLength(ctx, at, "the offline database"); err != nil {
+		if err := checkLength(ctx, r.journal, at, "the offline database"); err != nil {
 			return err
 		}
 	}
@@ -162,9 +169,9 @@ func (r *Register) fold(ctx context.Context) error {
 	return err
 }
 
-// checkLength says whether the journal is as long as something else knows it to be.
-func (r *Register) checkLength(ctx context.Context, head events.Head, witness string) error {
-	last, err := r.journal.Last(ctx)
+// checkLength says whether a journal is as long as something else knows it to be.
+func checkLength(ctx context.Context, j journal, head events.Head, witness string) error {
+	last, err := j.Last(ctx)
 	if err != nil || last >= head.Sequence {
 		return err
 	}
@@ -175,15 +182,15 @@ func (r *Register) checkLength(ctx context.Context, head events.Head, witness st
 	}
 }
 
-// checkHead compares the journal with what something else knows of it.
-func (r *Register) checkHead(ctx context.Context, head events.Head, witness string) error {
-	if err := r.checkLength(ctx, head, witness); err != nil {
+// checkHead compares a journal with what something else knows of it.
+func checkHead(ctx context.Context, j journal, head events.Head, witness string) error {
+	if err := checkLength(ctx, j, head, witness); err != nil {
 		return err
 	}
 	if head.Sequence == 0 {
 		return nil
 	}
-	m, err := r.journal.Get(ctx, head.Sequence)
+	m, err := j.Get(ctx, head.Sequence)
 	if err != nil {
 		return err
 	}
@@ -200,63 +207,6 @@ func decode(m events.Message) (*events.Entry, error) {
 		return nil, &events.CorruptError{Sequence: m.Sequence, Kind: "undecodable", Want: "an entry", Got: err.Error()}
 	}
 	return entry, nil
-}
-
-// bringUpOffline brings the offline database up to the journal, from its
-// beginning where the two do not agree.
-func (r *Register) bringUpOffline(ctx context.Context) error {
-	at, err := r.offline.Position(ctx)
-	if err != nil {
-		return err
-	}
-	stale := at.Sequence > 0 && at.Epoch == r.identity.Epoch && r.checkHead(ctx, at, "the offline database") != nil
-	if stale && r.Damage() == nil {
-		// The ledger has found the journal sound, so it is the database that is wrong.
-		if err := r.offline.Reset(ctx); err != nil {
-			return err
-		}
-		at = events.Head{}
-	}
-	if stale {
-		return nil // a damaged journal: leave what can still be read
-	}
-	if at.Epoch != r.identity.Epoch {
-		at.Sequence = 0 // a new epoch follows from its first entry
-	}
-	return r.project(ctx, at.Sequence+1, math.MaxUint64)
-}
-
-// project brings the journal's entries from..to into the offline database.
-func (r *Register) project(ctx context.Context, from, to uint64) error {
-	batch := batcher{db: r.offline}
-	err := r.journal.Read(ctx, from, func(m events.Message) error {
-		entry, err := decode(m)
-		if err != nil {
-			return err
-		}
-		if err := batch.add(ctx, projections.Stored{Entry: entry, Body: m.Body}); err != nil {
-			return err
-		}
-		if m.Sequence >= to {
-			return errEnough
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return errors.Join(batch.flush(ctx), err)
-}
-
-// errEnough ends a reading before the journal's end.
-var errEnough = errors.New("enough")
-
-// refold builds a damaged offline database anew, up to an entry.
-func (r *Register) refold(ctx context.Context, to uint64) error {
-	if err := r.offline.Reset(ctx); err != nil {
-		return err
-	}
-	return r.project(ctx, 1, to)
 }
 
 // noteDamage keeps err as the register's damage if it says that stored bytes are wrong.
@@ -277,9 +227,8 @@ func (r *Register) run(open context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.running = stop, ctx
 	r.projector.start(r, r.state.Head)
-	if r.Damage() == nil && r.state.Head.Sequence == 0 {
-		// If we died before this append, the next start appends it; if after, it finds it.
-		if _, err := r.append(open, &events.RegisterActivated{Record: string(r.identity.activation)}, events.Circumstances{}); err != nil {
+	if r.Damage() == nil {
+		if err := r.beginJournal(open); err != nil {
 			r.projector.close()
 			return err
 		}
@@ -287,6 +236,7 @@ func (r *Register) run(open context.Context) error {
 	r.wait.Go(func() { r.own(ctx) })
 	r.wait.Go(func() { r.checkAgain(ctx) })
 	r.wait.Go(func() { r.announce(ctx) })
+	r.wait.Go(func() { r.copyReference(ctx) })
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -332,7 +333,7 @@ func TestAppendThatIsStoredLate(t *testing.T) {
 // The owner never waits for the offline database, however many entries an operation appends.
 func TestOfflineDatabaseThatStandsStill(t *testing.T) {
 	till := newTestTill(t)
-	require.NoError(t, till.projector.waitFor(t.Context(), till.View().Head.Sequence))
+	require.NoError(t, till.projector.waitFor(t.Context(), till.View().Head))
 	lock, err := sql.Open("sqlite", "file:"+till.dir+"/offline.db?_txlock=immediate")
 	require.NoError(t, err)
 	defer lock.Close()
@@ -351,4 +352,42 @@ func TestOfflineDatabaseThatStandsStill(t *testing.T) {
 		_, err := till.do(ulid.Make().String(), 501, `{"comment":"x"}`)
 		return err == nil
 	}, 20*time.Second, 10*time.Millisecond)
+}
+
+// TestClosedRegisterAnswers: whoever asks a register that was closed is told so, also
+// with a context that never ends.
+func TestClosedRegisterAnswers(t *testing.T) {
+	till := newTestTill(t)
+	require.NoError(t, till.Close())
+	_, err := till.Do(context.Background(), Request{Operation: 101, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, err, ErrNotBegun)
+	require.ErrorIs(t, till.Look(context.Background(), func(*ledger.State) { t.Error("there is no state to look at") }), ErrClosed)
+
+	// A command that was prepared before the end is refused too.
+	till.open()
+	var waiting sync.WaitGroup
+	for range 20 {
+		waiting.Go(func() {
+			_, err := till.Do(context.Background(), Request{Operation: 101, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+			if err != nil {
+				require.ErrorIs(t, err, ErrClosed)
+			}
+		})
+	}
+	require.NoError(t, till.Close())
+	waiting.Wait()
+}
+
+// TestGiftCardPIN: the PIN of a gift card is checked against its hash.
+func TestGiftCardPIN(t *testing.T) {
+	till := newTestTill(t)
+	_, err := till.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(`{"kind":"giftcard","key":"6101","record":{"number":"6101","balance":5000,"currency":"GBP","pin":%q}}`, HashPIN("4711"))), till.now, false)
+	require.NoError(t, err)
+	key := ulid.Make().String()
+	_, err = till.do(key, 520, `{"card":"6101","card_pin":"0000"}`)
+	refused(t, err, "gift_card_pin_wrong")
+	_, err = till.do(key, 520, `{"card":"6101","card_pin":"4711"}`)
+	refused(t, err, "gift_card_pin_wrong") // nobody tries PINs under an old key
+	require.EqualValues(t, 5000, till.must(520, `{"card":"6101","card_pin":"4711"}`).Result.(*events.BalanceChecked).Available)
 }

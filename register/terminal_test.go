@@ -278,3 +278,41 @@ func TestNothingPassesAnUnansweredRequestBy(t *testing.T) {
 	_, err = do(r, 6, 602, `{"customer":"C1"}`)
 	refused(t, err, "card_pending")
 }
+
+// TestGivenUpIsRemembered: a card payment that a manager gave up is never asked for again
+// under its old key, however much was done and whatever was restarted since.
+func TestGivenUpIsRemembered(t *testing.T) {
+	dir := t.TempDir()
+	terminal := &silentTerminal{SimulatedTerminal: NewSimulatedTerminal(filepath.Join(dir, "terminal.json")), silent: true}
+	r := openTill(t, dir, terminal)
+	ask(t, r, 3, 100, `{"product":"M52"}`)
+	_, err := do(r, 4, 201, ``)
+	refused(t, err, "terminal_unanswered")
+	ask(t, r, 5, 211, `{"payment":1}`)
+	terminal.silent = false
+	_, err = do(r, 4, 201, ``)
+	refused(t, err, "card_given_up")
+	for key := 6; key < 6+ledger.RecentCommands; key++ {
+		ask(t, r, key, 101, `{"product":"MUG"}`)
+	}
+	charged, err := terminal.Charged()
+	require.NoError(t, err)
+	again := func() {
+		require.NoError(t, r.Look(t.Context(), func(s *ledger.State) {
+			_, known := s.Commands.Find(events.CommandKey(fmt.Sprintf("01KJPRZB00%016d", 4)))
+			require.False(t, known, "the state alone would have forgotten it")
+		}))
+		_, err = do(r, 4, 201, ``)
+		refused(t, err, "card_given_up")
+		_, err = do(r, 4, 201, `{"amount":1}`)
+		refused(t, err, "command_reused")
+		now, err := terminal.Charged()
+		require.NoError(t, err)
+		require.Equal(t, charged, now)
+	}
+	again()
+	require.NoError(t, r.Close())
+	r = openTill(t, dir, terminal)
+	defer func() { require.NoError(t, r.Close()) }()
+	again()
+}

@@ -47,17 +47,20 @@ type Status struct {
 		Configured bool      `json:"configured"`
 		LinkUp     bool      `json:"link_up"`
 		Since      time.Time `json:"since,omitzero"`
-		Sent       uint64    `json:"sent"`               // entries that HQ has on disk
-		Unsent     uint64    `json:"unsent"`             // entries not yet there
-		Contact    time.Time `json:"contact,omitzero"`   // when it last answered an announcement
-		Marked     uint64    `json:"marked"`             // entries that it has verified and signed
-		Findings   []string  `json:"findings,omitempty"` // what it has against this register's entries, as it last said
+		Sent       uint64    `json:"sent"`   // entries of this epoch that HQ has on disk
+		Unsent     uint64    `json:"unsent"` // entries of all epochs not yet there
+		// Contact is when head office last answered an announcement, Marked how many entries
+		// of this epoch it has verified and signed, and Findings what it had against this register then.
+		Contact  time.Time `json:"contact,omitzero"`
+		Marked   uint64    `json:"marked"`
+		Findings []string  `json:"findings,omitempty"`
 	} `json:"hq"`
 	Offline struct {
 		Sequence uint64 `json:"sequence"` // of the last entry in the offline database
 		Failing  bool   `json:"failing"`
 	} `json:"offline_database"`
-	Reference []projections.AsOf   `json:"reference"`
+	Reference []projections.AsOf   `json:"reference"` // empty where there has never been any: the register sells nothing
+	Feed      Feed                 `json:"reference_feed"`
 	Damage    *events.CorruptError `json:"damage,omitempty"`
 }
 
@@ -66,24 +69,31 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	s := Status{View: r.View(), Damage: r.Damage()}
 	link := r.node.Link()
 	s.HQ.Configured, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", link.Connected, link.Since
-	r.contact.mu.Lock()
-	s.HQ.Contact, s.HQ.Findings = r.contact.at, r.contact.findings
-	mark, err := r.contact.kept.head(r.cfg.Register)
-	r.contact.mu.Unlock()
-	if err == nil && mark.Epoch == s.Head.Epoch {
-		s.HQ.Marked = mark.Sequence
-	}
+	s.HQ.Contact, s.HQ.Marked, s.HQ.Findings = r.witness.status(s.Head.Epoch, r.cfg.Register)
+	var err error
 	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
 		return s, err
 	}
-	s.HQ.Unsent = s.Head.Sequence - min(s.HQ.Sent, s.Head.Sequence)
+	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
+		return s, err
+	}
 	at, err := r.offline.Position(ctx)
 	if err != nil {
 		return s, err
 	}
 	s.Offline.Sequence, s.Offline.Failing = at.Sequence, r.projector.failing.Load()
-	s.Reference, err = r.reference.AsOf(ctx)
+	if s.Reference, err = r.reference.AsOf(ctx); err != nil {
+		return s, err
+	}
+	s.Feed.Received = r.copying.received.Load()
+	s.Feed.Feed, err = r.reference.Feed(ctx)
 	return s, err
+}
+
+// Feed is where the reference data comes from, and what has come since the start.
+type Feed struct {
+	projections.Feed
+	Received uint64 `json:"received"` // records
 }
 
 // Look lets f read the state while no operation is carried out. f must not keep or change it.
@@ -95,12 +105,14 @@ func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.running.Done():
+		return ErrClosed
 	}
 }
 
 // Offline is the offline database, once it holds every entry that was answered before the call.
 func (r *Register) Offline(ctx context.Context) (*projections.DB, error) {
-	return r.offline, r.projector.waitFor(ctx, r.View().Head.Sequence)
+	return r.offline, r.projector.waitFor(ctx, r.View().Head)
 }
 
 // Linked says whether the link to head office is up.
@@ -110,7 +122,11 @@ func (r *Register) Linked() bool { return r.node.Link().Connected }
 func (r *Register) SetLink(up bool) error { return r.node.SetLink(up) }
 
 // Journal is the journal of the register's epoch, for reading: the register is its only writer.
-func (r *Register) Journal() ledger.Log { return r.journal }
+func (r *Register) Journal() ledger.Log {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.journal
+}
 
 // Reference is the register's reference data.
 func (r *Register) Reference() *projections.Reference { return r.reference }

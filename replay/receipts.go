@@ -8,13 +8,14 @@ import (
 
 // receipts checks that receipt numbers are gapless without knowing their mask,
 // which is reference data and not in the journal. A number is a run of digits
-// somewhere in the text, so that each place at which the first receipt has a 1 is
-// taken for it, until a receipt says otherwise: one that goes on at no place that
+// somewhere in the text, so that each place at which the first receipt has the first
+// number is taken for it, until a receipt says otherwise: one that goes on at no place that
 // is left is not the next.
 type receipts struct {
 	places []place // where the number may be
 	unsure bool    // entries were missed: any number may be next
 	last   string
+	begun  uint64 // how many there were in the epochs before
 }
 
 // place is where the number may be: after so many bytes, before so many.
@@ -29,7 +30,7 @@ func (r *receipts) doubt() { r.unsure = true }
 func (r *receipts) next(number string) bool {
 	if r.places == nil || r.unsure {
 		first := r.last == "" && !r.unsure
-		r.places = slices.DeleteFunc(numbersIn(number), func(p place) bool { return first && p.next != 2 })
+		r.places = slices.DeleteFunc(numbersIn(number), func(p place) bool { return first && p.next != r.begun+2 })
 		r.unsure = false
 		return len(r.places) > 0
 	}

@@ -83,11 +83,10 @@ func answers(of string, kinds ...string) func(*huma.Operation) {
 }
 
 type operationInput struct {
-	Key           string `header:"Idempotency-Key" required:"true" doc:"a ULID that the client makes for this command; the same key with the same input gets the first answer"`
-	Authorization string `header:"Authorization" doc:"Bearer token from operation 700"`
-	Cookie        string `header:"Cookie"`
-	ContentType   string `header:"Content-Type"`
-	RawBody       []byte
+	Key string `header:"Idempotency-Key" required:"true" doc:"a ULID that the client makes for this command; the same key with the same input gets the first answer"`
+	Session
+	ContentType string `header:"Content-Type"`
+	RawBody     []byte
 }
 
 type operationOutput struct {
@@ -145,7 +144,7 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 	if kind, _, err := mime.ParseMediaType(in.ContentType); len(in.RawBody) > 0 && (err != nil || kind != "application/json") {
 		return nil, (&Problem{Status: http.StatusUnsupportedMediaType, Operation: op.ID, Detail: "The parameters are not sent as application/json.", Instead: "Send them as a JSON object with that Content-Type."}).complete(a, nil)
 	}
-	staff := a.sessions.of(token(in.Authorization, in.Cookie))
+	staff := a.staffOf(in.Session)
 	done, err := a.register.Do(ctx, register.Request{Operation: op.ID, Key: key, Body: in.RawBody, Staff: staff})
 	if err != nil {
 		return nil, a.problem(op.ID, err)
@@ -164,8 +163,6 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 	case *events.ZReprinted:
 		out.Body.Print, err = a.printed(ctx, f.Closed)
 		out.Body.Print = fmt.Sprintf("*** COPY %d ***\n", f.Copy) + out.Body.Print
-	case *events.XPrinted:
-		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case interface{ SignsOff() bool }:
 		if f.SignsOff() {
 			a.sessions.end()
@@ -177,6 +174,10 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
 	case *events.ReportViewed:
 		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	case events.OfShift:
+		if _, printed := f.(events.Printable); printed { // an X report, or a slip
+			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
+		}
 	}
 	if err != nil {
 		// It is recorded, and only what it was to show is missing: GET shows it.

@@ -178,6 +178,28 @@ func TestReceipts(t *testing.T) {
 	require.Equal(t, checkpoint.Checkpoint{Origin: "s001-r01/1", Size: entry.Head.Sequence, Hash: entry.Head.Hash}, signed)
 }
 
+// TestSlips: what is printed by itself and is no transaction is found by the number on it.
+func TestSlips(t *testing.T) {
+	s := newShop(t)
+	drop := s.must(1212, `{"amounts":[{"tender":"cash","amount":1500}],"bag":"B-17"}`)
+	number := events.EntryNumber(s.View().Register, s.View().Head)
+	require.Contains(t, drop.Print, "No. "+number)
+	require.Contains(t, drop.Print, "Bag B-17")
+	require.Contains(t, drop.Print, "15.00")
+	for _, path := range []string{"/v1/transactions/", "/v1/receipts/"} {
+		w := s.send("GET", path+number, "", "Accept", "text/plain")
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, drop.Print, w.Body.String())
+		require.Equal(t, string(s.bodies()[s.View().Head.Sequence-1]), string(s.get(path+number)), "as stored")
+	}
+	for _, other := range []string{"s001-r01-1-e1", "s001-r01-1-e999", "s001-r01-2-e1", "s002-r01-1-e" + fmt.Sprint(s.View().Head.Sequence), "s001-r01-1-e01"} {
+		require.Equal(t, 404, s.send("GET", "/v1/receipts/"+other, "").Code, other)
+	}
+	for op, body := range map[int]string{1201: `{"amount":500}`, 1210: `{"amount":500}`, 1211: `{"amounts":[{"tender":"cash","amount":500}]}`, 1052: `{"counts":[{"tender":"cash","amount":500}]}`} {
+		require.Contains(t, s.must(op, body).Print, "Signature", op)
+	}
+}
+
 func TestReports(t *testing.T) {
 	s := newShop(t)
 	s.sell()
@@ -209,6 +231,23 @@ func TestReports(t *testing.T) {
 		sum += row.Amount
 	}
 	require.Zero(t, sum)
+}
+
+// TestReportsAreForSome: a report is shown to those whose permissions name it, on either way to it.
+func TestReportsAreForSome(t *testing.T) {
+	s := openShop(t)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "").Code, "nobody is signed on")
+	s.token = s.must(700, `{"staff":"9","pin":"3"}`).Token
+	s.get("/v1/reports/days")
+	s.must(1003, `{"report":"days"}`)
+	w := s.send("GET", "/v1/reports/tenders", "")
+	require.Equal(t, 403, w.Code)
+	require.Contains(t, w.Body.String(), "permission_denied")
+	require.Equal(t, "permission_denied", s.do(1003, newKey(), `{"report":"tenders"}`).Code)
+	require.Equal(t, 404, s.send("GET", "/v1/reports/gossip", "").Code)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "", "Authorization", "Bearer nobody").Code)
+	s.must(703, ``)
+	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "").Code, "locked")
 }
 
 func TestMetrics(t *testing.T) {

@@ -79,6 +79,9 @@ type documentInput struct {
 }
 
 func (a *registerAPI) document(ctx context.Context, in *documentInput) (*raw, error) {
+	if register, at, ok := events.ParseEntryNumber(in.ID); ok {
+		return a.slip(ctx, in.Accept, register, at)
+	}
 	return a.paper(ctx, in.Accept, func(ctx context.Context, db *projections.DB) (*projections.Document, error) {
 		return db.Transaction(ctx, events.TransactionID(in.ID))
 	})
@@ -90,6 +93,9 @@ type receiptInput struct {
 }
 
 func (a *registerAPI) receipt(ctx context.Context, in *receiptInput) (*raw, error) {
+	if register, at, ok := events.ParseEntryNumber(in.Number); ok {
+		return a.slip(ctx, in.Accept, register, at)
+	}
 	return a.paper(ctx, in.Accept, byReceipt(in.Number))
 }
 
@@ -108,9 +114,39 @@ func (a *registerAPI) find(ctx context.Context, find func(context.Context, *proj
 		return err
 	})
 	if err == nil && doc == nil {
-		err = (&Problem{Status: http.StatusNotFound, Detail: "There is no such document at this register."}).complete(a, nil)
+		err = a.noDocument()
 	}
 	return doc, e, err
+}
+
+// slip answers with what is printed by itself and is no transaction, such as the slip of a
+// safe drop or a Z report: as JSON its entry, exactly as stored.
+func (a *registerAPI) slip(ctx context.Context, accept string, register events.Register, at events.Head) (*raw, error) {
+	var stored []byte
+	text, printed := "", false
+	err := a.offline(ctx, func(ctx context.Context, db *projections.DB) (err error) {
+		if stored, err = db.Entry(ctx, at.Epoch, at.Sequence); err != nil || stored == nil {
+			return err
+		}
+		e, err := events.Decode(stored)
+		if err == nil && e.Register == register {
+			text, printed = receipts.Text(e)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !printed:
+		return nil, a.noDocument()
+	case prefers(accept, "text/plain"):
+		return &raw{"text/plain; charset=utf-8", []byte(text)}, nil
+	}
+	return &raw{"application/json", stored}, nil
+}
+
+func (a *registerAPI) noDocument() error {
+	return (&Problem{Status: http.StatusNotFound, Detail: "There is no such document at this register."}).complete(a, nil)
 }
 
 // paper answers with a document, as JSON or as it was printed.

@@ -23,6 +23,7 @@ type Report struct {
 }
 
 type reportInput struct {
+	Session
 	Name  string `path:"name" maxLength:"40"`
 	From  string `query:"from" maxLength:"10" doc:"first business date, YYYY-MM-DD"`
 	To    string `query:"to" maxLength:"10" doc:"last business date, YYYY-MM-DD"`
@@ -45,6 +46,9 @@ func rows[T any](read func(*projections.DB, context.Context, projections.Period)
 }
 
 func (a *registerAPI) report(ctx context.Context, in *reportInput) (*body[*Report], error) {
+	if err := a.mayView(in.Session, in.Name); err != nil {
+		return nil, err
+	}
 	if !slices.Contains(ledger.Reports, in.Name) {
 		return nil, (&Problem{Status: http.StatusNotFound, Code: "unknown_report", Detail: "There is no such report.", Instead: "Choose one of " + strings.Join(ledger.Reports, ", ") + "."}).complete(a, nil)
 	}
@@ -55,6 +59,20 @@ func (a *registerAPI) report(ctx context.Context, in *reportInput) (*body[*Repor
 	}
 	r, err := a.makeReport(ctx, in)
 	return &body[*Report]{r}, err
+}
+
+// mayView says whether the client's session may see a report: as operation 1003 says it, and without a record.
+func (a *registerAPI) mayView(in Session, report string) error {
+	staff := a.register.View().Staff
+	switch {
+	case staff == nil || a.staffOf(in) != staff.ID:
+		return a.problem(0, &ledger.Refusal{Code: "not_signed_on", Why: "Nobody is signed on at this register.", Instead: "Sign on first."})
+	case staff.Locked:
+		return a.problem(0, &ledger.Refusal{Code: "register_locked", Why: "The register is locked.", Instead: "Log on again."})
+	case slices.Contains(ledger.Reports, report) && !staff.Rights.MayView(report):
+		return a.problem(0, &ledger.Refusal{Code: "permission_denied", Why: "This report is not for " + string(staff.ID) + ".", Instead: "Use operation 1003 with a manager's approval."})
+	}
+	return nil
 }
 
 func (a *registerAPI) makeReport(ctx context.Context, in *reportInput) (*Report, error) {

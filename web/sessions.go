@@ -53,6 +53,17 @@ func (s *sessions) of(token string) events.StaffID {
 	return s.staff[token]
 }
 
+// Session are the headers by which a client shows that it has one.
+type Session struct {
+	Authorization string `header:"Authorization" doc:"Bearer token from operation 700"`
+	Cookie        string `header:"Cookie"`
+}
+
+// staffOf is who the client's session belongs to, "" for nobody.
+func (a *registerAPI) staffOf(in Session) events.StaffID {
+	return a.sessions.of(token(in.Authorization, in.Cookie))
+}
+
 // token finds a session's token in the headers Authorization and Cookie.
 func token(authorization, cookie string) string {
 	if bearer, ok := strings.CutPrefix(authorization, "Bearer "); ok {

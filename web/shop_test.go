@@ -21,10 +21,11 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// shopRecords are the reference data of the tests; %q are the PINs of a manager and of a cashier.
+// shopRecords are the reference data of the tests; %q are the PINs of a manager, of a cashier, and of one who may see a report.
 const shopRecords = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"receipt_mask":"{store}/{####}","max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true}},"shop":{"name":"Corner Shop","lines":["1 High Street"],"footer":["Thank you"]}}}
 {"kind":"staff","key":"7","record":{"staff":"7","name":"Sam","pin":%q,"groups":[{"manager":true}]}}
 {"kind":"staff","key":"8","record":{"staff":"8","name":"Kim","pin":%q,"groups":[{"operations":[100,206,1050]}]}}
+{"kind":"staff","key":"9","record":{"staff":"9","name":"Lou","pin":%q,"groups":[{"operations":[703,1003],"reports":["days"]}]}}
 {"kind":"product","key":"TEA","record":{"product":"TEA","description":"Tea <süß> & \"rot\" \u2028 茶","price":"2.55","taxes":[{"code":"S","rate":"20"}]}}
 {"kind":"product","key":"MUG","record":{"product":"MUG","description":"Mug","price":"7.95"}}
 {"kind":"product","key":"OPEN","record":{"product":"OPEN","description":"Open","key_price":true,"price":"0"}}
@@ -45,7 +46,7 @@ func openShop(t testing.TB) *shop {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
-	report, err := r.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(shopRecords, register.HashPIN("1"), register.HashPIN("2"))), time.Now(), false)
+	report, err := r.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(shopRecords, register.HashPIN("1"), register.HashPIN("2"), register.HashPIN("3"))), time.Now(), false)
 	require.NoError(t, err, "%v", report.Problems)
 	return &shop{Register: r, t: t, api: Register(r, slog.New(slog.DiscardHandler))}
 }

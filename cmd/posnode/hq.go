@@ -5,7 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/posnode/posnode/hq"
@@ -15,14 +18,46 @@ import (
 // hqCmd is head office.
 type hqCmd struct {
 	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
+	Init   hqInitCmd   `cmd:"" help:"Write keys, certificates and configurations for a cluster of stock nats-server to be head office's."`
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
+
+	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
 }
 
 type hqRunCmd struct {
 	Data       string `required:"" type:"path" placeholder:"DIR" help:"Data directory, this node's alone."`
-	Listen     string `placeholder:"ADDR" help:"Where NATS clients with credentials may connect; none if absent."`
+	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
 	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
 	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive."`
+	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links; without it they are not encrypted."`
+	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
+
+	NATS     []string `name:"nats" placeholder:"URL" help:"Work on a cluster of stock nats-server, such as tls://a:4222,tls://b:4222,tls://c:4222, and run no server of our own. See 'posnode hq init'."`
+	Creds    string   `type:"existingfile" placeholder:"FILE" help:"Credentials for the cluster, such as hq.creds; without them those keys sign that are in the data directory."`
+	CA       string   `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of the cluster's certificates, such as ca.pem."`
+	Replicas int      `placeholder:"N" help:"Replicas of every stream; 3 on a cluster if absent."`
+}
+
+// links says where registers link to.
+func (c *hqRunCmd) links(h *hq.HQ) string {
+	if len(c.NATS) > 0 {
+		return "the leaf ports of " + strings.Join(c.NATS, ", ")
+	}
+	return h.LeafURL()
+}
+
+// Validate is called by kong.
+func (c *hqRunCmd) Validate() error {
+	if (c.Cert == "") != (c.Key == "") {
+		return errors.New("--cert and --key go together")
+	}
+	if len(c.NATS) > 0 && (c.Cert != "" || c.Listen != "") {
+		return errors.New("--nats: the cluster has listeners and certificates of its own")
+	}
+	if len(c.NATS) == 0 && (c.Creds != "" || c.CA != "" || c.Replicas != 0) {
+		return errors.New("--creds, --ca and --replicas are for --nats")
+	}
+	return nil
 }
 
 // Run serves until the context ends.
@@ -32,7 +67,10 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	h, err := hq.Open(ctx, hq.Config{Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Clock: time.Now, Logger: log})
+	h, err := hq.Open(ctx, hq.Config{
+		Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Cert: c.Cert, Key: c.Key, Clock: time.Now, Logger: log,
+		Cluster: hq.Cluster{URLs: c.NATS, Creds: c.Creds, CA: c.CA, Replicas: c.Replicas},
+	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -43,8 +81,32 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	// If we die before this is removed, it names an address where nobody answers, and says so.
 	defer func() { err = errors.Join(err, os.Remove(hqAddressPath(c.Data))) }()
-	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, h.LeafURL())
+	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, c.links(h))
+	if url := h.ClientURL(); url != "" {
+		fmt.Fprintf(std.out, "readers connect to %s\n", url)
+	}
 	return serve(ctx, listener, web.HQ(h, at.Token, log))
+}
+
+type hqInitCmd struct {
+	Dir  string   `arg:"" type:"path" placeholder:"DIR" help:"Where everything goes; must be empty or not exist."`
+	Host []string `required:"" placeholder:"NAME" help:"Under which the others reach a server; once for each of the three."`
+}
+
+// Run writes the files and says what to do with them.
+func (c *hqInitCmd) Run(std stdio) error {
+	if err := hq.InitCluster(c.Dir, c.Host); err != nil {
+		return err
+	}
+	urls, leafs := make([]string, len(c.Host)), make([]string, len(c.Host))
+	for i, host := range c.Host {
+		urls[i], leafs[i] = "tls://"+net.JoinHostPort(host, "4222"), "tls://"+net.JoinHostPort(host, "7422")
+		fmt.Fprintf(std.out, "on %s, in a copy of %s:\n  nats-server -c nats-server.conf\n", host, filepath.Join(c.Dir, host))
+	}
+	fmt.Fprintf(std.out, "head office, each instance in a copy of %s of its own:\n  posnode hq run --data . --creds hq.creds --ca ca.pem --nats %s\n", filepath.Join(c.Dir, "hq"), strings.Join(urls, ","))
+	fmt.Fprintf(std.out, "registers:\n  posnode register ... --ca ca.pem --hq %s\n", strings.Join(leafs, ","))
+	fmt.Fprintf(std.out, "keep to yourself: ca.key and hq/keys.json; who has them can be any server, and any register\n")
+	return nil
 }
 
 type hqEnrollCmd struct {
@@ -63,5 +125,24 @@ func (c *hqEnrollCmd) Run(std stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "%s may link with %s\n", c.Name, c.Creds)
+	return nil
+}
+
+type hqEnrollReaderCmd struct {
+	Data  string `required:"" type:"path" placeholder:"DIR" help:"Data directory of head office, running or not."`
+	Name  string `arg:"" placeholder:"NAME" help:"What to call the reader: 1 to 32 of a-z, 0-9 and -."`
+	Creds string `arg:"" type:"path" placeholder:"FILE" help:"Where the credentials go."`
+}
+
+// Run writes the file, readable by its owner alone.
+func (c *hqEnrollReaderCmd) Run(std stdio) error {
+	creds, err := hq.EnrollReader(c.Data, c.Name)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Creds, creds, 0o600); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "%s may read with %s\n", c.Name, c.Creds)
 	return nil
 }

@@ -32,6 +32,7 @@ type cli struct {
 	Register   registerCmd   `cmd:"" help:"Run a till: its journal, its offline database, its API on loopback."`
 	HQ         hqCmd         `cmd:"" name:"hq" help:"Run head office, which receives the journals of all registers."`
 	Audit      auditCmd      `cmd:"" help:"Verify, show and report what a journal holds."`
+	Schemas    schemasCmd    `cmd:"" help:"Print the JSON Schema of an entry, with those of all facts inside."`
 	Operations operationsCmd `cmd:"" help:"List every operation and what it needs offline."`
 	PIN        pinCmd        `cmd:"" name:"pin" help:"Read a PIN from standard input and print the hash that stands in the reference data."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each figure beside its floor."`

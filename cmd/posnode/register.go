@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/posnode/posnode/projections"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
 )
@@ -25,7 +26,8 @@ type registerCmd struct {
 	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
 	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
 	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
-	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Without it the register stands alone."`
+	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Several with commas between. Without it the register stands alone."`
+	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
 	Creds     string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
 	NATS      string        `name:"nats" placeholder:"ADDR" help:"Loopback address where NATS clients of the till may read along."`
 	Reconnect time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
@@ -37,7 +39,7 @@ type registerCmd struct {
 func (c *registerCmd) config(log *slog.Logger) (register.Config, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	return register.Config{
-		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, Creds: c.Creds, Listen: c.NATS, MaxBytes: c.MaxBytes,
+		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, CA: c.CA, Creds: c.Creds, Listen: c.NATS, MaxBytes: c.MaxBytes,
 		Reconnect: c.Reconnect, Zone: zone, Clock: time.Now, Logger: log,
 	}, err
 }
@@ -87,6 +89,10 @@ func importReference(ctx context.Context, r *register.Register, path string, std
 	}
 	defer f.Close()
 	report, err := r.Reference().Import(ctx, f, time.Now(), false)
+	if errors.Is(err, projections.ErrFromHeadOffice) {
+		fmt.Fprintf(std.err, "posnode: warning: %s is not imported: %v\n", path, projections.ErrFromHeadOffice)
+		return nil
+	}
 	for _, e := range report.Problems {
 		fmt.Fprintf(std.err, "posnode: %s:%d: %s\n", path, e.Line, e.What)
 	}

@@ -149,7 +149,10 @@ func (p *process) do(operation int, params string) reply {
 // get reads a page of the API.
 func (p *process) get(path string, into any) {
 	p.t.Helper()
-	resp, err := client.Get(p.url + path)
+	req, err := http.NewRequest(http.MethodGet, p.url+path, nil)
+	require.NoError(p.t, err)
+	req.Header.Set("Authorization", "Bearer "+p.token)
+	resp, err := client.Do(req)
 	require.NoError(p.t, err)
 	defer resp.Body.Close()
 	require.Equal(p.t, http.StatusOK, resp.StatusCode)

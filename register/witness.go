@@ -32,8 +32,8 @@ const (
 	repairBytes = 8 << 20
 )
 
-// contact is what the register keeps of head office's answers.
-type contact struct {
+// witness is what the register keeps of head office's word on its journal.
+type witness struct {
 	instance string // of this process
 
 	mu       sync.Mutex
@@ -54,9 +54,9 @@ type kept struct {
 
 func markPath(dir string) string { return filepath.Join(dir, "mark.json") }
 
-// loadContact reads what head office said last, and stops selling where that says that the epoch is over.
-func (r *Register) loadContact(ctx context.Context) error {
-	r.contact.instance = ulid.Make().String()
+// loadWitness reads what head office said last, and stops selling where that says that the epoch is over.
+func (r *Register) loadWitness(ctx context.Context) error {
+	r.witness.instance = ulid.Make().String()
 	raw, err := os.ReadFile(markPath(r.cfg.Dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -64,13 +64,13 @@ func (r *Register) loadContact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(raw, &r.contact.kept); err != nil {
+	if err := json.Unmarshal(raw, &r.witness.kept); err != nil {
 		return fmt.Errorf("read %s: %w", markPath(r.cfg.Dir), err)
 	}
-	if k := r.contact.kept; k.Frozen != nil && k.Epoch == r.identity.Epoch {
+	if k := r.witness.kept; k.Frozen != nil && k.Epoch == r.identity.Epoch {
 		r.freeze(*k.Frozen, r.state.Head.Sequence)
 	}
-	return r.compare(ctx, r.contact.kept)
+	return r.compare(ctx, r.witness.kept)
 }
 
 // Frozen says whether a damage is an epoch that is over because of what head office knows
@@ -109,11 +109,12 @@ func damaged(damage *events.CorruptError) *ledger.Refusal {
 // compare holds the journal against head office's mark: one that goes further, or has
 // another entry in the same place, says that this store was put back, or that another till wrote under this name.
 func (r *Register) compare(ctx context.Context, k kept) error {
+	epoch, journal := r.present()
 	mark, err := k.head(r.cfg.Register)
-	if err != nil || mark.Epoch != r.identity.Epoch || mark.Sequence == 0 {
+	if err != nil || mark.Epoch != epoch || mark.Sequence == 0 {
 		return nil // nothing to compare with: a mark of another epoch, or none
 	}
-	last, err := r.journal.Last(ctx)
+	last, err := journal.Last(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (r *Register) compare(ctx context.Context, k kept) error {
 		r.freeze(events.Freeze{Kind: events.FrozenRolledBack, Why: fmt.Sprintf("head office holds %d entries, and here are %d", mark.Sequence, last)}, last+1)
 		return nil
 	}
-	m, err := r.journal.Get(ctx, mark.Sequence)
+	m, err := journal.Get(ctx, mark.Sequence)
 	if err != nil {
 		if r.noteDamage(err) {
 			return nil
@@ -150,6 +151,23 @@ func (k kept) head(register events.Register) (head events.Head, err error) {
 	return events.Head{Epoch: epoch, Sequence: c.Size, Hash: events.Digest(c.Hash)}, nil
 }
 
+// status is what head office last said, for the status page.
+func (w *witness) status(epoch int, register events.Register) (at time.Time, marked uint64, findings []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if mark, err := w.kept.head(register); err == nil && mark.Epoch == epoch {
+		marked = mark.Sequence
+	}
+	return w.at, marked, w.findings
+}
+
+// present is the epoch and its journal, for others than the owner.
+func (r *Register) present() (int, journal) {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.identity.Epoch, r.journal
+}
+
 // announce asks head office again and again how it stands to the journal.
 func (r *Register) announce(ctx context.Context) {
 	failing := false
@@ -166,7 +184,7 @@ func (r *Register) announce(ctx context.Context) {
 }
 
 func (r *Register) announceOnce(ctx context.Context) error {
-	question, err := r.announcement()
+	epoch, question, err := r.announcement()
 	if err != nil {
 		return err
 	}
@@ -180,25 +198,26 @@ func (r *Register) announceOnce(ctx context.Context) error {
 	if err := json.Unmarshal(answer, &ack); err != nil {
 		return fmt.Errorf("read head office's answer: %w", err)
 	}
-	if err := r.heed(ctx, ack); err != nil {
+	if err := r.heed(ctx, epoch, ack); err != nil {
 		return err
 	}
 	return r.repair(ctx, ack.Missing)
 }
 
-// announcement is what to say now.
-func (r *Register) announcement() ([]byte, error) {
-	r.contact.mu.Lock()
-	defer r.contact.mu.Unlock()
-	k := r.contact.kept
-	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: version(), Instance: r.contact.instance}
+// announcement is what to say now, and of which epoch.
+func (r *Register) announcement() (int, []byte, error) {
+	r.witness.mu.Lock()
+	defer r.witness.mu.Unlock()
+	k := r.witness.kept
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: version(), Instance: r.witness.instance}
 	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
 		a.Mark = k.Mark
 	}
 	if damage := r.Damage(); Frozen(damage) {
 		a.Frozen = &events.Freeze{Kind: damage.Kind, Why: damage.Got}
 	}
-	return json.Marshal(a)
+	question, err := json.Marshal(a)
+	return a.Epoch, question, err
 }
 
 // version is the program's, as it was built.
@@ -209,13 +228,13 @@ func version() string {
 	return ""
 }
 
-// heed takes in what head office answered.
-func (r *Register) heed(ctx context.Context, ack events.Acknowledgement) error {
-	r.contact.mu.Lock()
-	r.contact.at, r.contact.findings = r.cfg.Clock(), ack.Findings
-	before := r.contact.kept
+// heed takes in what head office answered to an announcement of an epoch.
+func (r *Register) heed(ctx context.Context, said int, ack events.Acknowledgement) error {
+	r.witness.mu.Lock()
+	r.witness.at, r.witness.findings = r.cfg.Clock(), ack.Findings
+	before := r.witness.kept
 	k := before
-	r.contact.mu.Unlock()
+	r.witness.mu.Unlock()
 	if k.Key == "" {
 		k.Key = ack.Key
 	}
@@ -231,27 +250,30 @@ func (r *Register) heed(ctx context.Context, ack events.Acknowledgement) error {
 	if err := r.compare(ctx, next); err != nil {
 		return err
 	}
+	epoch, journal := r.present()
+	if epoch != said {
+		return nil // a new epoch has begun meanwhile: this answer is about the one before
+	}
 	if ack.Frozen != nil && r.Damage() == nil {
 		r.freeze(*ack.Frozen, r.View().Head.Sequence)
 	}
 	if damage := r.Damage(); Frozen(damage) {
-		// The mark that it had before is the last place where both histories are surely one.
-		if k.Frozen == nil || k.Epoch != r.identity.Epoch {
+		if k.Frozen == nil || k.Epoch != epoch {
+			// The mark that it had before is the last place where both histories are surely one.
 			common, _ := before.head(r.cfg.Register)
-			if common.Epoch == r.identity.Epoch && r.agrees(ctx, common) {
+			next.Uploaded = 0
+			if common.Epoch == epoch && agrees(ctx, journal, common) {
 				next.Uploaded = common.Sequence
-			} else {
-				next.Uploaded = 0
 			}
 		}
-		next.Frozen, next.Epoch = &events.Freeze{Kind: damage.Kind, Why: damage.Got}, r.identity.Epoch
+		next.Frozen, next.Epoch = &events.Freeze{Kind: damage.Kind, Why: damage.Got}, epoch
 	}
 	return r.keep(before, next)
 }
 
-// agrees says whether the journal has an entry.
-func (r *Register) agrees(ctx context.Context, head events.Head) bool {
-	m, err := r.journal.Get(ctx, head.Sequence)
+// agrees says whether a journal has an entry.
+func agrees(ctx context.Context, j journal, head events.Head) bool {
+	m, err := j.Get(ctx, head.Sequence)
 	return err == nil && events.Hash(m.Body) == head.Hash
 }
 
@@ -267,9 +289,9 @@ func (r *Register) keep(before, next kept) error {
 	if err := writeFile(markPath(r.cfg.Dir), raw); err != nil {
 		return fmt.Errorf("keep head office's mark: %w", err)
 	}
-	r.contact.mu.Lock()
-	defer r.contact.mu.Unlock()
-	r.contact.kept = next
+	r.witness.mu.Lock()
+	defer r.witness.mu.Unlock()
+	r.witness.kept = next
 	return nil
 }
 
@@ -282,11 +304,11 @@ func (r *Register) repair(ctx context.Context, missing []events.Range) error {
 			return err
 		}
 	}
-	r.contact.mu.Lock()
-	k := r.contact.kept
-	r.contact.mu.Unlock()
+	r.witness.mu.Lock()
+	k := r.witness.kept
+	r.witness.mu.Unlock()
 	last := r.View().Head.Sequence
-	if k.Frozen == nil || k.Epoch != r.identity.Epoch || k.Uploaded >= last {
+	if epoch, _ := r.present(); k.Frozen == nil || k.Epoch != epoch || k.Uploaded >= last {
 		return nil
 	}
 	// If we died here, the next round sends them again, and head office counts each once.
@@ -302,7 +324,7 @@ func (r *Register) repair(ctx context.Context, missing []events.Range) error {
 // send publishes stored entries once more, exactly as they are, and returns the last
 // one that was dealt with. What cannot be read here is passed over: it is missing here, too.
 func (r *Register) send(ctx context.Context, want events.Range) (last uint64, err error) {
-	j, err := r.node.Earlier(ctx, want.Epoch)
+	j, err := r.node.JournalOf(ctx, want.Epoch)
 	if err != nil {
 		return 0, fmt.Errorf("entries %s that head office lacks: %w", want, err)
 	}

@@ -1,0 +1,151 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
+	"github.com/posnode/posnode/events"
+)
+
+// A register that has no credentials reaches head office with those of an
+// activation code: they let it ask for activation as that register, and nothing else. The answer holds
+// a token for a key that the register has made itself, so that it is of no use to anyone else.
+
+// UserKey is a key by which a register signs on at head office. Its seed never leaves the register.
+type UserKey struct {
+	Seed   string `json:"seed"`
+	Public string `json:"public"`
+}
+
+// NewUserKey makes one.
+func NewUserKey() (UserKey, error) {
+	kp, public, err := newUser()
+	if err != nil {
+		return UserKey{}, err
+	}
+	seed, err := kp.Seed()
+	return UserKey{string(seed), public}, err
+}
+
+// Credentials is the content of the file that [RegisterConfig].Creds names, from the token that
+// head office made for the key.
+func (k UserKey) Credentials(token string) ([]byte, error) {
+	c, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return nil, fmt.Errorf("head office's token: %w", err)
+	}
+	if c.Subject != k.Public {
+		return nil, errors.New("head office's token is for another key")
+	}
+	return jwt.FormatUserConfig(token, []byte(k.Seed))
+}
+
+// Newest is the one of some credentials files that was issued last, "" for none. A file that
+// does not exist does not count.
+func Newest(paths ...string) (newest string, err error) {
+	var latest int64
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		var token string
+		if err == nil {
+			token, err = jwt.ParseDecoratedJWT(data)
+		}
+		var c *jwt.UserClaims
+		if err == nil {
+			c, err = jwt.DecodeUserClaims(token)
+		}
+		if err != nil {
+			return "", fmt.Errorf("credentials in %s: %w", path, err)
+		}
+		if c.IssuedAt > latest || newest == "" {
+			newest, latest = path, c.IssuedAt
+		}
+	}
+	return newest, nil
+}
+
+// UseCredentials has the link to HQ sign on with other credentials from now on. A link that is
+// up is closed and comes back with them.
+func (n *RegisterNode) UseCredentials(path string) error {
+	n.reload.Lock()
+	defer n.reload.Unlock()
+	if n.cfg.HQ == "" {
+		return errors.New("use credentials: this register has no HQ")
+	}
+	// The file may be the same with another content, which the server does not see: so down and up.
+	for _, disabled := range []bool{true, !n.link.enabled()} {
+		o := n.options.Clone()
+		remote := *o.LeafNode.Remotes[0]
+		remote.Credentials, remote.Disabled = path, disabled
+		o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
+		if err := n.server.ReloadOptions(o); err != nil {
+			return fmt.Errorf("use credentials: %w", err)
+		}
+	}
+	remote := *n.options.LeafNode.Remotes[0]
+	remote.Credentials = path
+	n.options.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
+	return nil
+}
+
+func (w *linkWatch) enabled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state.Enabled
+}
+
+// activateService is what a register without credentials may ask, and the only thing.
+const activateService = "activate"
+
+// Bootstrap makes credentials by which a register can ask for its activation until a moment,
+// and do nothing else. public is the key that [HQNode.Revoke] takes.
+func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, public string, err error) {
+	if err := enrollable(r); err != nil {
+		return nil, "", err
+	}
+	token, seed, err := user(r.String(), h.keys.fleet, h.keys.fleet, func(c *jwt.UserClaims) {
+		c.Expires = until.Unix()
+		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
+		c.Pub.Allow = jwt.StringList{askSubject(r.String(), activateService)}
+		c.Sub.Allow = jwt.StringList{replyPrefix(r) + ".>"}
+		public = c.Subject
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("credentials for the activation of %s: %w", r, err)
+	}
+	creds, err = jwt.FormatUserConfig(token, seed)
+	return creds, public, err
+}
+
+// Admit makes the token by which a register signs on with a key of its own.
+func (h *HQNode) Admit(r events.Register, user string) (token string, err error) {
+	if err := enrollable(r); err != nil {
+		return "", err
+	}
+	if !nkeys.IsValidPublicUserKey(user) {
+		return "", fmt.Errorf("admit %s: not a user's public key", r)
+	}
+	c := jwt.NewUserClaims(user)
+	c.Name = r.String()
+	if c.IssuerAccount, err = h.keys.fleet.PublicKey(); err != nil {
+		return "", err
+	}
+	c.SetScoped(true)
+	return c.Encode(h.keys.registers)
+}
+
+// CredentialsPath is where a register keeps the credentials of its activation.
+func CredentialsPath(dir string) string { return filepath.Join(dir, "hq.creds") }

@@ -1,0 +1,84 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// startOnCluster connects to servers that are there.
+func (h *HQNode) startOnCluster(ctx context.Context) (err error) {
+	own := nats.UserCredentials(h.cfg.Creds)
+	if h.cfg.Creds == "" {
+		if own, err = h.keys.ownUser(); err != nil {
+			return err
+		}
+	}
+	return untilReady(ctx, func(ctx context.Context) error {
+		if h.nc, err = h.connectCluster(hqInbox, own); err != nil || h.keys == nil {
+			return err
+		}
+		user, err := h.keys.systemUser()
+		if err == nil {
+			h.system, err = h.connectCluster(nats.InboxPrefix+"hq", user)
+		}
+		if err != nil {
+			h.nc.Close()
+		}
+		return err
+	})
+}
+
+// connectCluster opens a connection that goes on for ever, to whichever server is up.
+func (h *HQNode) connectCluster(inbox string, user nats.Option) (*nats.Conn, error) {
+	options := []nats.Option{
+		user, nats.Name("posnode"), nats.CustomInboxPrefix(inbox),
+		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.IgnoreAuthErrorAbort(),
+		// Half-open connections are found as soon as the servers find them.
+		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.Timeout(dialTimeout),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			h.log.Warn("connection to the cluster", "error", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { h.log.Warn("connection to the cluster is lost", "error", err) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { h.log.Info("connected to the cluster again", "server", nc.ConnectedServerName()) }),
+	}
+	if h.cfg.CA != "" {
+		options = append(options, nats.RootCAs(h.cfg.CA))
+	}
+	nc, err := nats.Connect(strings.Join(h.cfg.URLs, ","), options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster %s: %w", strings.Join(h.cfg.URLs, ", "), err)
+	}
+	return nc, nil
+}
+
+// untilReady repeats what a cluster refuses while it starts or chooses leaders. Being
+// refused entry is final.
+func untilReady(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := within(ctx, oneTry, do)
+		if err == nil || errors.Is(err, nats.ErrAuthorization) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// oneTry bounds a request to a cluster that has no leader yet: it is not refused, but forgotten.
+const oneTry = 5 * time.Second
+
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return do(ctx)
+}

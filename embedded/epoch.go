@@ -1,0 +1,70 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// BeginEpoch closes the present epoch's journal for ever and opens that of a later one. What
+// HQ does not have of the earlier ones goes on travelling there. The caller has made sure that
+// a start that follows asks for the new epoch: an earlier one is refused from here on.
+func (n *RegisterNode) BeginEpoch(ctx context.Context, epoch int) error {
+	if err := n.openEpoch(ctx, epoch); err != nil {
+		return fmt.Errorf("begin epoch %d: %w", epoch, err)
+	}
+	return nil
+}
+
+func (n *RegisterNode) openEpoch(ctx context.Context, epoch int) error {
+	cfg := n.cfg
+	cfg.Epoch = epoch
+	journal, err := prepareJournal(ctx, n.nc, cfg)
+	if err != nil {
+		return err
+	}
+	n.journal.Store(journal)
+	return nil
+}
+
+// Earlier are the journals of the epochs before the present one that the store holds, in
+// order, for reading.
+func (n *RegisterNode) Earlier(ctx context.Context) (journals []*Journal, err error) {
+	present := n.Journal()
+	stored, err := storedJournals(ctx, present.js)
+	if err != nil {
+		return nil, err
+	}
+	for _, epoch := range slices.Sorted(maps.Keys(stored)) {
+		if epoch >= present.epoch {
+			break
+		}
+		j, err := openJournal(ctx, n.nc, present.js, n.cfg.Register, epoch)
+		if err != nil {
+			return nil, err
+		}
+		journals = append(journals, j)
+	}
+	return journals, nil
+}
+
+// Unsent counts the entries of all epochs that HQ is not known to have on its disk. It
+// trails by up to a second, and is worth nothing in a store that was put back: see [RegisterNode.AckedByHQ].
+func (n *RegisterNode) Unsent(ctx context.Context) (unsent uint64, err error) {
+	js := n.Journal().js
+	stored, err := storedJournals(ctx, js)
+	if err != nil {
+		return 0, err
+	}
+	for epoch, info := range stored {
+		var c jetstream.PushConsumer
+		if c, err = js.PushConsumer(ctx, info.Config.Name, hqConsumer); err != nil {
+			return 0, fmt.Errorf("what HQ has acknowledged of epoch %d: %w", epoch, err)
+		}
+		unsent += info.State.LastSeq - min(c.CachedInfo().AckFloor.Stream, info.State.LastSeq)
+	}
+	return unsent, nil
+}

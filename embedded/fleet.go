@@ -1,0 +1,353 @@
+package embedded
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/posnode/posnode/events"
+)
+
+// What belongs to the fleet is a set that only grows: the journals that HQ receives, and
+// the credentials that are revoked. Each member is a subject of the stream FLEET, so two
+// instances that add at the same time add two members. The shards' sources and the account's
+// revocations are made from the set, and whoever has changed them looks at the set once more: of two
+// instances that do so at once, the one whose older view was applied last sees that and repairs it.
+// If an instance dies in between, the next start or the watch of another does.
+
+const (
+	fleetStream    = "FLEET"
+	journalMember  = "fleet.journal." // <register>.<epoch>
+	revokedMember  = "fleet.revoked." // <user's public key>.<Unix seconds>
+	fleetMembers   = "fleet.>"
+	reconcileTries = 100 // against other instances that change the same stream at the same time
+)
+
+func fleetConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              fleetStream,
+		Description:       "the journals that head office receives, and the credentials that are revoked",
+		Subjects:          []string{fleetMembers},
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.FileStorage,
+		Replicas:          replicas,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: 1,
+		MaxMsgSize:        1 << 10,
+		Discard:           jetstream.DiscardOld,
+		Duplicates:        2 * time.Minute,
+		DenyDelete:        true,
+		DenyPurge:         true,
+	}
+}
+
+func memberOf(j JournalName) string {
+	return journalMember + j.Register.String() + "." + strconv.Itoa(j.Epoch)
+}
+
+// memberJournal is the inverse of memberOf.
+func memberJournal(subject string) (JournalName, error) {
+	name, epoch, _ := strings.Cut(strings.TrimPrefix(subject, journalMember), ".")
+	r, err := events.ParseRegister(name)
+	if err != nil {
+		return JournalName{}, fmt.Errorf("member %s: %w", subject, err)
+	}
+	n, err := strconv.Atoi(epoch)
+	if err = errors.Join(err, validEpoch(n)); err != nil {
+		return JournalName{}, fmt.Errorf("member %s: %w", subject, err)
+	}
+	return JournalName{Register: r, Epoch: n}, nil
+}
+
+// members are the subjects under prefix that are in the set.
+func (h *HQNode) members(ctx context.Context, prefix string) ([]string, error) {
+	info, err := h.fleet.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return nil, fmt.Errorf("read the fleet: %w", err)
+	}
+	return slices.Sorted(maps.Keys(info.State.Subjects)), nil
+}
+
+// join adds a member to the set. Adding it again changes nothing.
+func (h *HQNode) join(ctx context.Context, member string) error {
+	if _, err := h.js.Publish(ctx, member, nil, jetstream.WithExpectStream(fleetStream)); err != nil {
+		return fmt.Errorf("add %s to the fleet: %w", member, err)
+	}
+	return nil
+}
+
+// openFleet opens the set and the shards, or makes them, and brings their settings up to date.
+func (h *HQNode) openFleet(ctx context.Context) (err error) {
+	if h.fleet, err = h.js.CreateOrUpdateStream(ctx, fleetConfig(h.cfg.replicas())); err != nil {
+		return fmt.Errorf("open the fleet: %w", err)
+	}
+	for _, shard := range h.Shards() {
+		if err := h.openShard(ctx, shard); err != nil {
+			return fmt.Errorf("open shard %s: %w", shard, err)
+		}
+	}
+	return nil
+}
+
+func (h *HQNode) openShard(ctx context.Context, shard string) error {
+	stream, err := h.js.Stream(ctx, shard)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = h.js.CreateStream(ctx, shardConfig(shard, h.cfg.replicas(), nil))
+	}
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another instance made it just now, and added to it
+		stream, err = h.js.Stream(ctx, shard)
+	}
+	if err != nil {
+		return err
+	}
+	known, err := h.learn(ctx)
+	if err != nil {
+		return err
+	}
+	// A store from before there was the set has its journals in the shards alone.
+	for _, s := range stream.CachedInfo().Config.Sources {
+		j, err := sourceJournal(s)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(known, j) {
+			if err := h.join(ctx, memberOf(j)); err != nil {
+				return err
+			}
+		}
+	}
+	cfg := stream.CachedInfo().Config
+	if want := shardConfig(shard, h.cfg.replicas(), cfg.Sources); cfg.Replicas != want.Replicas || cfg.Duplicates != want.Duplicates {
+		if _, err := h.js.UpdateStream(ctx, want); err != nil {
+			return err
+		}
+	}
+	return h.reconcile(ctx, shard)
+}
+
+// learn reads which journals are in the set.
+func (h *HQNode) learn(ctx context.Context) ([]JournalName, error) {
+	members, err := h.members(ctx, journalMember)
+	if err != nil {
+		return nil, err
+	}
+	var known []JournalName
+	for _, m := range members {
+		j, err := memberJournal(m)
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, j)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, j := range known {
+		h.journals[sourceName(j)] = j
+	}
+	return known, nil
+}
+
+// AddJournal makes HQ receive a journal from its first entry. It changes nothing
+// when HQ does so already. The register need not be reachable, or have begun the journal: HQ
+// goes on trying.
+func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) error {
+	j := JournalName{r, epoch}
+	if err := errors.Join(r.Validate(), validEpoch(epoch)); err != nil {
+		return fmt.Errorf("add journal: %w", err)
+	}
+	h.mu.Lock()
+	h.journals[sourceName(j)] = j // before its first entry can arrive
+	h.mu.Unlock()
+	// If we died here, the journal is not added; whoever asked has no answer and asks again.
+	if err := h.join(ctx, memberOf(j)); err != nil {
+		return fmt.Errorf("add journal %s: %w", j, err)
+	}
+	// If we died here, it is in the set and has no source: any instance makes that.
+	if err := h.reconcile(ctx, shardOf(r)); err != nil {
+		return fmt.Errorf("add journal %s: %w", j, err)
+	}
+	return nil
+}
+
+// addingEvery is how soon a register that was not reached is tried again. It is cheap:
+// the server itself answers that nobody listens.
+const addingEvery = time.Second
+
+// keepAdding makes the sources of journals whose registers could not be reached
+// before, until ctx ends.
+func (h *HQNode) keepAdding(ctx context.Context) {
+	tick := time.NewTicker(addingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, shard := range h.waitingShards() {
+			if err := h.reconcile(ctx, shard); err != nil && ctx.Err() == nil {
+				h.log.Warn("journals could not be added", "shard", shard, "error", err)
+			}
+		}
+	}
+}
+
+func (h *HQNode) waitingShards() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.waiting))
+}
+
+func (h *HQNode) setWaiting(shard string, waiting bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waiting, shard)
+	if waiting {
+		h.waiting[shard] = true
+	}
+}
+
+// reconcile makes a source of each journal in the set that has none yet and whose
+// register can be reached. It ends when it has seen all of them after its own last change.
+func (h *HQNode) reconcile(ctx context.Context, shard string) error {
+	h.adding.Lock()
+	defer h.adding.Unlock()
+	h.setWaiting(shard, true)
+	for range reconcileTries {
+		known, err := h.learn(ctx)
+		if err != nil {
+			return err
+		}
+		stream, err := h.js.Stream(ctx, shard)
+		if err != nil {
+			return err
+		}
+		sources := stream.CachedInfo().Config.Sources
+		missing := missingSources(sources, shard, known)
+		ready := h.fromTheBeginning(ctx, missing)
+		if len(ready) == 0 {
+			h.setWaiting(shard, len(missing) > 0)
+			return nil
+		}
+		for _, j := range ready {
+			sources = append(sources, source(j))
+		}
+		if _, err := h.js.UpdateStream(ctx, shardConfig(shard, h.cfg.replicas(), sources)); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: other instances of head office were changing it %d times", shard, reconcileTries)
+}
+
+// fromTheBeginning sets the consumers of journals that are new here to their first
+// entry, and returns those that it could. A consumer stands where another store of head office
+// left it, and a source that came before this would begin there and never have what is before.
+func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []JournalName {
+	var (
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		ready []JournalName
+	)
+	for _, j := range missing {
+		all.Go(func() {
+			if err := h.resetConsumer(ctx, j, 1); err != nil {
+				h.log.Debug("a journal that is new here has to wait", "journal", j, "error", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			ready = append(ready, j)
+		})
+	}
+	all.Wait()
+	return ready
+}
+
+// missingSources are the journals of a shard that it has no source for.
+func missingSources(sources []*jetstream.StreamSource, shard string, known []JournalName) (missing []JournalName) {
+	has := map[JournalName]bool{}
+	for _, s := range sources {
+		if j, err := sourceJournal(s); err == nil {
+			has[j] = true
+		}
+	}
+	for _, j := range known {
+		if shardOf(j.Register) == shard && !has[j] {
+			missing = append(missing, j)
+		}
+	}
+	return missing
+}
+
+func validEpoch(epoch int) error {
+	if epoch < 1 {
+		return fmt.Errorf("epoch %d: epochs count from 1", epoch)
+	}
+	return nil
+}
+
+// Journals lists the journals that HQ receives, in order.
+func (h *HQNode) Journals() []JournalName {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.SortedFunc(maps.Values(h.journals), func(a, b JournalName) int {
+		if a.Register != b.Register {
+			return compare(a.Register.String(), b.Register.String())
+		}
+		return a.Epoch - b.Epoch
+	})
+}
+
+func compare(a, b string) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// Shards names HQ's streams, for Receive.
+func (h *HQNode) Shards() []string { return shardNames() }
+
+func shardNames() []string {
+	var names []string
+	for i := range shards {
+		names = append(names, shardPrefix+strconv.Itoa(i))
+	}
+	return names
+}
+
+// shardOf is where all journals of a register go, by its name alone.
+func shardOf(r events.Register) string {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(r.String()))
+	return shardPrefix + strconv.Itoa(int(sum.Sum32()%shards))
+}
+
+// sourceName is the first field of the header Nats-Stream-Source that HQ's server
+// writes on each entry of j: stream, hash of the register's API prefix, hash of the
+// consumer. HQ's server makes it of its own configuration, so a register cannot choose it. The hash is
+// the server's (getHash in its events.go); TestReplication fails if it ever changes.
+func sourceName(j JournalName) string {
+	return journalName(j.Epoch) + ":" + serverHash(apiPrefix(j.Register)) + ":C=" + serverHash(hqConsumer)
+}
+
+func serverHash(s string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(s))
+	out := make([]byte, 8)
+	for i := range out {
+		out[i] = digits[int(sum[i])%len(digits)]
+	}
+	return string(out)
+}

@@ -1,0 +1,312 @@
+package hq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
+)
+
+// The Retail Server: it answers the data requests of registers, from head office's
+// reference data and from what every register has done since, as far as that has arrived.
+
+// answerRequests serves the data requests until head office is closed.
+func (h *HQ) answerRequests() error {
+	if err := h.node.Answer(projections.FindService, h.find); err != nil {
+		return err
+	}
+	return h.node.Answer(projections.HelloService, h.greet)
+}
+
+// greet tells a register that head office is there and can read its database.
+func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
+	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
+	store, err := h.reference.db.For(r).Store(ctx)
+	if err != nil && !errors.Is(err, projections.ErrNoStore) {
+		return nil, err
+	}
+	g.Profile = store.Profile.Version
+	return json.Marshal(g)
+}
+
+// find answers everything that one command of a register asks, and what the records
+// that are found lead to, so that one question is enough.
+func (h *HQ) find(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+	var q projections.Question
+	if err := json.Unmarshal(question, &q); err != nil {
+		return nil, fmt.Errorf("read the question: %w", err)
+	}
+	if len(q.Queries) > projections.MaxQueries {
+		return nil, fmt.Errorf("%d queries are more than %d", len(q.Queries), projections.MaxQueries)
+	}
+	reply := projections.Reply{Time: h.cfg.Clock().UTC(), Version: embedded.Version(), Results: []projections.Result{}}
+	asked, size := map[ledger.Query]bool{}, 0
+	for queries := q.Queries; len(queries) > 0 && size < projections.MaxReply; {
+		next := queries[0]
+		queries = queries[1:]
+		if asked[next] {
+			continue
+		}
+		asked[next] = true
+		if len(next.Key) > projections.MaxQueryKey {
+			return nil, fmt.Errorf("a key of %d bytes is longer than %d", len(next.Key), projections.MaxQueryKey)
+		}
+		a, err := h.lookUp(ctx, r, next)
+		if err != nil {
+			return nil, err
+		}
+		result, err := a.result(next)
+		if err != nil {
+			return nil, err
+		}
+		size += len(result.Record)
+		for _, hit := range result.Hits {
+			size += len(hit.Record)
+		}
+		reply.Results = append(reply.Results, result)
+		if a.record != nil {
+			queries = append(queries, ledger.Follow(a.record)...)
+		}
+	}
+	return json.Marshal(reply)
+}
+
+// answer is what head office knows of one query.
+type answer struct {
+	record   any // nil for nothing
+	hits     []answer
+	key      string // of a hit
+	notKept  bool
+	edited   string
+	included *events.Head
+}
+
+// result is the answer as it travels.
+func (a answer) result(q ledger.Query) (out projections.Result, err error) {
+	out = projections.Result{Query: q, NotKept: a.notKept, Edited: a.edited, Included: a.included}
+	if a.record != nil {
+		if out.Record, err = json.Marshal(a.record); err != nil {
+			return out, err
+		}
+	}
+	kind := strings.TrimSuffix(q.Kind, "_search")
+	for _, hit := range a.hits {
+		one, err := hit.result(ledger.Query{Kind: kind, Key: hit.key})
+		if err != nil {
+			return out, err
+		}
+		out.Hits = append(out.Hits, one)
+	}
+	return out, nil
+}
+
+// lookers are the kinds of query of which the registers' own facts tell something too.
+// Every other kind is answered by the reference data alone.
+var lookers = map[string]func(h *HQ, ctx context.Context, r events.Register, q ledger.Query) (answer, error){
+	"customer":        (*HQ).lookUpCustomer,
+	"customer_search": (*HQ).searchCustomers,
+	"order":           (*HQ).lookUpOrder,
+	"receipt":         (*HQ).lookUpReceipt,
+	"stock":           (*HQ).lookUpStock,
+}
+
+func (h *HQ) lookUp(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	if own := lookers[q.Kind]; own != nil {
+		return own(h, ctx, r, q)
+	}
+	if kind, search := strings.CutSuffix(q.Kind, "_search"); search {
+		records, err := h.reference.db.For(r).Search(ctx, kind, q.Key, ledger.MaxHits+1)
+		a := answer{}
+		for _, record := range records {
+			a.hits = append(a.hits, answer{record: record, key: keyOf(record)})
+		}
+		return h.orNotKept(ctx, r, a, kind, err)
+	}
+	return h.refer(ctx, r, q)
+}
+
+// refer is the answer of the reference data.
+func (h *HQ) refer(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	record, _, err := h.reference.db.For(r).Find(ctx, q)
+	return h.orNotKept(ctx, r, answer{record: record}, q.Kind, err)
+}
+
+// orNotKept says of an answer without anything whether head office would know.
+func (h *HQ) orNotKept(ctx context.Context, r events.Register, a answer, kind string, err error) (answer, error) {
+	if err != nil || a.record != nil || len(a.hits) > 0 {
+		return a, err
+	}
+	kept, err := h.reference.db.For(r).Keeps(ctx, kind)
+	a.notKept = !kept
+	return a, err
+}
+
+// keyOf is the key of a record that a search found.
+func keyOf(record any) string {
+	switch r := record.(type) {
+	case ledger.Product:
+		return string(r.ID)
+	case ledger.Customer:
+		return string(r.ID)
+	case ledger.Category:
+		return r.ID
+	case ledger.Order:
+		return string(r.ID)
+	}
+	return ""
+}
+
+// lookUpCustomer is a customer with what any register wrote down of them since.
+func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	a, err := h.refer(ctx, r, q)
+	if err != nil {
+		return a, err
+	}
+	edit, err := h.db.customer(ctx, q.Key)
+	if err != nil || edit == nil {
+		return a, err
+	}
+	return edit.on(a), nil
+}
+
+// on is an answer with the details that were written down at a register, where head office has not spoken since.
+func (e *customerEdit) on(a answer) answer {
+	c, _ := a.record.(ledger.Customer)
+	c.ID = e.id
+	if e.at > sortable(c.AsOf) {
+		c.CustomerDetails, a.edited = e.details, e.at
+	}
+	a.record, a.notKept = c, false
+	return a
+}
+
+// sortable is a time as those of entries are written, so that the two compare as text; "" before all.
+func sortable(at string) string {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000000Z")
+}
+
+// searchCustomers finds those whom registers wrote down as well, and before the others.
+func (h *HQ) searchCustomers(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	var a answer
+	add := func(key string) error {
+		if len(a.hits) > ledger.MaxHits || slices.ContainsFunc(a.hits, func(hit answer) bool { return hit.key == key }) {
+			return nil
+		}
+		hit, err := h.lookUpCustomer(ctx, r, ledger.Query{Kind: "customer", Key: key})
+		hit.key = key
+		a.hits = append(a.hits, hit)
+		return err
+	}
+	edited, err := h.db.searchCustomers(ctx, q.Key)
+	if err != nil {
+		return a, err
+	}
+	for _, id := range edited {
+		if err := add(id); err != nil {
+			return a, err
+		}
+	}
+	records, err := h.reference.db.For(r).Search(ctx, "customer", q.Key, ledger.MaxHits+1)
+	if err != nil {
+		return a, err
+	}
+	for _, record := range records {
+		if err := add(keyOf(record)); err != nil {
+			return a, err
+		}
+	}
+	return h.orNotKept(ctx, r, a, "customer", nil)
+}
+
+// lookUpOrder is an order, also one that was placed at a register, and picked up if any register says so.
+func (h *HQ) lookUpOrder(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	a, err := h.refer(ctx, r, q)
+	if err != nil {
+		return a, err
+	}
+	status, placed, err := h.db.order(ctx, q.Key)
+	if err != nil || status == "" {
+		return a, err
+	}
+	o, known := a.record.(ledger.Order)
+	if !known && placed != nil {
+		o, known = *placed, true
+	}
+	if status == ledger.OrderPickedUp {
+		o.Status = ledger.OrderPickedUp
+	}
+	if known {
+		a.record, a.notKept = o, false
+	}
+	return a, nil
+}
+
+// lookUpReceipt is a document of any register, with what came back of it anywhere.
+func (h *HQ) lookUpReceipt(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	at, err := h.db.receipt(ctx, r.Store, q.Key)
+	if err != nil || at == nil {
+		return answer{}, err
+	}
+	body, err := h.node.Fetch(ctx, at.shard, at.sequence)
+	if err != nil {
+		return answer{}, err
+	}
+	entry, err := events.Decode(body)
+	if err != nil {
+		return answer{}, fmt.Errorf("receipt %.64s: %w", q.Key, err)
+	}
+	f, ok := entry.Fact.(*events.SaleConcluded)
+	if !ok || string(f.Receipt) != q.Key {
+		return answer{}, fmt.Errorf("receipt %.64s: %s at %d is another entry", q.Key, at.shard, at.sequence)
+	}
+	sold := ledger.SoldBy(f)
+	if err := h.db.addReturned(ctx, &sold); err != nil {
+		return answer{}, err
+	}
+	head, err := h.db.lastHead(ctx, r)
+	return answer{record: sold, included: &head}, err
+}
+
+// lookUpStock is what there is of a product in a store, less what its registers sold
+// since the figure was made, as far as that has arrived.
+func (h *HQ) lookUpStock(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	a, err := h.refer(ctx, r, q)
+	s, known := a.record.(ledger.Stock)
+	if err != nil || !known {
+		return a, err
+	}
+	store := r.Store
+	if s.Store != "" {
+		store = s.Store
+	}
+	moves, err := h.db.moved(ctx, store, s)
+	if err != nil {
+		return a, err
+	}
+	included := map[events.RegisterID]ledger.Included{}
+	for _, i := range s.Included {
+		included[i.Register] = i
+	}
+	for _, m := range moves {
+		s.OnHand = s.OnHand.Add(m.quantity.Neg())
+		included[m.register] = ledger.Included{Register: m.register, Epoch: m.head.Epoch, Sequence: m.head.Sequence}
+	}
+	s.Included = nil
+	for _, i := range included {
+		s.Included = append(s.Included, i)
+	}
+	a.record = s
+	return a, nil
+}
