@@ -111,10 +111,5 @@ func (n *RegisterNode) Repair(ctx context.Context, epoch int, entries []events.M
 	return nil
 }
 
-// JournalOf is the journal of an epoch that the store holds, for reading.
-func (n *RegisterNode) JournalOf(ctx context.Context, epoch int) (*Journal, error) {
-	return openJournal(ctx, n.nc, n.Journal().js, n.cfg.Register, epoch)
-}
-
 // ShardOf is the shard to which all journals of a register come.
 func (h *HQNode) ShardOf(r events.Register) string { return shardOf(r) }

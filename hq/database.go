@@ -67,44 +67,46 @@ CREATE TABLE IF NOT EXISTS accepted (
 CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
 ` + findingsSchema
 
-// schemaVersion goes up when the meaning of a table changes, or when one is added that is
-// filled from the journals: everything is read again then.
-const schemaVersion = 3
+// schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
+const schemaVersion = 4
 
+// openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
-	d, err := openDatabaseFile(path)
-	if !errors.Is(err, errOtherVersion) {
-		return d, err
+	d, version, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	// Derived, so it can go: the journals are here. If we died in between, the next start does the rest.
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if version != 0 && version != schemaVersion {
+		if err := d.close(); err != nil {
 			return nil, err
 		}
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		}
+		if d, _, err = openFile(path); err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
 	}
-	return openDatabaseFile(path)
+	if _, err := d.db.Exec(schema + keptSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
+	}
+	return d, nil
 }
 
-// errOtherVersion says that another version of this program made the file.
-var errOtherVersion = errors.New("hq.db is of another version")
-
-func openDatabaseFile(path string) (*database, error) {
+// openFile opens a file and says of which version its tables are, 0 for none.
+func openFile(path string) (d *database, version int, err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)&_txlock=immediate")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var version, tables int
-	err = db.QueryRow(`SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version`).Scan(&version, &tables)
-	if err == nil && tables > 0 && version != schemaVersion {
-		err = errOtherVersion
-	}
-	if err == nil {
-		_, err = db.Exec(schema + keptSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
-	}
+	// A file from before there were versions has tables and the version 0.
+	err = db.QueryRow(`SELECT CASE WHEN user_version = 0 AND EXISTS (SELECT 1 FROM sqlite_master) THEN 1 ELSE user_version END FROM pragma_user_version`).Scan(&version)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+		return nil, 0, errors.Join(err, db.Close())
 	}
-	return &database{db}, nil
+	return &database{db}, version, nil
 }
 
 func (d *database) close() error { return d.db.Close() }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -41,8 +42,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
-
-	reference reference
+	// reference is what head office says of products, people and the rest.
+	reference *projections.Reference
+	importing sync.Mutex // one at a time imports or catches up
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
@@ -89,7 +91,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
-	if err := h.openReferenceData(ctx); err != nil {
+	if err := h.openReference(ctx); err != nil {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
@@ -187,8 +189,8 @@ func (h *HQ) shutdown() error {
 	if h.db != nil {
 		errs = append(errs, h.db.close())
 	}
-	if h.reference.db != nil {
-		errs = append(errs, h.reference.db.Close())
+	if h.reference != nil {
+		errs = append(errs, h.reference.Close())
 	}
 	return errors.Join(errs...)
 }

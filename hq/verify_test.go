@@ -1,6 +1,7 @@
 package hq
 
 import (
+	"context"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -294,4 +295,18 @@ func TestSuspicion(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
+}
+
+func TestDatabaseOfAnotherVersionIsMadeAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hq.db")
+	db, _, err := openFile(path)
+	require.NoError(t, err)
+	_, err = db.db.Exec(`CREATE TABLE journals (register TEXT)`)
+	require.NoError(t, err)
+	require.NoError(t, db.close())
+	db, err = openDatabase(path)
+	require.NoError(t, err)
+	_, err = db.head(context.Background(), embedded.JournalName{})
+	require.NoError(t, err)
+	require.NoError(t, db.close())
 }

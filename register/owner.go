@@ -126,6 +126,9 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
+	if err := r.needReference(ctx, c.Operation); err != nil {
+		return ledger.Answer{}, err
+	}
 	if err := r.throwSwitch(ctx, req); err != nil {
 		return ledger.Answer{}, err
 	}

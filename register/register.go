@@ -64,6 +64,7 @@ type Register struct {
 
 	opened  time.Time
 	contact contact // with head office
+	witness witness // head office's word on the journal
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
@@ -73,7 +74,6 @@ type Register struct {
 	damage    atomic.Pointer[events.CorruptError] // set once, never cleared: the register sells no more
 	view      atomic.Pointer[View]
 	watchers  watchers
-	witness   witness
 	stop      context.CancelFunc
 	running   context.Context // ends with Close: what may take long gives up then
 	wait      sync.WaitGroup

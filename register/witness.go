@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
@@ -151,16 +151,6 @@ func (k kept) head(register events.Register) (head events.Head, err error) {
 	return events.Head{Epoch: epoch, Sequence: c.Size, Hash: events.Digest(c.Hash)}, nil
 }
 
-// status is what head office last said, for the status page.
-func (w *witness) status(epoch int, register events.Register) (at time.Time, marked uint64, findings []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if mark, err := w.kept.head(register); err == nil && mark.Epoch == epoch {
-		marked = mark.Sequence
-	}
-	return w.at, marked, w.findings
-}
-
 // present is the epoch and its journal, for others than the owner.
 func (r *Register) present() (int, journal) {
 	r.turning.RLock()
@@ -209,7 +199,7 @@ func (r *Register) announcement() (int, []byte, error) {
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
-	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: version(), Instance: r.witness.instance}
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance}
 	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
 		a.Mark = k.Mark
 	}
@@ -218,14 +208,6 @@ func (r *Register) announcement() (int, []byte, error) {
 	}
 	question, err := json.Marshal(a)
 	return a.Epoch, question, err
-}
-
-// version is the program's, as it was built.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 // heed takes in what head office answered to an announcement of an epoch.
@@ -324,7 +306,7 @@ func (r *Register) repair(ctx context.Context, missing []events.Range) error {
 // send publishes stored entries once more, exactly as they are, and returns the last
 // one that was dealt with. What cannot be read here is passed over: it is missing here, too.
 func (r *Register) send(ctx context.Context, want events.Range) (last uint64, err error) {
-	j, err := r.node.JournalOf(ctx, want.Epoch)
+	j, err := r.node.Epoch(ctx, want.Epoch)
 	if err != nil {
 		return 0, fmt.Errorf("entries %s that head office lacks: %w", want, err)
 	}

@@ -20,6 +20,7 @@ type hqCmd struct {
 	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
 	Init   hqInitCmd   `cmd:"" help:"Write keys, certificates and configurations for a cluster of stock nats-server to be head office's."`
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
+	Import hqImportCmd `cmd:"" help:"Import reference data into a running head office, from where it reaches the registers."`
 
 	ClosePeriod   hqClosePeriodCmd   `cmd:"" help:"Record that business days are complete at all registers, or say who is missing what."`
 	Certificate   hqCertificateCmd   `cmd:"" help:"Print the signed statement that all of a register's business day is here."`
