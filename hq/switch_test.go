@@ -630,7 +630,9 @@ func TestAnswerLostAfterItWasGiven(t *testing.T) {
 	o.has(till)
 	findings, err := o.Findings(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, findings)
+	for _, f := range findings {
+		require.Equal(t, hq.KindClock, f.Kind, "the till of this test lives in another month, and nothing else is wrong")
+	}
 	till.pass(time.Hour)
 	till.do(100, `{"product":"TEA"}`)
 	till.mode(events.Online)
