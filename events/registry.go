@@ -134,7 +134,7 @@ func (r *Registry) Decode(name string, data json.RawMessage) (Fact, error) {
 func newRegistry() *Registry {
 	r := &Registry{newest: map[string]func() Fact{}, upcasts: map[string]upcast{}}
 	for _, group := range [][]func() Fact{registerFacts, staffFacts, shiftFacts, drawerFacts, saleFacts, productFacts, cardFacts, giftCardFacts,
-		cartFacts, customerFacts, orderFacts, stockFacts, printFacts, hqVerifyFacts} {
+		cartFacts, customerFacts, orderFacts, stockFacts, printFacts, hqVerifyFacts, headOfficeFacts} {
 		for _, make := range group {
 			r.Add(make)
 		}

@@ -41,6 +41,7 @@ func (l *Leaving) SignsOff() bool { return l.SignedOff }
 type ShiftSuspended struct {
 	Asked
 	InShift
+	Confirmed
 	Leaving
 }
 
@@ -60,6 +61,7 @@ func (*ShiftResumed) Type() string { return "shift.resumed.v1" }
 type ShiftBlindClosed struct {
 	Asked
 	InShift
+	Confirmed
 	Leaving
 }
 
@@ -147,6 +149,7 @@ type ShiftReport struct {
 type ShiftClosed struct {
 	Asked
 	InShift
+	Confirmed
 	Z        int         `json:"z"`
 	Report   ShiftReport `json:"report"`
 	Postings []Posting   `json:"postings"` // what was over or short
@@ -164,6 +167,7 @@ func (f *ShiftClosed) Posts() []Posting { return f.Postings }
 type XPrinted struct {
 	Asked
 	InShift
+	Confirmed
 	Report ShiftReport `json:"report"`
 	Printed
 }
@@ -174,6 +178,7 @@ func (*XPrinted) Type() string { return "shift.x_printed.v1" }
 type ZReprinted struct {
 	Asked
 	InShift
+	Confirmed
 	Z      int    `json:"z"`
 	Copy   int    `json:"copy"`   // of that report, from 1
 	Closed uint64 `json:"closed"` // sequence of the entry that holds the report

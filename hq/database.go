@@ -89,7 +89,7 @@ func openDatabase(path string) (*database, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	if _, err := d.db.Exec(schema + keptSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+	if _, err := d.db.Exec(schema + keptSchema + activationSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
 	}
 	return d, nil

@@ -48,6 +48,8 @@ type HQ struct {
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
+	// ending is closed with the context of everything that goes on until Close.
+	ending <-chan struct{}
 
 	mu    sync.Mutex
 	heard map[events.Register]*contact
@@ -95,6 +97,10 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
+	h.ending = ctx.Done()
+	if err := h.openDevices(ctx); err != nil {
+		return err
+	}
 	h.wait.Go(func() { h.followOwn(ctx) })
 	h.wait.Go(func() { h.followReference(ctx) })
 	if err := h.node.Answer("reference", h.answerReference); err != nil {

@@ -221,7 +221,7 @@ func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	case *events.PeriodClosed:
 		return foldPeriod(ctx, tx, f)
 	}
-	return nil
+	return foldDevices(ctx, tx, e)
 }
 
 // ownHead is the end of the own journal as far as hq.db holds it.

@@ -21,8 +21,6 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-const soon = 90 * time.Second
-
 // sell concludes a sale of one line.
 func (f *fleet) sell(n int) {
 	f.t.Helper()

@@ -257,16 +257,20 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 	return true, v.checkWaiting(j)
 }
 
-// knownKey is the key that head office has for an epoch: that which it recorded when it let
-// the register begin it. Of a register that was never activated by head office the key is believed when it comes first.
+// knownKey is the key that an epoch must have: the one that head office recorded when it let
+// the register in. An epoch that was never enrolled, though an earlier one was, has none that would do. Before
+// the first enrolment a key is believed.
 func (v *verifier) knownKey(j *journal, said string) (key string, err error) {
-	var any bool
-	err = v.row(`SELECT EXISTS (SELECT 1 FROM keys WHERE register = ?1), coalesce((SELECT key FROM keys WHERE register = ?1 AND epoch = ?2), 'none')`,
-		j.name.Register.String(), j.name.Epoch).Scan(&any, &key)
-	if !any {
-		return said, err
+	var newest int
+	err = v.row(`SELECT coalesce(max(epoch), 0), coalesce(max(CASE WHEN epoch = ?2 THEN key END), '') FROM keys WHERE register = ?1`,
+		j.name.Register.String(), j.name.Epoch).Scan(&newest, &key)
+	switch {
+	case key != "":
+		return key, err
+	case newest > 0 && j.name.Epoch > newest:
+		return "of an enrolment", err
 	}
-	return key, err
+	return said, err
 }
 
 // noteKey keeps the key that head office has recorded for an epoch of a register.
@@ -339,6 +343,9 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 		}
 	}
 	if err := v.checkpoint(j, p); err != nil {
+		return err
+	}
+	if err := countNumbers(v.ctx, v.tx, e); err != nil {
 		return err
 	}
 	if broken := j.broken(); broken > 0 && sequence >= broken {

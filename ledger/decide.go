@@ -25,6 +25,12 @@ type Command struct {
 	CardPINMatches bool
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
+	// NeedsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.
+	NeedsActivation bool
+	// Frozen says that the journal takes no more entries: only a new epoch goes on, by operation 707.
+	Frozen bool
+	// Unsent counts the entries that head office is not known to have.
+	Unsent uint64
 	// WhyDown says, for operation 917, why head office cannot be reached.
 	WhyDown string
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
@@ -154,7 +160,7 @@ type decider func(d *deciding) (events.Requested, error)
 
 // decide walks the command through the gates, then the operation's own checks, then the reason code.
 func (d *deciding) decide() (events.Requested, error) {
-	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).activated, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
 		if err := gate(d); err != nil {
 			return nil, err
 		}

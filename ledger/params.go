@@ -247,6 +247,7 @@ func checkDates(from, to string) error {
 // has says whether the client gave the parameter.
 func (v values) has(name string) bool { _, ok := v[name]; return ok }
 
+func (v values) flag(name string) bool                { b, _ := v[name].(bool); return b }
 func (v values) text(name string) string              { s, _ := v[name].(string); return s }
 func (v values) number(name string) int               { n, _ := v[name].(int); return n }
 func (v values) amount(name string) events.Money      { m, _ := v[name].(events.Money); return m }

@@ -102,7 +102,7 @@ func damaged(damage *events.CorruptError) *ledger.Refusal {
 	}
 	return &ledger.Refusal{
 		Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
-		Instead: "Call support, and sell at another register.",
+		Instead: "Call support, sell at another register, or begin anew with an activation code (operation 707).",
 	}
 }
 
