@@ -361,6 +361,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			exec(`UPDATE users SET revoked = 1 WHERE register = ?`, f.Register),
 			exec(`INSERT INTO users VALUES (?, ?, 0)`, f.User, f.Register),
 			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
 		for _, user := range f.Users {

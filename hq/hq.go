@@ -126,7 +126,11 @@ func InitCluster(dir string, hosts []string) error {
 	for _, host := range hosts {
 		servers = append(servers, embedded.ClusterServer{Host: host})
 	}
-	return embedded.InitCluster(dir, servers)
+	if err := embedded.InitCluster(dir, servers); err != nil {
+		return err
+	}
+	// All instances sign with one key, so it is made before there is any.
+	return new(own).openWitness(filepath.Join(dir, "hq"))
 }
 
 // Enroll makes the credentials by which a register links to the head office whose

@@ -22,12 +22,13 @@ import (
 
 // auditCmd is the auditor's desk. Nothing here writes to what it reads.
 type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
-	Show   auditShowCmd   `cmd:"" help:"Print entries."`
-	Report auditReportCmd `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
-	At     auditAtCmd     `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
-	Export auditExportCmd `cmd:"" help:"Write a journal to a bundle."`
-	Diff   auditDiffCmd   `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
+	Verify      auditVerifyCmd      `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
+	Show        auditShowCmd        `cmd:"" help:"Print entries."`
+	Report      auditReportCmd      `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
+	At          auditAtCmd          `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
+	Export      auditExportCmd      `cmd:"" help:"Write a journal to a bundle."`
+	Certificate auditCertificateCmd `cmd:"" help:"Check a certificate of head office, with its public key and perhaps with the journal."`
+	Diff        auditDiffCmd        `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
 }
 
 // journalArg names a journal.
