@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -479,15 +480,16 @@ type proxy struct {
 	target   string
 	listener net.Listener
 
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
+	mu        sync.Mutex
+	down      bool
+	swallowed atomic.Bool // what is sent gets lost, and nobody is told
+	conns     []net.Conn
 }
 
 func startProxy(t testing.TB, leafURL string) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, target: strings.TrimPrefix(leafURL, "nats-leaf://"), listener: l}
+	p := &proxy{t: t, target: strings.TrimPrefix(strings.TrimPrefix(leafURL, "nats-leaf://"), "tls://"), listener: l}
 	go p.run()
 	t.Cleanup(func() {
 		p.cut()
@@ -524,11 +526,24 @@ func (p *proxy) join(in net.Conn) {
 	p.conns = append(p.conns, in, out)
 	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 		go func() {
-			_, _ = io.Copy(pair[0], pair[1])
+			_, _ = io.Copy(lossy{pair[0], &p.swallowed}, pair[1])
 			_ = pair[0].Close()
 			_ = pair[1].Close()
 		}()
 	}
+}
+
+// lossy is a line on which all packets may get lost.
+type lossy struct {
+	net.Conn
+	swallowed *atomic.Bool
+}
+
+func (l lossy) Write(p []byte) (int, error) {
+	if l.swallowed.Load() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
 }
 
 func (p *proxy) cut() {
