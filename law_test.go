@@ -48,6 +48,8 @@ var law = map[string][]string{
 	"receipts":       {"events"},
 	"schemas":        {}, // files, which its tests make of events
 	"events":         {},
+
+	"docs/consumers/go": {}, // an example that people copy: it stands alone
 }
 
 // reserved are the imports that only some packages may have. A prefix ends at a
@@ -58,7 +60,7 @@ var reserved = []struct {
 	why    string
 }{
 	{"github.com/nats-io/nats-server", []string{"embedded", "cmd/posnode"}, "only embedded knows NATS"},
-	{"github.com/nats-io/nats.go", []string{"embedded", "cmd/posnode"}, "only embedded knows NATS"},
+	{"github.com/nats-io/nats.go", []string{"embedded", "cmd/posnode", "docs/consumers/go"}, "only embedded knows NATS"},
 	{"net/http", []string{"web", "cmd/posnode"}, "only web knows HTTP"},
 	{"html/template", []string{"web"}, "only web knows HTML"},
 	{"database/sql", []string{"projections", "hq"}, "read models are in SQLite"},

@@ -69,6 +69,12 @@
 //
 // Live entries stay in their node: both ends refuse pos.> on the link.
 //
+// # What a reader may do at HQ
+//
+// Ask HQ's streams for entries by direct get, and nothing else: see readers.go. Readers are in the account READERS, signed
+// by a scoped key as registers are (readerScope). A register could guess where HQ answers a reader, for _R_ is exempt as said above: what it
+// sent there would have to name its sequence, and follow in a chain that it cannot read.
+//
 // # Who may lose what
 //
 //	Dir/lock                 anyone; it only locks while a node runs

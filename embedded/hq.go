@@ -60,8 +60,11 @@ type HQNode struct {
 	own    *Journal
 	close  func() error
 
-	adding   sync.Mutex // one at a time changes the streams' sources
-	pushing  sync.Mutex // one at a time changes the account
+	adding    sync.Mutex // one at a time changes the streams' sources
+	pushing   sync.Mutex // one at a time changes the account
+	reference *Reference
+	imports   jetstream.ObjectStore
+
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
 	waiting  map[string]bool        // shards with journals whose registers were not reached yet
@@ -175,6 +178,9 @@ func (h *HQNode) openStreams(ctx context.Context) error {
 		return err
 	}
 	if err := h.openOwn(ctx); err != nil {
+		return err
+	}
+	if err := h.openReference(ctx); err != nil {
 		return err
 	}
 	if h.keys == nil {

@@ -61,9 +61,16 @@ var errStop = errors.New("stop")
 // readHeartbeat is how soon a scan learns that nothing readable follows.
 const readHeartbeat = time.Second
 
-// scan yields what can be read of from..last, in order. It has the server push,
-// which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
+// scan yields the entries that can be read of from..last, in order.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
+	return j.scanAll(ctx, from, last, func(sequence uint64, msg *nats.Msg) error {
+		return yield(events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Sequence: sequence, Body: msg.Data})
+	})
+}
+
+// scanAll yields what can be read of from..last, in order. It has the server push,
+// which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
+func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(sequence uint64, msg *nats.Msg) error) error {
 	if from > last {
 		return nil
 	}
@@ -94,14 +101,14 @@ func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events
 			}
 			continue
 		}
-		m, err := message(msg)
+		meta, err := msg.Metadata() // the number stands in the reply subject
 		if err != nil {
 			return fmt.Errorf("read the journal from %d: %w", from, err)
 		}
-		if err := yield(m); err != nil {
+		if err := yield(meta.Sequence.Stream, msg); err != nil {
 			return err
 		}
-		if m.Sequence >= last {
+		if meta.Sequence.Stream >= last {
 			return nil
 		}
 	}
@@ -143,18 +150,4 @@ func (j *Journal) answerControl(msg *nats.Msg) error {
 func lastScanned(msg *nats.Msg) uint64 {
 	seq, _ := strconv.ParseUint(msg.Header.Get("Nats-Last-Stream"), 10, 64)
 	return seq
-}
-
-// message makes an entry of a delivered message, whose number stands in its reply subject.
-func message(msg *nats.Msg) (events.Message, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return events.Message{}, err
-	}
-	return events.Message{
-		Subject:  msg.Subject,
-		ID:       msg.Header.Get(nats.MsgIdHdr),
-		Sequence: meta.Sequence.Stream,
-		Body:     msg.Data,
-	}, nil
 }

@@ -170,7 +170,7 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	if cfg.ping > 0 {
 		o.PingInterval = cfg.ping
 	}
-	user, err := addUsers(o, cfg.Register)
+	user, err := addUsers(o, cfg.Register, cfg.Epoch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -192,8 +192,9 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 }
 
 // addUsers makes the node the only one who may write. Anyone else, who can only
-// come in by the loopback listener, may read entries and listen to new ones.
-func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
+// come in by the loopback listener, may read entries and listen to new ones. Reference
+// data is not for them: it holds the hashes of PINs.
+func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, error) {
 	node, nodeKey, err := newUser()
 	if err != nil {
 		return nil, err
@@ -202,13 +203,15 @@ func addUsers(o *server.Options, r events.Register) (nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
+	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
+	for epoch := 1; epoch <= epochs; epoch++ {
+		name := journalName(epoch)
+		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
+	}
 	o.Nkeys = []*server.NkeyUser{
 		{Nkey: nodeKey},
 		{Nkey: readerKey, Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Allow: []string{
-				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-				"$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
-			}},
+			Publish:   &server.SubjectPermission{Allow: may},
 			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
 		}},
 	}
@@ -230,8 +233,8 @@ func newUser() (kp nkeys.KeyPair, public string, err error) {
 func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 	remote := &server.RemoteLeafOpts{
 		Credentials:             cfg.Creds,
-		DenyImports:             []string{"pos.>"},
-		DenyExports:             []string{"pos.>"},
+		DenyImports:             []string{"pos.>", referenceSubjects},
+		DenyExports:             []string{"pos.>", referenceSubjects},
 		DialTimeout:             dialTimeout,
 		FirstInfoTimeout:        dialTimeout,
 		IgnoreDiscoveredServers: true,

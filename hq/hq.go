@@ -13,7 +13,6 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
-	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -41,8 +40,8 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
-	// reference is what head office says of products, people and the rest.
-	reference *projections.Reference
+
+	reference reference
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
@@ -82,14 +81,18 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
 		return err
 	}
-	if err := h.openReference(); err != nil {
+	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
-	if err := h.openOwn(ctx); err != nil {
+	if err := h.openReferenceData(ctx); err != nil {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.wait.Go(func() { h.followOwn(ctx) })
+	h.wait.Go(func() { h.followReference(ctx) })
+	if err := h.node.Answer("reference", h.answerReference); err != nil {
+		return err
+	}
 	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.node.Shards() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
@@ -193,8 +196,8 @@ func (h *HQ) shutdown() error {
 	if h.db != nil {
 		errs = append(errs, h.db.close())
 	}
-	if h.reference != nil {
-		errs = append(errs, h.reference.Close())
+	if h.reference.db != nil {
+		errs = append(errs, h.reference.db.Close())
 	}
 	return errors.Join(errs...)
 }

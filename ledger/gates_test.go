@@ -118,7 +118,8 @@ type guarded struct {
 	store ledger.Store
 	given []step
 	step
-	op *ledger.Operation
+	op    *ledger.Operation
+	hasty bool // the till's checks were made before
 }
 
 type step struct {
@@ -227,6 +228,7 @@ func (s *scenario) gates(t require.TestingT, body string) string {
 		try("without a reason", hindrance{noReason: true})
 		try("with a reason", hindrance{noReason: true, reason: true})
 	}
+	g.hasty = true
 	for i, a := range stand {
 		for j, b := range stand[:i] {
 			both := a.and(b)
@@ -300,6 +302,7 @@ func (g *guarded) staff(h hindrance) events.StaffID {
 // prepared is a register where the operation is about to be carried out.
 func (g *guarded) prepared(h hindrance) *till {
 	w := newTill(g.store)
+	w.hasty = g.hasty
 	may := events.Rights{
 		LineDiscountAmount: 1e6, TotalDiscountAmount: 1e6, LineReturnAmount: 1e6, TotalReturnAmount: 1e6,
 		LineDiscountPercent: percent("100"), TotalDiscountPercent: percent("100"), PriceOverride: "both",

@@ -11,7 +11,7 @@ import (
 // The price of one unit is the lowest of those that apply, the first of equals:
 //
 //  1. the unit's own price, or the variant's, or the product's, or one of the last
-//     two times the unit's factor;
+//     two times the unit's factor; each as the price changes up to the command's time have left it;
 //  2. the product's further prices, in the order of its record, that are of the
 //     unit, for everyone or for one of the transaction's price groups (its
 //     customer's, affiliations', loyalty card's), valid on the business date, and of
@@ -91,15 +91,19 @@ func within(from, to, date string) bool {
 
 // basePrice is the price of a line's unit for everyone.
 func (d *deciding) basePrice(p Product, line *events.Line) (events.Price, error) {
-	price := p.Price
-	if v := p.variant(line.Variant); v != nil && v.Price != nil {
-		price = *v.Price
+	price := *p.changed(&p.Price, "", "", d.At)
+	if v := p.variant(line.Variant); v != nil {
+		if own := p.changed(v.Price, v.ID, "", d.At); own != nil {
+			price = *own
+		}
 	}
 	if line.Factor.IsZero() {
 		return price, nil
 	}
-	if u := p.unit(line.Unit); u != nil && u.Price != nil {
-		return *u.Price, nil
+	if u := p.unit(line.Unit); u != nil {
+		if own := p.changed(u.Price, "", u.Unit, d.At); own != nil {
+			return *own, nil
+		}
 	}
 	price, err := price.TimesUnits(line.Factor)
 	if err != nil {

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"math"
 	"slices"
+	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -31,6 +33,7 @@ type Product struct {
 	Variants        []Variant        `json:"variants,omitempty"`
 	Prices          []GroupPrice     `json:"prices,omitempty"` // besides Price
 	Offers          []Offer          `json:"offers,omitempty"`
+	Changes         []PriceChange    `json:"price_changes,omitempty"` // of the price, at their times
 	// Linked are products that are added with it, each on a line of its own, and voided with it.
 	Linked []LinkedProduct `json:"linked,omitempty"`
 }
@@ -52,6 +55,28 @@ func (p Product) leads() (all []Query) {
 	return all
 }
 
+// PriceChange is the price of a product, or of one of its variants or units, from an
+// instant on, in the place of the one before. The last of those whose time has come counts.
+type PriceChange struct {
+	At      string       `json:"at"` // RFC 3339 in UTC
+	Variant string       `json:"variant,omitempty"`
+	Unit    string       `json:"unit,omitempty"` // one besides the product's own
+	Price   events.Price `json:"price"`
+}
+
+// changed is the price that the changes up to a time have made of one, by Unix time.
+// The time is that of the command: a register decides by its own clock, and the fact holds the price.
+func (p Product) changed(price *events.Price, variant, unit string, at int64) *events.Price {
+	last := int64(math.MinInt64)
+	for i, c := range p.Changes {
+		from, err := time.Parse(time.RFC3339, c.At)
+		if err == nil && c.Variant == variant && c.Unit == unit && from.Unix() <= at && from.Unix() >= last {
+			last, price = from.Unix(), &p.Changes[i].Price
+		}
+	}
+	return price
+}
+
 // unsound says whether the record holds what no product can have: pricing takes
 // for granted that prices, rates and quantities are not negative.
 func (p Product) unsound() bool {
@@ -61,6 +86,7 @@ func (p Product) unsound() bool {
 		slices.ContainsFunc(p.Variants, func(v Variant) bool { return v.Price != nil && v.Price.Sign() < 0 }) ||
 		len(p.Linked) > MaxLinked || slices.ContainsFunc(p.Linked, func(l LinkedProduct) bool { return l.Quantity.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Prices, func(g GroupPrice) bool { return g.Price.Sign() < 0 }) ||
+		slices.ContainsFunc(p.Changes, func(c PriceChange) bool { return c.Price.Sign() < 0 }) ||
 		slices.ContainsFunc(p.Offers, func(o Offer) bool {
 			return o.Percent.Sign() < 0 || o.Percent.Millionths() > 1_000_000 || o.AmountOff.Sign() < 0
 		})
@@ -214,7 +240,7 @@ func viewProduct(d *deciding) (events.Requested, error) {
 	}
 	f := &events.ProductViewed{
 		Product: p.ID, Description: p.Description, Unit: p.Unit, QuantityDecimals: p.QuantityDecimals,
-		Currency: d.Reference.Store.Currency, Price: p.Price, Taxes: p.Taxes, Blocked: p.Blocked,
+		Currency: d.Reference.Store.Currency, Price: *p.changed(&p.Price, "", "", d.At), Taxes: p.Taxes, Blocked: p.Blocked,
 	}
 	for _, v := range p.Variants {
 		f.Variants = append(f.Variants, v.ID)

@@ -484,6 +484,9 @@ func TestApplyRefusesWhatCannotFollow(t *testing.T) {
 	})
 }
 
+// onlyInHQsJournal are the facts of head office's own journal, which no register's may hold.
+var onlyInHQsJournal = map[string]bool{"completeness.certified.v1": true, "period.closed.v1": true, "register.quarantined.v1": true}
+
 // TestEveryFactHasAPlaceInTheState: a fact that Apply does not know stops every register that replays it.
 func TestEveryFactHasAPlaceInTheState(t *testing.T) {
 	for _, name := range events.Facts.Types() {
@@ -493,7 +496,10 @@ func TestEveryFactHasAPlaceInTheState(t *testing.T) {
 		if f, ok := fact.(events.OfTransaction); ok {
 			f.Sale().Transaction = w.state.Transaction.ID
 		}
-		if _, err := w.record(fact, ledger.Command{Key: w.newKey()}, ""); err != nil {
+		_, err := w.record(fact, ledger.Command{Key: w.newKey()}, "")
+		if onlyInHQsJournal[name] {
+			require.ErrorContains(t, err, "has no place", name)
+		} else if err != nil {
 			require.NotContains(t, err.Error(), "has no place", name)
 		}
 	}

@@ -96,6 +96,8 @@ func stores() map[string]ledger.Store {
 			s.Orders = ledger.OrderSettings{DepositPercent: percent("20"), RoundTo: 10}
 			s.Loyalty = ledger.LoyaltyScheme{Points: 1, PerAmount: 1000}
 		}),
+		// Nobody throws the switch by hand.
+		"switchless": variant(func(s *ledger.Store) { s.Profile.ForbidManualSwitch = true }),
 		// One of each.
 		"small":  variant(func(s *ledger.Store) { s.MaxSuspended, s.MaxCounted = 1, 1 }),
 		"masked": variant(func(s *ledger.Store) { s.ReceiptMask = "{store}/{yyyy}-{mm}-{dd}/{####}" }),

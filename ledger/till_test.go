@@ -229,6 +229,11 @@ func (w *till) record(fact events.Fact, c ledger.Command, approver events.StaffI
 			return nil, fmt.Errorf("the state of what was sealed differs from that of what was read\nsealed %s\nread   %s", live, w.snapshot())
 		}
 	}
+	if !w.hasty {
+		if err := checkSchema(m.Body); err != nil {
+			return nil, err
+		}
+	}
 	w.keepOwn(entry.Fact)
 	w.entries, w.bodies = append(w.entries, entry), append(w.bodies, m.Body)
 	return entry, w.check(entry)

@@ -13,13 +13,16 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/posnode/posnode/events"
 )
 
 // Limits of an import.
 const (
-	MaxLine     = 64 << 10 // bytes of one line
-	MaxProblems = 100      // that a report names; it counts them all
-	maxKey      = 64       // characters
+	MaxLine     = 64 << 10  // bytes of one line
+	MaxLines    = 1_000_000 // of one import
+	MaxProblems = 100       // that a report names; it counts them all
+	maxKey      = 64        // characters
 )
 
 // Problem is one line that is wrong.
@@ -41,6 +44,38 @@ type ImportReport struct {
 // ErrNotImported says that lines were wrong, so that nothing was imported.
 var ErrNotImported = errors.New("nothing was imported")
 
+// ErrFromHeadOffice says that this reference data comes from head office, so that no file is imported into it.
+var ErrFromHeadOffice = errors.New("the reference data here comes from head office")
+
+// Line is one line of reference data: a record, or its deletion. It is the same in a
+// file, in the reference stream, and on the way to a register.
+type Line struct {
+	Kind    string          `json:"kind"`
+	Key     string          `json:"key"`
+	Store   string          `json:"store,omitempty"` // that it is for, "" for all
+	Record  json.RawMessage `json:"record,omitempty"`
+	Deleted bool            `json:"deleted,omitempty"`
+
+	text  string                           // by which it is found
+	patch func(old []byte) ([]byte, error) // makes Record of the record that is there, nil for none
+}
+
+// scope is for whom the line is.
+func (l *Line) scope() string {
+	if l.Store == "" {
+		return Everybody
+	}
+	return l.Store
+}
+
+// Subject is the line's subject in the reference stream, which of makes.
+func (l *Line) Subject(of func(store, kind, key string) string) string {
+	return of(l.scope(), l.Kind, l.Key)
+}
+
+// source yields the lines of an import, each with its number and what is wrong with it. It ends early with yield's error.
+type source func(yield func(number int, line Line, wrong error) error) error
+
 // Import stores reference data from JSON Lines, all of them or none, with at as
 // the time that [Reference.AsOf] shows. A line is
 //
@@ -49,24 +84,72 @@ var ErrNotImported = errors.New("nothing was imported")
 //
 // with the JSON form of [ledger.Product], [ledger.Barcode], [ledger.StaffMember] or
 // [ledger.Store] as the record of a product, barcode, staff or store. The report names every line that is
-// wrong, in which case the error is [ErrNotImported]. A dry run stores nothing.
+// wrong, in which case the error is [ErrNotImported]. A dry run stores nothing. Where head office
+// feeds the file, it is [ErrFromHeadOffice].
 func (r *Reference) Import(ctx context.Context, lines io.Reader, at time.Time, dryRun bool) (ImportReport, error) {
-	report := ImportReport{Problems: []Problem{}}
-	tx, err := r.writer.BeginTx(ctx, nil)
+	return r.imported(ctx, jsonLines(lines), func(in *importing) error {
+		var fed bool
+		if err := in.tx.QueryRow("SELECT count(*) FROM feed").Scan(&fed); err != nil || dryRun {
+			return err
+		}
+		if fed {
+			return ErrFromHeadOffice
+		}
+		if err := in.touch(at); err != nil {
+			return err
+		}
+		return in.commit(r)
+	})
+}
+
+// Changes are what an import would change, and which kinds it is about.
+type Changes struct {
+	Lines []Line
+	Kinds []string
+}
+
+// Plan checks an import and says what it would change, and changes nothing. Format
+// says what the lines are; see [Format].
+func (r *Reference) Plan(ctx context.Context, lines io.Reader, format Format) (ImportReport, Changes, error) {
+	var changes Changes
+	src, err := format.source(lines)
 	if err != nil {
-		return report, fmt.Errorf("import reference data: %w", damage(err))
+		return ImportReport{}, changes, err
 	}
-	defer tx.Rollback() // does nothing once it is committed
-	in := &importing{tx: tx, kinds: map[string]bool{}, report: &report}
-	err = in.lines(ctx, lines)
+	report, err := r.imported(ctx, src, func(in *importing) error {
+		changes.Lines = in.changes
+		for kind := range in.kinds {
+			changes.Kinds = append(changes.Kinds, kind)
+		}
+		return nil
+	})
+	return report, changes, err
+}
+
+// imported takes all lines in, in a transaction that ends with finish, which may commit it.
+func (r *Reference) imported(ctx context.Context, from source, finish func(*importing) error) (ImportReport, error) {
+	report := ImportReport{Problems: []Problem{}}
+	in, err := r.begin(ctx)
+	if err != nil {
+		return report, fmt.Errorf("import reference data: %w", err)
+	}
+	defer in.tx.Rollback() // does nothing once it is committed
+	err = from(func(number int, line Line, wrong error) error {
+		if report.Lines++; report.Lines > MaxLines {
+			return fmt.Errorf("there are more than %d lines", MaxLines)
+		}
+		if err := in.line(&report, number, line, wrong); err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		return ctx.Err()
+	})
 	switch {
 	case err != nil:
 	case report.Wrong > 0:
 		err = fmt.Errorf("%w: %d of %d lines are wrong, the first is line %d: %s",
 			ErrNotImported, report.Wrong, report.Lines, report.Problems[0].Line, report.Problems[0].What)
-	case !dryRun:
-		err = in.commit(at)
-		r.forget()
+	default:
+		err = finish(in)
 	}
 	if err != nil {
 		return report, fmt.Errorf("import reference data: %w", damage(err))
@@ -74,130 +157,34 @@ func (r *Reference) Import(ctx context.Context, lines io.Reader, at time.Time, d
 	return report, nil
 }
 
-// importing is one import on its way.
-type importing struct {
-	tx     *sql.Tx
-	kinds  map[string]bool // that had a line
-	report *ImportReport
-
-	find, insert, update, remove, index, unindex *sql.Stmt
-}
-
-// importLine is one line of an import.
-type importLine struct {
-	Kind    string          `json:"kind"`
-	Key     string          `json:"key"`
-	Record  json.RawMessage `json:"record"`
-	Deleted bool            `json:"deleted"`
-
-	text string // by which it is found
-}
-
-func (in *importing) lines(ctx context.Context, from io.Reader) error {
-	if err := in.prepare(); err != nil {
-		return err
-	}
-	lines := bufio.NewReaderSize(from, MaxLine)
-	for number := 1; ; number++ {
-		b, end := lines.ReadSlice('\n')
-		long := errors.Is(end, bufio.ErrBufferFull)
-		for errors.Is(end, bufio.ErrBufferFull) {
-			_, end = lines.ReadSlice('\n')
-		}
-		if end != nil && end != io.EOF {
-			return fmt.Errorf("read line %d: %w", number, end)
-		}
-		if b = bytes.TrimSpace(b); long || len(b) > 0 {
-			if err := in.line(number, b, long); err != nil {
-				return fmt.Errorf("line %d: %w", number, err)
+// jsonLines are the lines of a file of JSON Lines.
+func jsonLines(from io.Reader) source {
+	return func(yield func(int, Line, error) error) error {
+		lines := bufio.NewReaderSize(from, MaxLine)
+		for number := 1; ; number++ {
+			b, end := lines.ReadSlice('\n')
+			long := errors.Is(end, bufio.ErrBufferFull)
+			for errors.Is(end, bufio.ErrBufferFull) {
+				_, end = lines.ReadSlice('\n')
+			}
+			if end != nil && end != io.EOF {
+				return fmt.Errorf("read line %d: %w", number, end)
+			}
+			if b = bytes.TrimSpace(b); long || len(b) > 0 {
+				line, wrong := parseLine(b, long)
+				if err := yield(number, line, wrong); err != nil {
+					return err
+				}
+			}
+			if end == io.EOF {
+				return nil
 			}
 		}
-		if end == io.EOF {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 	}
 }
 
-func (in *importing) prepare() error {
-	var err error
-	prepare := func(query string) *sql.Stmt {
-		s, e := in.tx.Prepare(query)
-		err = errors.Join(err, e)
-		return s
-	}
-	// Nothing cleverer: a statement of more than one write makes FTS5 flush its index each time.
-	in.find = prepare("SELECT id, record FROM records WHERE kind = ? AND key = ?")
-	in.insert = prepare("INSERT INTO records (kind, key, record) VALUES (?, ?, ?)")
-	in.update = prepare("UPDATE records SET record = ? WHERE id = ?")
-	in.remove = prepare("DELETE FROM records WHERE id = ?")
-	in.index = prepare("INSERT OR REPLACE INTO search (rowid, key, text) VALUES (?, ?, ?)")
-	in.unindex = prepare("DELETE FROM search WHERE rowid = ?")
-	return err
-}
-
-// line stores one line, or reports what is wrong with it. Its error is one of the database.
-func (in *importing) line(number int, b []byte, long bool) error {
-	in.report.Lines++
-	line, err := parseLine(b, long)
-	if err != nil {
-		in.report.Wrong++
-		if len(in.report.Problems) < MaxProblems {
-			in.report.Problems = append(in.report.Problems, Problem{number, err.Error()})
-		}
-		return nil
-	}
-	in.kinds[line.Kind] = true
-	old, err := in.existing(line)
-	switch {
-	case err != nil:
-		return err
-	case line.Deleted && old != nil:
-		in.report.Deleted++
-		return errors.Join(in.exec(in.remove, old.id), in.exec(in.unindex, old.id))
-	case line.Deleted || old != nil && bytes.Equal(old.record, line.Record):
-		in.report.Unchanged++
-		return nil
-	}
-	in.report.Stored++
-	return in.store(line, old)
-}
-
-// existing is the record that a line is about, nil for none.
-func (in *importing) existing(line importLine) (*hit, error) {
-	var old hit
-	err := in.find.QueryRow(line.Kind, line.Key).Scan(old.columns()...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return &old, err
-}
-
-// store puts the record of a line in the place of the old one, nil for none.
-func (in *importing) store(line importLine, old *hit) error {
-	if old != nil {
-		return errors.Join(in.exec(in.update, string(line.Record), old.id), in.exec(in.index, old.id, line.Key, line.text))
-	}
-	result, err := in.insert.Exec(line.Kind, line.Key, string(line.Record))
-	if err != nil {
-		return err
-	}
-	id, err := result.LastInsertId()
-	if err != nil {
-		return err
-	}
-	return in.exec(in.index, id, line.Key, line.text)
-}
-
-func (in *importing) exec(s *sql.Stmt, args ...any) error {
-	_, err := s.Exec(args...)
-	return err
-}
-
-// parseLine reads and checks one line.
-func parseLine(b []byte, long bool) (line importLine, err error) {
+// parseLine reads one line.
+func parseLine(b []byte, long bool) (line Line, err error) {
 	if long {
 		return line, fmt.Errorf("is longer than %d bytes", MaxLine)
 	}
@@ -212,34 +199,165 @@ func parseLine(b []byte, long bool) (line importLine, err error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return line, errors.New("holds more than one JSON object")
 	}
-	k, known := kinds[line.Kind]
-	if !known {
-		return line, fmt.Errorf("kind %.40q is not known", line.Kind)
-	}
-	if n := utf8.RuneCountInString(line.Key); n == 0 || n > maxKey || strings.ContainsFunc(line.Key, unicode.IsControl) {
-		return line, fmt.Errorf("key %.80q: want 1 to %d characters, none of them a control character", line.Key, maxKey)
-	}
-	if line.Deleted != (line.Record == nil) {
-		return line, errors.New(`want either a "record" or "deleted":true`)
-	}
-	if line.Deleted {
-		return line, nil
-	}
-	key, text, err := k.inspect(line.Record)
-	if err != nil {
-		return line, fmt.Errorf("%s %s: %w", line.Kind, line.Key, err)
-	}
-	if key != line.Key {
-		return line, fmt.Errorf("%s %s: its record is that of %.80q", line.Kind, line.Key, key)
-	}
-	line.text = text
-	var compact bytes.Buffer
-	err = json.Compact(&compact, line.Record)
-	line.Record = compact.Bytes()
-	return line, err
+	return line, nil
 }
 
-func (in *importing) commit(at time.Time) error {
+// inspect checks a line that comes from a file, and makes its record compact.
+func (l *Line) inspect() error {
+	k, known := kinds[l.Kind]
+	if !known {
+		return fmt.Errorf("kind %.40q is not known", l.Kind)
+	}
+	if n := utf8.RuneCountInString(l.Key); n == 0 || n > maxKey || strings.ContainsFunc(l.Key, unicode.IsControl) {
+		return fmt.Errorf("key %.80q: want 1 to %d characters, none of them a control character", l.Key, maxKey)
+	}
+	if l.Store == Everybody {
+		l.Store = ""
+	}
+	if r := (events.Register{Store: events.StoreID(l.Store), ID: "r01"}); l.Store != "" && r.Validate() != nil {
+		return fmt.Errorf("store %.40q is not the name of a store", l.Store)
+	}
+	if l.Deleted != (l.Record == nil) {
+		return errors.New(`want either a "record" or "deleted":true`)
+	}
+	if l.Deleted {
+		return nil
+	}
+	key, text, err := k.inspect(l.Record, true)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", l.Kind, l.Key, err)
+	}
+	if key != l.Key && !k.keyless {
+		return fmt.Errorf("%s %s: its record is that of %.80q", l.Kind, l.Key, key)
+	}
+	l.text = text
+	var compact bytes.Buffer
+	err = json.Compact(&compact, l.Record)
+	l.Record = compact.Bytes()
+	return err
+}
+
+// importing is one import on its way.
+type importing struct {
+	tx      *sql.Tx
+	kinds   map[string]bool // that had a line
+	changes []Line
+
+	find, insert, update, index, unindex *sql.Stmt
+}
+
+// begin begins an import: nothing of it is there before it is committed.
+func (r *Reference) begin(ctx context.Context) (*importing, error) {
+	tx, err := r.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, damage(err)
+	}
+	in := &importing{tx: tx, kinds: map[string]bool{}}
+	prepare := func(query string) *sql.Stmt {
+		s, e := tx.Prepare(query)
+		err = errors.Join(err, e)
+		return s
+	}
+	// Nothing cleverer: a statement of more than one write makes FTS5 flush its index each time.
+	in.find = prepare("SELECT id, record FROM records WHERE kind = ? AND key = ? AND scope = ?")
+	in.insert = prepare("INSERT INTO records (scope, kind, key, record, seq) VALUES (?, ?, ?, ?, ?)")
+	in.update = prepare("UPDATE records SET record = ?, seq = ? WHERE id = ?")
+	in.index = prepare("INSERT OR REPLACE INTO search (rowid, key, text) VALUES (?, ?, ?)")
+	in.unindex = prepare("DELETE FROM search WHERE rowid = ?")
+	if err != nil {
+		return nil, errors.Join(damage(err), tx.Rollback())
+	}
+	return in, nil
+}
+
+// line stores one line, or reports what is wrong with it. Its error is one of the database.
+func (in *importing) line(report *ImportReport, number int, line Line, wrong error) error {
+	if wrong == nil && line.patch != nil {
+		old, err := in.patched(&line)
+		if err != nil {
+			return err
+		}
+		line.Record, wrong = line.patch(old)
+	}
+	if wrong == nil {
+		wrong = line.inspect()
+	}
+	if wrong != nil {
+		report.Wrong++
+		if len(report.Problems) < MaxProblems {
+			report.Problems = append(report.Problems, Problem{number, wrong.Error()})
+		}
+		return nil
+	}
+	in.kinds[line.Kind] = true
+	old, err := in.existing(&line)
+	switch {
+	case err != nil:
+		return err
+	case line.Deleted && (old == nil || old.record == nil), old != nil && !line.Deleted && bytes.Equal(old.record, line.Record):
+		report.Unchanged++
+		return nil
+	case line.Deleted:
+		report.Deleted++
+	default:
+		report.Stored++
+	}
+	in.changes = append(in.changes, line)
+	return in.store(&line, old, 0)
+}
+
+// existing is the record that a line is about, nil for none. A deleted one has no bytes.
+func (in *importing) existing(line *Line) (*hit, error) {
+	var old hit
+	err := in.find.QueryRow(line.Kind, line.Key, line.scope()).Scan(old.columns()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &old, err
+}
+
+// patched is the record that a line changes a part of: the store's own, or else everybody's.
+func (in *importing) patched(line *Line) ([]byte, error) {
+	for _, of := range []Line{*line, {Kind: line.Kind, Key: line.Key}} {
+		old, err := in.existing(&of)
+		if err != nil || old != nil && old.record != nil {
+			return old.record, err
+		}
+	}
+	return nil, nil
+}
+
+// store puts the record of a line in the place of the old one, nil for none.
+func (in *importing) store(line *Line, old *hit, seq uint64) error {
+	var record any
+	if !line.Deleted {
+		record = string(line.Record)
+	}
+	if old == nil {
+		result, err := in.insert.Exec(line.scope(), line.Kind, line.Key, record, int64(seq))
+		if err != nil {
+			return err
+		}
+		old = &hit{}
+		if old.id, err = result.LastInsertId(); err != nil {
+			return err
+		}
+	} else if err := in.exec(in.update, record, int64(seq), old.id); err != nil {
+		return err
+	}
+	if line.Deleted {
+		return in.exec(in.unindex, old.id)
+	}
+	return in.exec(in.index, old.id, line.Key, line.text)
+}
+
+func (in *importing) exec(s *sql.Stmt, args ...any) error {
+	_, err := s.Exec(args...)
+	return err
+}
+
+// touch notes when the kinds of the import were last spoken of.
+func (in *importing) touch(at time.Time) error {
 	for kind := range in.kinds {
 		_, err := in.tx.Exec("INSERT INTO imports VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
 			kind, at.UTC().Format(time.RFC3339Nano))
@@ -247,5 +365,11 @@ func (in *importing) commit(at time.Time) error {
 			return err
 		}
 	}
-	return in.tx.Commit()
+	return nil
+}
+
+func (in *importing) commit(r *Reference) error {
+	err := in.tx.Commit()
+	r.forget()
+	return err
 }

@@ -20,8 +20,13 @@ const StoreKey = "store"
 type kind struct {
 	// decode reads a record into its type, a value.
 	decode func(record []byte) (any, error)
-	// inspect is decode for a record that comes from outside: strict, with the key it must have and the text by which it is found.
-	inspect func(record []byte) (key, text string, err error)
+	// inspect is decode for a record that comes from outside, with the key it must have and
+	// the text by which it is found. A strict one refuses fields that this program does not know.
+	inspect func(record []byte, strict bool) (key, text string, err error)
+	// keyless says that the record does not say its own key.
+	keyless bool
+	// record is the zero value of the type, for who wants to know its fields.
+	record any
 }
 
 // kinds are all kinds of reference data. What is checked of a record is what the
@@ -39,7 +44,17 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
-	"profile":     kindOf(func(p ledger.RegisterProfile) (key, text string, err error) { return string(p.Register), "", p.Check() }),
+	"profile":     keylessKindOf(func(p ledger.Profile) (key, text string, err error) { return "", "", p.Check() }),
+}
+
+// DefaultProfile is the key of the offline profile of all registers of a store that
+// have none under their own id.
+const DefaultProfile = "default"
+
+func keylessKindOf[T any](inspect func(T) (key, text string, err error)) kind {
+	k := kindOf(inspect)
+	k.keyless = true
+	return k
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -82,10 +97,13 @@ func kindOf[T any](inspect func(T) (key, text string, err error)) kind {
 			err := json.Unmarshal(record, &v)
 			return v, err
 		},
-		inspect: func(record []byte) (key, text string, err error) {
+		record: *new(T),
+		inspect: func(record []byte, strict bool) (key, text string, err error) {
 			var v T
 			dec := json.NewDecoder(bytes.NewReader(record))
-			dec.DisallowUnknownFields()
+			if strict {
+				dec.DisallowUnknownFields()
+			}
 			if err := dec.Decode(&v); err != nil {
 				return "", "", err
 			}
@@ -143,6 +161,11 @@ func inspectPrices(p ledger.Product) error {
 	for _, g := range p.Prices {
 		if g.Price.Sign() < 0 || g.MinQuantity.Sign() < 0 {
 			return fmt.Errorf("price %s from %s on is negative", g.Price, g.MinQuantity)
+		}
+	}
+	for _, c := range p.Changes {
+		if err := inspectTime(c.At); err != nil || c.At == "" || c.Price.Sign() < 0 {
+			return fmt.Errorf("price change at %q: want a time in UTC, and a price that is not negative", c.At)
 		}
 	}
 	for _, o := range p.Offers {

@@ -137,7 +137,7 @@ func TestImportOfPeople(t *testing.T) {
 		"product": {`{"product":"X","price":"1","linked":[{"product":"X"}]}`, `{"product":"X","price":"1","linked":[{"product":"Y","quantity":"-1"}]}`},
 	} {
 		for _, record := range records {
-			_, _, err := kinds[kind].inspect([]byte(record))
+			_, _, err := kinds[kind].inspect([]byte(record), true)
 			require.Error(t, err, record)
 		}
 	}

@@ -10,29 +10,56 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
 
-// Reference is the reference data that a register keeps for the time without the
-// Retail Server: products, staff, the store's settings. Unlike [DB] it is not
-// derived from the journal, so a damaged file is not dropped but reported with
-// [ErrDamaged]. Its methods may be called from any goroutine.
+// Reference is the reference data of one register, or of all at head office:
+// products, staff, the store's settings. Unlike [DB] it is not derived from a journal. It is
+// filled by [Reference.Follow] from head office's reference stream, or by [Reference.Import] from
+// a file, at a register that stands alone. A damaged file is not dropped but reported with
+// [ErrDamaged], for only its owner knows whether it can be had again. Its methods may be called from any goroutine.
+//
+// A record is for everybody or for one store. [Reference.For] is the view of one register: its
+// store's record stands before everybody's of the same kind and key.
 type Reference struct {
+	*referenceFile
+	register events.Register
+}
+
+// referenceFile is what all views of one file share.
+type referenceFile struct {
 	writer *sql.DB
 	reader *reader
 
-	// read are the records read since the last import: a till asks for the same few
-	// hundred all day, and for the store's settings with every operation.
-	mu      sync.Mutex
-	read    map[ledger.Query]any
-	imports int // that have been committed: what was read before one is not kept after it
+	// read are the records read since the last import, nil for one that does not exist: a till asks for the
+	// same few hundred all day, and for the store's settings with every operation.
+	mu        sync.Mutex
+	read      map[storeQuery]any
+	imports   int       // that have been committed: what was read before one is not kept after it
+	confirmed time.Time // when head office last said that there is nothing newer
+	persisted time.Time // the one of these that was last written
+}
+
+// storeQuery is a query in the view of one store.
+type storeQuery struct {
+	store events.StoreID
+	ledger.Query
+}
+
+// Everybody is the scope of the records that are for all stores.
+const Everybody = "all"
+
+// For is the reference data as one register has it.
+func (r *Reference) For(register events.Register) *Reference {
+	return &Reference{r.referenceFile, register}
 }
 
 // maxRead bounds the records that are kept in memory; when there are as many, it begins anew.
 const maxRead = 1000
 
 // forget drops what was read, because something else is stored.
-func (r *Reference) forget() {
+func (r *referenceFile) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read = nil
@@ -40,14 +67,14 @@ func (r *Reference) forget() {
 }
 
 // remember keeps a record that was read. Records are values that nobody changes.
-func (r *Reference) remember(q ledger.Query, record any, imports int) {
+func (r *referenceFile) remember(q storeQuery, record any, imports int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if imports != r.imports {
 		return
 	}
 	if r.read == nil || len(r.read) >= maxRead {
-		r.read = map[ledger.Query]any{}
+		r.read = map[storeQuery]any{}
 	}
 	r.read[q] = record
 }
@@ -56,39 +83,70 @@ func (r *Reference) remember(q ledger.Query, record any, imports int) {
 const referenceApplication = 0x706f7372
 
 // referenceVersion goes up when the schema changes.
-const referenceVersion = 1
+const referenceVersion = 2
 
-const referenceSchema = `
+const recordsSchema = `
 CREATE TABLE records (
 	id     INTEGER PRIMARY KEY,
+	scope  TEXT NOT NULL, -- the store that it is for, or all
 	kind   TEXT NOT NULL,
 	key    TEXT NOT NULL,
-	record TEXT NOT NULL, -- JSON
-	UNIQUE (kind, key)
+	record TEXT,             -- JSON; NULL where it was deleted
+	seq    INTEGER NOT NULL, -- its place in the reference stream, 0 for one from a file
+	UNIQUE (kind, key, scope)
 );
+CREATE INDEX records_seq ON records (seq);
+CREATE TABLE feed ( -- no row: there has been no stream
+	one       INTEGER PRIMARY KEY,
+	stream    TEXT NOT NULL,
+	position  INTEGER NOT NULL, -- of the commit up to which the stream is applied
+	confirmed TEXT NOT NULL     -- when head office last said that there is nothing newer
+);
+CREATE TABLE skipped (
+	kind  TEXT NOT NULL,
+	what  TEXT NOT NULL,
+	count INTEGER NOT NULL,
+	PRIMARY KEY (kind, what)
+) WITHOUT ROWID`
+
+const referenceSchema = recordsSchema + `;
 CREATE TABLE imports (
 	kind TEXT PRIMARY KEY,
 	at   TEXT NOT NULL -- RFC 3339, nanoseconds, UTC
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (key, text, tokenize = 'unicode61 remove_diacritics 2')`
 
+// fromVersion1 brings a file of the version before any stream up to date: what it holds came from a file.
+const fromVersion1 = "ALTER TABLE records RENAME TO old;" + recordsSchema + `;
+INSERT INTO records SELECT id, 'all', kind, key, record, 0 FROM old;
+DROP TABLE old`
+
 // OpenReference opens the reference data at path, or creates an empty file.
 func OpenReference(path string) (*Reference, error) {
-	r, err := openReference(path)
+	f, err := openReference(path)
 	if err != nil {
 		return nil, fmt.Errorf("open reference data %s: %w", path, err)
 	}
-	return r, nil
+	return &Reference{referenceFile: f}, nil
 }
 
-func openReference(path string) (*Reference, error) {
+// DropReference deletes the reference data at path, which can be had again from a stream.
+func DropReference(path string) error { return remove(path) }
+
+func openReference(path string) (*referenceFile, error) {
 	pool, err := openFile(path, readers, "_pragma=query_only(1)")
 	if err != nil {
 		return nil, err
 	}
-	r := &Reference{reader: newReader(pool)}
+	r := &referenceFile{reader: newReader(pool)}
 	ctx := context.Background()
 	empty, err := check(ctx, pool, referenceApplication, referenceVersion)
+	old := false
+	if errors.Is(err, ErrVersion) {
+		if _, older := check(ctx, pool, referenceApplication, 1); older == nil {
+			old, err = true, nil
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
@@ -96,8 +154,14 @@ func openReference(path string) (*Reference, error) {
 	if r.writer, err = openFile(path, 1, "_pragma=journal_mode(wal)", "_pragma=synchronous(full)"); err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}
-	if empty {
+	switch {
+	case empty:
 		err = create(ctx, r.writer, referenceSchema, referenceApplication, referenceVersion)
+	case old:
+		err = create(ctx, r.writer, fromVersion1, referenceApplication, referenceVersion)
+	}
+	if err == nil {
+		err = r.openFeed(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -106,7 +170,11 @@ func openReference(path string) (*Reference, error) {
 }
 
 // Close closes the file.
-func (r *Reference) Close() error { return errors.Join(r.reader.close(), r.writer.Close()) }
+func (r *referenceFile) Close() error { return errors.Join(r.reader.close(), r.writer.Close()) }
+
+// inScope selects the records that a store has, given the store twice: everybody's unless it has its own.
+const inScope = ` (records.scope = ? OR records.scope = 'all' AND NOT EXISTS (SELECT 1 FROM records AS own
+	WHERE own.kind = records.kind AND own.key = records.key AND own.scope = ? AND own.record IS NOT NULL)) AND records.record IS NOT NULL `
 
 // Find is the record that answers q, a value such as a [ledger.Product], and
 // whether there is one. A kind that this program does not know has none.
@@ -115,38 +183,55 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 	if !known {
 		return nil, false, nil
 	}
+	asked := storeQuery{r.register.Store, q}
 	r.mu.Lock()
-	record, kept := r.read[q]
+	record, kept := r.read[asked]
 	imports := r.imports
 	r.mu.Unlock()
 	if kept {
-		return record, true, nil
+		return record, record != nil, nil
 	}
 	var broken error
 	// Microseconds: to listen for the end of ctx meanwhile would take more.
-	err := each(context.WithoutCancel(ctx), r.reader, column[[]byte], "SELECT record FROM records WHERE kind = ? AND key = ?", []any{q.Kind, q.Key}, func(b []byte) bool {
-		record, broken = k.decode(b)
-		return false
-	})
+	err := each(context.WithoutCancel(ctx), r.reader, column[[]byte],
+		"SELECT record FROM records WHERE kind = ? AND key = ? AND scope IN ('all', ?) AND record IS NOT NULL ORDER BY scope = 'all' LIMIT 1",
+		[]any{q.Kind, q.Key, string(r.register.Store)}, func(b []byte) bool {
+			record, broken = k.decode(b)
+			return false
+		})
 	if err = errors.Join(err, broken); err != nil {
 		return nil, false, fmt.Errorf("find %s %.80q: %w", q.Kind, q.Key, err)
 	}
-	if record != nil {
-		r.remember(q, record, imports)
-	}
+	r.remember(asked, record, imports)
 	return record, record != nil, nil
 }
 
-// Store is the settings of the store. It fails where there are none.
+// ErrNoStore says that there are no settings of the store: the register has never
+// received reference data.
+var ErrNoStore = errors.New("reference data has no store")
+
+// Store is the settings of the store, with the register's own offline profile where
+// there is one: the profile under the register's id, or else the one under [DefaultProfile]. It fails with [ErrNoStore] where there are none.
 func (r *Reference) Store(ctx context.Context) (ledger.Store, error) {
 	record, found, err := r.Find(ctx, ledger.Query{Kind: "store", Key: StoreKey})
 	if err == nil && !found {
-		err = errors.New("reference data has no store")
+		err = ErrNoStore
 	}
 	if err != nil {
 		return ledger.Store{}, err
 	}
-	return record.(ledger.Store), nil
+	store := record.(ledger.Store)
+	for _, key := range []string{string(r.register.ID), DefaultProfile} {
+		record, found, err := r.Find(ctx, ledger.Query{Kind: "profile", Key: key})
+		if err != nil {
+			return store, err
+		}
+		if found {
+			store.Profile = record.(ledger.Profile)
+			break
+		}
+	}
+	return store, nil
 }
 
 // MaxHits is how many records [Reference.Search] gives at most.
@@ -165,18 +250,19 @@ func (r *Reference) Search(ctx context.Context, kindName, text string, limit int
 	if !known || len(words) == 0 {
 		return []any{}, nil
 	}
-	const matching = "SELECT id, record FROM search JOIN records ON id = search.rowid WHERE kind = ? AND search MATCH ? ORDER BY search.rowid LIMIT ?"
+	const matching = "SELECT id, record FROM search JOIN records ON id = search.rowid WHERE records.kind = ? AND search MATCH ? AND" + inScope + "ORDER BY search.rowid LIMIT ?"
+	store := string(r.register.Store)
 	words = words[:min(len(words), maxWords)]
 	quoted := `"` + strings.Join(words, `" "`) + `"`
 	limit = bounded(limit, MaxHits)
 	hits, seen := []any{}, map[int64]bool{}
 	for _, pass := range []struct{ query, arg string }{
-		{"SELECT id, record FROM records WHERE kind = ? AND key = ? LIMIT ?", strings.TrimSpace(text)},
+		{"SELECT id, record FROM records WHERE kind = ? AND key = ? AND" + inScope + "LIMIT ?", strings.TrimSpace(text)},
 		{matching, quoted},
 		{matching, strings.ReplaceAll(quoted, `" "`, `"* "`) + "*"},
 	} {
 		var broken error
-		err := each(ctx, r.reader, (*hit).columns, pass.query, []any{kindName, pass.arg, limit}, func(h hit) bool {
+		err := each(ctx, r.reader, (*hit).columns, pass.query, []any{kindName, pass.arg, store, store, limit}, func(h hit) bool {
 			if len(hits) >= limit || seen[h.id] {
 				return len(hits) < limit
 			}
@@ -202,17 +288,24 @@ func (h *hit) columns() []any { return []any{&h.id, &h.record} }
 
 // AsOf is how much there is of a kind, and since when.
 type AsOf struct {
-	Kind  string    `json:"kind"`
-	Count int       `json:"count"`
-	Time  time.Time `json:"time"` // of the last import that had a line of this kind
+	Kind  string `json:"kind"`
+	Count int    `json:"count"`
+	// Time is when this was last known to be all: of the last import that had a line of this
+	// kind, or when head office last said that there is nothing newer.
+	Time time.Time `json:"time"`
 }
 
 // AsOf says for every kind that was ever imported how much there is, and since when.
 func (r *Reference) AsOf(ctx context.Context) ([]AsOf, error) {
 	all := []AsOf{}
+	confirmed := r.Confirmed()
 	err := each(ctx, r.reader, (*AsOf).columns, `
-		SELECT kind, (SELECT count(*) FROM records WHERE records.kind = imports.kind), at FROM imports ORDER BY kind`, nil,
+		SELECT kind, (SELECT count(*) FROM records WHERE records.kind = imports.kind AND`+inScope+`), at FROM imports ORDER BY kind`,
+		[]any{string(r.register.Store), string(r.register.Store)},
 		func(a AsOf) bool {
+			if a.Time.Before(confirmed) {
+				a.Time = confirmed
+			}
 			all = append(all, a)
 			return true
 		})

@@ -53,6 +53,7 @@ type Register struct {
 	journal   journal // of the present epoch
 	offline   *projections.DB
 	reference *projections.Reference
+	copying   copying // of reference data
 
 	// The owner's alone, once it runs.
 	state     *ledger.State
@@ -110,7 +111,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
-	if r.reference, err = projections.OpenReference(filepath.Join(r.cfg.Dir, "reference.db")); err != nil {
+	if err := r.openReference(ctx); err != nil {
 		return err
 	}
 	if r.offline, err = projections.Open(filepath.Join(r.cfg.Dir, "offline.db")); err != nil {
@@ -231,6 +232,7 @@ func (r *Register) run(open context.Context) error {
 	r.wait.Go(func() { r.own(ctx) })
 	r.wait.Go(func() { r.checkAgain(ctx) })
 	r.wait.Go(func() { r.announce(ctx) })
+	r.wait.Go(func() { r.copyReference(ctx) })
 	return nil
 }
 

@@ -55,19 +55,6 @@ func shorten(s string) string {
 	return s
 }
 
-// settings are the store's, with this register's own offline profile where it has one.
-func (r *Register) settings(ctx context.Context) (ledger.Store, error) {
-	store, err := r.reference.Store(ctx)
-	if err != nil {
-		return store, err
-	}
-	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "profile", Key: string(r.cfg.Register.ID)})
-	if own, ok := record.(ledger.RegisterProfile); ok && found {
-		store.Profile = own.Profile
-	}
-	return store, err
-}
-
 // throwSwitch is what comes before an operation, whatever it is: the register is in the
 // mode that its link, and what was asked for this operation so far, allow.
 func (r *Register) throwSwitch(ctx context.Context, req request) error {
@@ -77,7 +64,7 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 	if err := r.followLink(ctx); err != nil || req.failed == nil {
 		return err
 	}
-	store, err := r.settings(ctx)
+	store, err := r.reference.Store(ctx)
 	if err != nil {
 		return err
 	}
@@ -87,7 +74,14 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 // consult fills in what a command asks: from the Retail Server while the register is
 // online, and from the offline database where that does not succeed.
 func (r *Register) consult(ctx context.Context, c *ledger.Command, online *onlineSource) (err error) {
-	if c.Reference.Store, err = r.settings(ctx); err != nil {
+	c.Reference.Store, err = r.reference.Store(ctx)
+	if op := ledger.Find(c.Operation); errors.Is(err, projections.ErrNoStore) && op != nil && op.Group == "device" {
+		return nil // how a register comes to have reference data
+	}
+	if errors.Is(err, projections.ErrNoStore) {
+		return r.errNoReference()
+	}
+	if err != nil {
 		return err
 	}
 	if online == nil {
@@ -164,7 +158,7 @@ func (r *Register) begin(ctx context.Context) error {
 		return nil
 	}
 	r.begun = true
-	store, err := r.settings(ctx)
+	store, err := r.reference.Store(ctx)
 	offline := r.state.Mode == events.Offline
 	if err != nil || r.cfg.HQ == "" || offline && (r.state.ManualOffline || r.state.Transaction != nil) {
 		return nil // without settings nothing can be done: the operation will say so
@@ -190,7 +184,7 @@ func (r *Register) followLink(ctx context.Context) error {
 	if r.state.Mode == events.Offline || r.node.Link().Connected {
 		return nil
 	}
-	store, err := r.settings(ctx)
+	store, err := r.reference.Store(ctx)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,8 @@ type Status struct {
 		Sequence uint64 `json:"sequence"` // of the last entry in the offline database
 		Failing  bool   `json:"failing"`
 	} `json:"offline_database"`
-	Reference []projections.AsOf   `json:"reference"`
+	Reference []projections.AsOf   `json:"reference"` // empty where there has never been any: the register sells nothing
+	Feed      Feed                 `json:"reference_feed"`
 	Damage    *events.CorruptError `json:"damage,omitempty"`
 }
 
@@ -75,8 +76,18 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Offline.Sequence, s.Offline.Failing = at.Sequence, r.projector.failing.Load()
-	s.Reference, err = r.reference.AsOf(ctx)
+	if s.Reference, err = r.reference.AsOf(ctx); err != nil {
+		return s, err
+	}
+	s.Feed.Received = r.copying.received.Load()
+	s.Feed.Feed, err = r.reference.Feed(ctx)
 	return s, err
+}
+
+// Feed is where the reference data comes from, and what has come since the start.
+type Feed struct {
+	projections.Feed
+	Received uint64 `json:"received"` // records
 }
 
 // Look lets f read the state while no operation is carried out. f must not keep or change it.

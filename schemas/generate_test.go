@@ -29,8 +29,8 @@ func TestSchemas(t *testing.T) {
 	}
 	for name, data := range want {
 		got, err := os.ReadFile(name)
-		require.NoError(t, err, "run go test ./schemas -update")
-		require.Equal(t, string(data), string(got), "run go test ./schemas -update")
+		require.NoError(t, err, "run go test ./schemas -update, twice: the files are embedded")
+		require.Equal(t, string(data), string(got), "run go test ./schemas -update, twice: the files are embedded")
 	}
 	// What is not generated any more is an older version, and that still reads.
 	all, err := filepath.Glob(facts + "/*.json")

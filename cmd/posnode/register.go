@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/posnode/posnode/projections"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
 )
@@ -88,6 +89,10 @@ func importReference(ctx context.Context, r *register.Register, path string, std
 	}
 	defer f.Close()
 	report, err := r.Reference().Import(ctx, f, time.Now(), false)
+	if errors.Is(err, projections.ErrFromHeadOffice) {
+		fmt.Fprintf(std.err, "posnode: warning: %s is not imported: %v\n", path, projections.ErrFromHeadOffice)
+		return nil
+	}
 	for _, e := range report.Problems {
 		fmt.Fprintf(std.err, "posnode: %s:%d: %s\n", path, e.Line, e.What)
 	}

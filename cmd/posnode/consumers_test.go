@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/schemas"
+)
+
+// headOffice is `posnode hq` as a process of its own, and a reader enrolled there.
+type headOffice struct {
+	t      *testing.T
+	dir    string
+	leaf   string // where registers link to
+	client string // where readers connect to
+	creds  string // of the reader books
+}
+
+func startHeadOffice(t *testing.T) *headOffice {
+	h := &headOffice{t: t, dir: filepath.Join(t.TempDir(), "hq")}
+	cmd := posnode("hq", "--data", h.dir, "--listen", "127.0.0.1:0", "--listen-leaf", "127.0.0.1:0")
+	stderr := new(bytes.Buffer)
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewReader(out)
+	first, err := lines.ReadString('\n')
+	require.NoError(t, err, "%s", stderr)
+	second, err := lines.ReadString('\n')
+	require.NoError(t, err, "%s", stderr)
+	_, h.leaf, _ = strings.Cut(strings.TrimSpace(first), "registers link to ")
+	_, h.client, _ = strings.Cut(strings.TrimSpace(second), "readers connect to ")
+	require.NotEmpty(t, h.leaf, first)
+	require.NotEmpty(t, h.client, second)
+	h.creds = filepath.Join(t.TempDir(), "books.creds")
+	code, said := posnodeSays(t, "hq", "enroll-reader", "--data", h.dir, "books", h.creds)
+	require.Zero(t, code, said)
+	return h
+}
+
+// enroll makes a register's credentials.
+func (h *headOffice) enroll(name string) (creds string) {
+	creds = filepath.Join(h.t.TempDir(), name+".creds")
+	code, said := posnodeSays(h.t, "hq", "enroll", "--data", h.dir, name, creds)
+	require.Zero(h.t, code, said)
+	return creds
+}
+
+// till starts a register that links to head office, with its shift open.
+func (h *headOffice) till(name string) *process {
+	p := newProcess(h.t)
+	p.args = append(p.args, "--name", name, "--hq", h.leaf, "--creds", h.enroll(name), "--zone", "UTC")
+	p.start()
+	h.t.Cleanup(p.kill)
+	p.openShift()
+	return p
+}
+
+// consume runs a consumer and returns what it prints.
+func consume(t *testing.T, command ...string) string {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s: %s%s", command, out, &stderr)
+	return string(out)
+}
+
+// TestConsumers runs the programs of docs/consumers against a head office and two tills
+// that sell: they come to the same, and it is what the tills say.
+func TestConsumers(t *testing.T) {
+	h := startHeadOffice(t)
+	tills := []*process{h.till("s001-r01"), h.till("s001-r02")}
+	sell := func() (last []reply) {
+		for i, p := range tills {
+			p.do(100, `{"product":"TEA-080","quantity":"2"}`)
+			p.do(100, `{"product":"MUG-WHT"}`)
+			p.do(303, `{"percent":"10"}`)
+			p.do(206, ``)
+			p.do(100, `{"product":"COF-227"}`)
+			p.do(500, ``)
+			if i == 1 {
+				p.do(109, `{"product":"CLOCK","quantity":"1"}`)
+				p.do(206, ``)
+			}
+			last = append(last, p.do(1201, `{"amount":500}`))
+		}
+		return last
+	}
+	goConsumer := filepath.Join(t.TempDir(), "consumer")
+	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	fromGo := []string{goConsumer, "-url", h.client, "-creds", h.creds, "-name", "books"}
+	day := regexp.MustCompile(`\d{4}-\d\d-\d\d`)
+	// settled reads until everything is there, and checks it against what the tills answered.
+	settled := func(last []reply, command ...string) (said string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			said = consume(t, command...)
+			for i, r := range last {
+				end := r.Entries[len(r.Entries)-1]
+				if !strings.Contains(said, fmt.Sprintf("s001-r%02d/1 %d entries, head %s\n", i+1, end.Sequence, end.Hash)) {
+					return false
+				}
+			}
+			return true
+		}, time.Minute, 200*time.Millisecond, "%s", &said)
+		for i, p := range tills {
+			var days struct {
+				Rows []struct {
+					Date      string `json:"business_date"`
+					Concluded int
+					Net       int64
+				}
+			}
+			p.get("/v1/reports/days", &days)
+			require.Len(t, days.Rows, 1)
+			require.Contains(t, said, fmt.Sprintf("s001-r%02d %s GBP %d documents %s\n", i+1, day.FindString(said), days.Rows[0].Concluded, events.Money(days.Rows[0].Net).Decimal(2)))
+		}
+		require.True(t, strings.HasSuffix(said, "\nchains ok\n"), said)
+		return said
+	}
+	state := filepath.Join(t.TempDir(), "state.json")
+	settled(sell(), append(fromGo, "-state", state)...)
+	staying := exec.Command(goConsumer, append(fromGo[1:], "-every", "50ms", "-state", state+".staying")...)
+	var stayed bytes.Buffer
+	staying.Stdout, staying.Stderr = &stayed, &stayed
+	require.NoError(t, staying.Start())
+	t.Cleanup(func() { _ = staying.Process.Kill() })
+	last := sell()
+	want := settled(last, fromGo...)
+	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...), "to go on comes to the same as to begin")
+	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...), "nothing counts twice")
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(state + ".staying")
+		for _, r := range last {
+			if err != nil || !bytes.Contains(data, []byte(r.Entries[len(r.Entries)-1].Hash)) {
+				return false
+			}
+		}
+		return true
+	}, time.Minute, 50*time.Millisecond)
+	require.NoError(t, staying.Process.Signal(os.Interrupt))
+	require.NoError(t, staying.Wait())
+	require.Equal(t, want, stayed.String(), "who stays hears of what is new")
+	require.Regexp(t, `s001-r02 .* 4 documents -`, want, "more was given back there than sold")
+	t.Logf("%s", want)
+
+	t.Run("nats", func(t *testing.T) {
+		for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
+			if _, err := exec.LookPath(tool); err != nil {
+				t.Skipf("%v", err)
+			}
+		}
+		dir := filepath.Join(t.TempDir(), "books.d")
+		for range 2 {
+			require.Equal(t, want, consume(t, "../../docs/consumers/cli.sh", h.client, h.creds, "books", dir))
+		}
+	})
+	var fromJS []string
+	t.Run("js", func(t *testing.T) {
+		fromJS = installJS(t, h)
+		state := filepath.Join(t.TempDir(), "state.json")
+		for _, more := range [][]string{{}, {state}, {state}} {
+			require.Equal(t, want, consume(t, append(fromJS, more...)...))
+		}
+	})
+
+	// Another register sends what it must not: its own findings, and the others' chains are as they were.
+	evil := events.Register{Store: "s001", ID: "r66"}
+	sendForged(t, h, evil)
+	require.Eventually(t, func() bool { return strings.Count(consume(t, fromGo...), "finding: ") == 2 }, time.Minute, 200*time.Millisecond)
+	said := consume(t, fromGo...)
+	require.Contains(t, said, "it says it is entry 1 of s001-r01/1, but came from ")
+	require.Contains(t, said, "invalid character")
+	require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
+	if fromJS != nil {
+		said := consume(t, fromJS...)
+		require.Equal(t, 2, strings.Count(said, "finding: "), said)
+		require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
+	}
+
+	// What the tills stored is what the schemas describe.
+	schema := entrySchema(t)
+	for _, p := range tills {
+		p.do(1052, `{"counts":[{"tender":"cash","currency":"GBP","amount":1000}]}`)
+		p.do(1055, ``)
+		p.stop()
+		entries := 0
+		journal, err := openAudited(p.dir)
+		require.NoError(t, err)
+		require.NoError(t, journal.Read(t.Context(), func(_ int, m events.Message) error {
+			entries++
+			v, err := jsonschema.UnmarshalJSON(bytes.NewReader(m.Body))
+			require.NoError(t, err)
+			require.NoError(t, schema.Validate(v), "%s", m.Body)
+			return nil
+		}))
+		require.NoError(t, journal.close())
+		require.Greater(t, entries, 15)
+	}
+}
+
+// entrySchema is what posnode schemas prints, compiled.
+func entrySchema(t *testing.T) *jsonschema.Schema {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.Whole()))
+	require.NoError(t, err)
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	require.NoError(t, c.AddResource(schemas.Base+"entry.json", doc))
+	s, err := c.Compile(schemas.Base + "entry.json")
+	require.NoError(t, err)
+	return s
+}
+
+// installJS makes the JavaScript consumer ready, where its packages can be had. It stays until the whole test ends.
+func installJS(t *testing.T, h *headOffice) (command []string) {
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%v", err)
+		}
+	}
+	dir := filepath.Join(h.t.TempDir(), "js")
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../../docs/consumers/js")))
+	install := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Skipf("npm install: %v\n%s", err, out)
+	}
+	return []string{"node", filepath.Join(dir, "main.js"), h.client, h.creds, "books"}
+}
+
+// sendForged lets a register with credentials of its own send two entries that are not sound: one
+// that says it is another register's, and one that is none.
+func sendForged(t *testing.T, h *headOffice, r events.Register) {
+	n, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{Dir: t.TempDir(), Register: r, Epoch: 1, HQ: h.leaf, Creds: h.enroll(r.String())})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	sample, err := os.ReadFile("../../docs/sample.jsonl")
+	require.NoError(t, err)
+	first, _, _ := bytes.Cut(sample, []byte("\n"))
+	for i, body := range [][]byte{first, []byte("no entry")} {
+		m := events.Message{Subject: "pos.s001.r66.register.activated", ID: newKey(), Sequence: uint64(i + 1), Body: body}
+		require.NoError(t, n.Journal().Append(t.Context(), uint64(i), m))
+	}
+	require.Eventually(t, func() bool { // head office begins to receive when it has heard of the journal
+		return n.Announce([]byte(`{"epoch":1,"sequence":2,"hash":"`+strings.Repeat("0", 64)+`","time":"2026-03-02T09:00:00Z"}`)) == nil && n.Link().Connected
+	}, time.Minute, 200*time.Millisecond)
+}

@@ -1,0 +1,286 @@
+package embedded
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/ulid/v2"
+)
+
+// Reference data is a stream that keeps the last message of each subject, in the form
+//
+//	ref.<store or all>.<kind>.<key in base64url>
+//
+// and the subject ref.committed, whose message ends a batch. Head office's is the
+// original; a register keeps the part that is for its store as a copy in its own domain.
+
+const (
+	// referenceOriginal is head office's stream. One that must be made anew gets another number:
+	// copies go by the name and the time at which it was made.
+	referenceOriginal = "REFERENCE_1"
+	referencePrefix   = "REFERENCE_"
+	referenceSubjects = "ref.>"
+	referenceCommit   = "ref.committed"
+
+	// originSequence is the header by which a copy's message says where it stands in the original.
+	originSequence = "Posnode-Reference-Sequence"
+	metaOrigin     = "posnode_origin"
+)
+
+// referenceConfig is such a stream. A value that another took the place of is gone:
+// this is no journal.
+func referenceConfig(name, origin string, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               name,
+		Description:        "reference data, last value per subject",
+		Subjects:           []string{referenceSubjects},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Replicas:           replicas,
+		MaxMsgs:            -1,
+		MaxBytes:           -1,
+		MaxMsgsPerSubject:  1,
+		Discard:            jetstream.DiscardOld,
+		MaxMsgSize:         maxStored,
+		DenyPurge:          true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true, // one round of fsync for many records
+		Metadata:           map[string]string{metaOrigin: origin},
+	}
+}
+
+// Reference is a stream of reference data: head office's, or a register's copy of it.
+type Reference struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	origin string
+	disk   *diskGuard
+}
+
+// ReferenceMessage is one message of reference data.
+type ReferenceMessage struct {
+	Subject string
+	Origin  uint64 // sequence in the original, for a copy; 0 at head office
+	Body    []byte
+}
+
+// ReferenceSubject is the subject of one record.
+func ReferenceSubject(store, kind, key string) string {
+	return "ref." + store + "." + kind + "." + base64.RawURLEncoding.EncodeToString([]byte(key))
+}
+
+// ReferenceCommit makes the message that ends a batch.
+func ReferenceCommit(origin uint64, body []byte) ReferenceMessage {
+	return ReferenceMessage{referenceCommit, origin, body}
+}
+
+// Origin names the stream at head office of which this is, or is a copy: its name and when it was made.
+func (r *Reference) Origin() string { return r.origin }
+
+// maxBatch is how many messages one atomic batch takes: a limit of the server.
+const maxBatch = 1000
+
+// Publish appends messages, in order, at most a thousand of them at a time all or none. It
+// returns when they are on disk. Where it fails, some may be stored: publishing the same again is harmless.
+func (r *Reference) Publish(ctx context.Context, messages []ReferenceMessage) error {
+	for batch := range slices.Chunk(messages, maxBatch) {
+		if err := r.publishBatch(ctx, batch); err != nil {
+			return fmt.Errorf("publish reference data: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Reference) publishBatch(ctx context.Context, batch []ReferenceMessage) error {
+	id := ulid.Make().String()
+	for i, m := range batch {
+		if err := r.disk.check(len(m.Body)); err != nil {
+			return err
+		}
+		msg := nats.NewMsg(m.Subject)
+		msg.Data = m.Body
+		msg.Header.Set("Nats-Batch-Id", id)
+		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if m.Origin > 0 {
+			msg.Header.Set(originSequence, strconv.FormatUint(m.Origin, 10))
+		}
+		if i < len(batch)-1 {
+			if err := r.nc.PublishMsg(msg); err != nil {
+				return err
+			}
+			continue
+		}
+		// If we died before the last message, the server throws the batch away.
+		msg.Header.Set("Nats-Batch-Commit", "1")
+		if _, err := r.js.PublishMsg(ctx, msg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Committed is the sequence of the last commit, 0 where there is none.
+func (r *Reference) Committed(ctx context.Context) (uint64, error) {
+	m, err := r.stream.GetLastMsgForSubject(ctx, referenceCommit)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("last commit of reference data: %w", err)
+	}
+	return m.Sequence, nil
+}
+
+// CopiedTo is up to where in the original a copy holds everything that is for it.
+func (r *Reference) CopiedTo(ctx context.Context) (uint64, error) {
+	info, err := r.stream.Info(ctx)
+	if err != nil || info.State.LastSeq == 0 {
+		return 0, err
+	}
+	m, err := r.stream.GetMsg(ctx, info.State.LastSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil // damaged: it is copied again
+	}
+	if err != nil {
+		return 0, fmt.Errorf("end of the copy of reference data: %w", err)
+	}
+	at, err := strconv.ParseUint(m.Header.Get(originSequence), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("end of the copy of reference data: %w", err)
+	}
+	return at, nil
+}
+
+// Read yields the messages from..to that are still there, in order.
+func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequence uint64, body []byte) error) error {
+	j := Journal{nc: r.nc, js: r.js, stream: r.stream}
+	err := j.scanAll(ctx, from, to, func(sequence uint64, msg *nats.Msg) error {
+		if sequence > to { // what stood at the end was replaced meanwhile
+			return errStop
+		}
+		return yield(sequence, msg.Data)
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return err
+}
+
+// openReference opens head office's reference data, or makes it when it is new.
+func (h *HQNode) openReference(ctx context.Context) error {
+	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", 1))
+	if err != nil {
+		return fmt.Errorf("open reference data: %w", err)
+	}
+	origin := referenceOriginal + "@" + stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
+	h.reference = &Reference{nc: h.nc, js: h.js, stream: stream, origin: origin, disk: &diskGuard{dir: h.cfg.Dir}}
+	h.imports, err = h.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("open imports: %w", err)
+	}
+	return nil
+}
+
+// Reference is head office's reference data.
+func (h *HQNode) Reference() *Reference { return h.reference }
+
+// StageImport stores an import, so that whoever finds it can finish it. It is all there or not at all.
+func (h *HQNode) StageImport(ctx context.Context, name string, content io.Reader) error {
+	if _, err := h.imports.Put(ctx, jetstream.ObjectMeta{Name: name}, content); err != nil {
+		return fmt.Errorf("stage import: %w", err)
+	}
+	return nil
+}
+
+// StagedImports are the names of the imports that are not finished, in order.
+func (h *HQNode) StagedImports(ctx context.Context) ([]string, error) {
+	list, err := h.imports.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list staged imports: %w", err)
+	}
+	var names []string
+	for _, info := range list {
+		names = append(names, info.Name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// StagedImport is the content of one.
+func (h *HQNode) StagedImport(ctx context.Context, name string) ([]byte, error) {
+	content, err := h.imports.GetBytes(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read staged import: %w", err)
+	}
+	return content, nil
+}
+
+// DropImport forgets an import that is finished.
+func (h *HQNode) DropImport(ctx context.Context, name string) error {
+	if err := h.imports.Delete(ctx, name); err != nil {
+		return fmt.Errorf("drop staged import: %w", err)
+	}
+	return nil
+}
+
+// ReferenceCopy is the register's copy of the reference data of origin. It begins a new one,
+// in the place of any other, where there is none of that origin. With no origin it is what there is, nil for none.
+func (n *RegisterNode) ReferenceCopy(ctx context.Context, origin string) (*Reference, error) {
+	copied, err := n.referenceCopy(ctx, origin)
+	if err != nil {
+		return nil, fmt.Errorf("copy of reference data: %w", err)
+	}
+	return copied, nil
+}
+
+func (n *RegisterNode) referenceCopy(ctx context.Context, origin string) (*Reference, error) {
+	js, err := jetstream.New(n.nc)
+	if err != nil {
+		return nil, err
+	}
+	var old []string
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		if !strings.HasPrefix(info.Config.Name, referencePrefix) {
+			continue
+		}
+		if of := info.Config.Metadata[metaOrigin]; origin == "" || of == origin {
+			origin = of
+			continue
+		}
+		old = append(old, info.Config.Name)
+	}
+	if err := list.Err(); err != nil || origin == "" {
+		return nil, err
+	}
+	for _, name := range old {
+		// If we died here, there is no copy, and the next contact with head office begins one.
+		if err := js.DeleteStream(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	name, _, _ := strings.Cut(origin, "@")
+	if !strings.HasPrefix(name, referencePrefix) {
+		return nil, fmt.Errorf("head office calls its stream %.40q", name)
+	}
+	stream, err := js.CreateOrUpdateStream(ctx, referenceConfig(name, origin, 1))
+	if err != nil {
+		return nil, err
+	}
+	return &Reference{nc: n.nc, js: js, stream: stream, origin: origin, disk: &diskGuard{dir: n.cfg.Dir}}, nil
+}

@@ -1,0 +1,212 @@
+package hq
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
+)
+
+// Reference data at head office is a stream, and reference.db is made of it: what is not
+// committed there is not visible here, and what is not visible here no register gets.
+
+// reference is this instance's view of the reference data.
+type reference struct {
+	mu sync.Mutex // one at a time imports or catches up
+	db *projections.Reference
+}
+
+// openReferenceData opens reference.db, which is derived, finishes imports that were cut off, and follows the stream.
+func (h *HQ) openReferenceData(ctx context.Context) (err error) {
+	path := filepath.Join(h.cfg.Dir, "reference.db")
+	h.reference.db, err = projections.OpenReference(path)
+	if errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion) {
+		if err = projections.DropReference(path); err == nil {
+			h.reference.db, err = projections.OpenReference(path)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	h.reference.mu.Lock()
+	defer h.reference.mu.Unlock()
+	return h.finishImports(ctx)
+}
+
+// Reference is the reference data of all stores; its For gives the view of one register.
+func (h *HQ) Reference() *projections.Reference { return h.reference.db }
+
+// followReferenceEvery is how soon one instance of head office sees what another has imported.
+const followReferenceEvery = time.Second
+
+// followReference brings reference.db up to what other instances import, until ctx ends.
+func (h *HQ) followReference(ctx context.Context) {
+	h.keepOn(ctx, "following reference data", func() error {
+		tick := time.NewTicker(followReferenceEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+			}
+			if err := h.catchUpReference(ctx); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (h *HQ) catchUpReference(ctx context.Context) error {
+	h.reference.mu.Lock()
+	defer h.reference.mu.Unlock()
+	return h.applyReference(ctx)
+}
+
+// applyReference brings reference.db up to the last commit of the stream.
+func (h *HQ) applyReference(ctx context.Context) error {
+	stream := h.node.Reference()
+	committed, err := stream.Committed(ctx)
+	if err != nil || committed == 0 {
+		return err
+	}
+	feed, err := h.reference.db.Feed(ctx)
+	if err != nil || feed.Stream == stream.Origin() && feed.Position >= committed {
+		return err
+	}
+	return h.reference.db.Follow(ctx, stream.Origin(), committed, func(from uint64, yield func(uint64, []byte) error) error {
+		return stream.Read(ctx, from, committed, yield)
+	})
+}
+
+// ImportOptions say how an import is meant.
+type ImportOptions struct {
+	projections.Format
+	DryRun bool
+}
+
+// Import takes reference data in from JSON Lines or CSV, all of it or nothing, and
+// publishes what it changes. The report names every line that is wrong, in which case the error is
+// [projections.ErrNotImported]. When it returns nil, registers get what is new with their next question.
+//
+// After any other error it is unknown whether it was imported; the same import again tells, and finishes it.
+func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions) (projections.ImportReport, error) {
+	h.reference.mu.Lock()
+	defer h.reference.mu.Unlock()
+	if err := h.finishImports(ctx); err != nil {
+		return projections.ImportReport{}, err
+	}
+	report, changes, err := h.reference.db.Plan(ctx, lines, options.Format)
+	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
+		return report, err
+	}
+	now := h.cfg.Clock()
+	commit, err := h.reference.db.CommitOf(ctx, changes.Kinds, now)
+	if err != nil {
+		return report, err
+	}
+	staged, err := stage(changes.Lines, commit)
+	if err != nil {
+		return report, err
+	}
+	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
+	if err != nil {
+		return report, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	// If we died before this line, nothing is imported. After it the import is stored, and
+	// whichever instance starts or imports next finishes it.
+	if err := h.node.StageImport(ctx, id.String(), bytes.NewReader(staged)); err != nil {
+		return report, err
+	}
+	return report, h.finishImports(ctx)
+}
+
+// stage is an import as it is kept until it is published: its lines and its commit, each a line.
+func stage(lines []projections.Line, commit projections.Commit) ([]byte, error) {
+	var all bytes.Buffer
+	enc := json.NewEncoder(&all)
+	for i := range lines {
+		if err := enc.Encode(lines[i]); err != nil {
+			return nil, err
+		}
+	}
+	err := enc.Encode(commit)
+	return all.Bytes(), err
+}
+
+// finishImports publishes every import that was accepted and is not finished, and brings reference.db up to it. It
+// does again what was cut off in the middle: the same values once more change nothing.
+func (h *HQ) finishImports(ctx context.Context) error {
+	names, err := h.node.StagedImports(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		staged, err := h.node.StagedImport(ctx, name)
+		if err != nil {
+			return err
+		}
+		messages, err := messagesOf(staged)
+		if err != nil {
+			return fmt.Errorf("staged import %s: %w", name, err)
+		}
+		// If we died in here, records are in the stream and the commit that makes them visible is not.
+		if err := h.node.Reference().Publish(ctx, messages); err != nil {
+			return err
+		}
+		if err := h.node.DropImport(ctx, name); err != nil {
+			return err
+		}
+	}
+	return h.applyReference(ctx)
+}
+
+// messagesOf are the messages of a staged import. The commit comes last.
+func messagesOf(staged []byte) (messages []embedded.ReferenceMessage, err error) {
+	for body := range bytes.Lines(staged) {
+		body = bytes.TrimSuffix(body, []byte("\n"))
+		var line projections.Line
+		if err := json.Unmarshal(body, &line); err != nil {
+			return nil, err
+		}
+		if line.Kind == "" {
+			messages = append(messages, embedded.ReferenceCommit(0, body))
+			continue
+		}
+		messages = append(messages, embedded.ReferenceMessage{Subject: line.Subject(embedded.ReferenceSubject), Body: body})
+	}
+	return messages, nil
+}
+
+// answerReference gives a register what is new of its reference data (service reference).
+func (h *HQ) answerReference(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+	var q projections.PageAsked
+	if err := json.Unmarshal(question, &q); err != nil {
+		return nil, err
+	}
+	feed, err := h.reference.db.Feed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if q.Stream != feed.Stream {
+		q.After = 0 // another stream's position: the register begins anew
+	}
+	page, err := h.reference.db.For(r).Page(ctx, q.After)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(page)
+}
