@@ -92,7 +92,7 @@ func (c *cluster) ca() string { return filepath.Join(c.dir, caFile) }
 // hq starts an instance of head office with what InitCluster made for it.
 func (c *cluster) hq() *HQNode {
 	dir := c.t.TempDir()
-	require.NoError(c.t, os.CopyFS(dir, os.DirFS(filepath.Join(c.dir, hqFolder))))
+	require.NoError(c.t, os.CopyFS(dir, os.DirFS(filepath.Join(c.dir, HQFolder))))
 	ctx, cancel := context.WithTimeout(c.t.Context(), soon)
 	defer cancel()
 	h, err := StartHQ(ctx, HQConfig{Dir: dir, URLs: c.urls(), Creds: filepath.Join(dir, hqCreds), CA: filepath.Join(dir, caFile)})

@@ -178,14 +178,14 @@ func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequen
 
 // openReference opens head office's reference data, or makes it when it is new.
 func (h *HQNode) openReference(ctx context.Context) error {
-	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", 1))
+	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", h.cfg.replicas()))
 	if err != nil {
 		return fmt.Errorf("open reference data: %w", err)
 	}
 	origin := referenceOriginal + "@" + stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 	h.reference = &Reference{nc: h.nc, js: h.js, stream: stream, origin: origin, disk: &diskGuard{dir: h.cfg.Dir}}
 	h.imports, err = h.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: 1,
+		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: h.cfg.replicas(),
 	})
 	if err != nil {
 		return fmt.Errorf("open imports: %w", err)
