@@ -24,7 +24,7 @@ func fill(t testing.TB, n *RegisterNode, entries int) {
 	require.NoError(t, err)
 	for i := range entries {
 		e := entry(uint64(i + 1))
-		_, err := js.PublishMsgAsync(&nats.Msg{Subject: e.Subject, Data: e.Body}, jetstream.WithMsgID(e.ID))
+		_, err := js.PublishMsgAsync(&nats.Msg{Subject: e.Subject, Data: e.Body}, jetstream.WithMsgID(e.ID), jetstream.WithStallWait(soon))
 		require.NoError(t, err)
 	}
 	<-js.PublishAsyncComplete()
