@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -116,6 +117,10 @@ func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, pu
 	if err := enrollable(r); err != nil {
 		return nil, "", err
 	}
+	if h.keys == nil {
+		return nil, "", ErrNoKeys
+	}
+	// Signed by the account itself: the key that signs registers can give nothing less than a register's rights.
 	token, seed, err := user(r.String(), h.keys.fleet, h.keys.fleet, func(c *jwt.UserClaims) {
 		c.Expires = until.Unix()
 		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
@@ -135,6 +140,9 @@ func (h *HQNode) Admit(r events.Register, user string) (token string, err error)
 	if err := enrollable(r); err != nil {
 		return "", err
 	}
+	if h.keys == nil {
+		return "", ErrNoKeys
+	}
 	if !nkeys.IsValidPublicUserKey(user) {
 		return "", fmt.Errorf("admit %s: not a user's public key", r)
 	}
@@ -146,6 +154,18 @@ func (h *HQNode) Admit(r events.Register, user string) (token string, err error)
 	c.SetScoped(true)
 	return c.Encode(h.keys.registers)
 }
+
+// IsRevoked says whether [HQNode.Revoke] has ended a user's credentials before.
+func (h *HQNode) IsRevoked(ctx context.Context, user string) (bool, error) {
+	members, err := h.members(ctx, revokedMember+user+".")
+	if err != nil {
+		return false, fmt.Errorf("what is revoked: %w", err)
+	}
+	return len(members) > 0, nil
+}
+
+// HasKeys says whether this instance can make and revoke credentials.
+func (h *HQNode) HasKeys() bool { return h.keys != nil }
 
 // CredentialsPath is where a register keeps the credentials of its activation.
 func CredentialsPath(dir string) string { return filepath.Join(dir, "hq.creds") }

@@ -69,8 +69,11 @@ func TestActivationOfALink(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 5)
 
 	// Revoked: the link is closed, and does not come back.
-	for _, public := range []string{key.Public, first} {
-		require.NoError(t, h.Revoke(t.Context(), public))
+	for _, user := range []string{key.Public, first} {
+		require.NoError(t, h.Revoke(t.Context(), user))
+		revoked, err := h.IsRevoked(t.Context(), user)
+		require.NoError(t, err)
+		require.True(t, revoked)
 	}
 	requireLink(t, n, false)
 	require.NoError(t, n.SetLink(false))

@@ -59,6 +59,7 @@ type RegisterNode struct {
 	server  *server.Server
 	nc      *nats.Conn
 	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
 	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
@@ -102,6 +103,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
+		return err
+	}
+	if n.repairs, err = jetstream.New(n.asking); err != nil {
 		return err
 	}
 	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {

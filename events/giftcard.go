@@ -9,7 +9,8 @@ var giftCardFacts = []func() Fact{
 // GiftCardLine is the card that a line puts money on.
 type GiftCardLine struct {
 	KnownGiftCard
-	Issued bool `json:"issued,omitempty"` // for the first time, not topped up
+	Issued      bool   `json:"issued,omitempty"`      // for the first time, not topped up
+	Reservation string `json:"reservation,omitempty"` // head office's grant, where the register asked for one
 }
 
 // BalanceChecked says that someone looked at what is on a gift card (operation 520).

@@ -75,5 +75,6 @@ type PickUp struct {
 	Order   OrderID `json:"order"`
 	Deposit Money   `json:"deposit"`
 	// Cancelled says that nothing is picked up: the deposit is given back, and the order ends.
-	Cancelled bool `json:"cancelled,omitempty"`
+	Cancelled   bool   `json:"cancelled,omitempty"`
+	Reservation string `json:"reservation,omitempty"` // head office's grant, where the register asked for one
 }

@@ -19,6 +19,8 @@ type Payment struct {
 	ChangeTender TenderID `json:"change_tender,omitempty"`
 	// Rounding is what was settled beyond the money taken, for want of small coins.
 	Rounding Money `json:"rounding,omitempty"`
+	// Reservation is head office's grant, where the register asked for one.
+	Reservation string `json:"reservation,omitempty"`
 	// One of these at most: what else there is to say of the payment, by its tender.
 	Foreign  *Foreign       `json:"foreign,omitempty"`
 	Card     *CardApproval  `json:"card,omitempty"`

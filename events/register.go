@@ -8,6 +8,8 @@ var registerFacts = []func() Fact{
 	func() Fact { return new(ModeChanged) },
 	func() Fact { return new(RegisterLocked) },
 	func() Fact { return new(RegisterUnlocked) },
+	func() Fact { return new(DeviceActivated) },
+	func() Fact { return new(DeviceInactivated) },
 }
 
 // RegisterActivated is the first entry of every epoch. Its prevhash is the hash of Record.
@@ -47,14 +49,14 @@ type Carried struct {
 
 // Numbers are the last ones that a register has given, in any epoch, and what it has sold in all of them.
 type Numbers struct {
-	Transactions int            `json:"transactions,omitempty"`
-	Shifts       int            `json:"shifts,omitempty"`
-	Receipts     map[string]int `json:"receipts,omitempty"` // by type
-	Customers    int            `json:"customers,omitempty"`
-	Orders       int            `json:"orders,omitempty"`
-	Counts       int            `json:"counts,omitempty"` // stock counts
-	Z            int            `json:"z,omitempty"`
-	Grand        []GrandTotal   `json:"grand,omitempty"` // by currency
+	Transactions int          `json:"transactions,omitempty"`
+	Shifts       int          `json:"shifts,omitempty"`
+	Receipts     int          `json:"receipts,omitempty"` // of the one type that sales, returns, orders and voided transactions share
+	Customers    int          `json:"customers,omitempty"`
+	Orders       int          `json:"orders,omitempty"`
+	Counts       int          `json:"counts,omitempty"` // stock counts
+	Z            int          `json:"z,omitempty"`
+	Grand        []GrandTotal `json:"grand,omitempty"` // by currency
 }
 
 // Movement is what one document did to one balance that HQ keeps.
@@ -69,15 +71,7 @@ type Movement struct {
 func (n Numbers) AtLeast(m Numbers) Numbers {
 	n.Transactions, n.Shifts, n.Customers = max(n.Transactions, m.Transactions), max(n.Shifts, m.Shifts), max(n.Customers, m.Customers)
 	n.Orders, n.Counts, n.Z = max(n.Orders, m.Orders), max(n.Counts, m.Counts), max(n.Z, m.Z)
-	receipts := map[string]int{}
-	for _, from := range []map[string]int{n.Receipts, m.Receipts} {
-		for kind, number := range from {
-			receipts[kind] = max(receipts[kind], number)
-		}
-	}
-	if n.Receipts = nil; len(receipts) > 0 {
-		n.Receipts = receipts
-	}
+	n.Receipts = max(n.Receipts, m.Receipts)
 	n.Grand = slices.Clone(n.Grand)
 	for _, g := range m.Grand {
 		at := slices.IndexFunc(n.Grand, func(have GrandTotal) bool { return have.Currency == g.Currency })

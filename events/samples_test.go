@@ -23,6 +23,31 @@ func samples() []Fact {
 		},
 		&RegisterLocked{Asked: sampleAsked, Staff: "7"},
 		&RegisterUnlocked{Asked: sampleAsked, Staff: "7"},
+		&DeviceActivated{Asked: sampleAsked, User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Key: "s001-r01+4d30414b+AQID", Recorded: 12},
+		&DeviceInactivated{Asked: sampleAsked, Unsent: 3, Forced: true, Recorded: 13},
+		&ActivationCodeIssued{Register: "s001-r01", Code: Hash([]byte("code")), User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Expires: "2026-03-03T09:15:00Z"},
+		&ActivationRefused{Request: "01JNB8S9M00000000000000001", Register: "s001-r01", Code: "activation_code_wrong"},
+		&RegisterEnrolled{
+			Request: "01JNB8S9M00000000000000001", Register: "s001-r01", Code: Hash([]byte("code")), User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+			Key: "s001-r01+4d30414b+AQID", Epoch: 2, Head: sampleHead, Frozen: true,
+			Numbers: Numbers{Transactions: 9, Shifts: 2, Receipts: 8, Customers: 1, Orders: 1, Counts: 1, Z: 2, Grand: []GrandTotal{{Currency: "GBP", Transactions: 8, Sales: 4200, Returns: -255, Tax: 700}}},
+		},
+		&RegisterRevoked{
+			Request: "01JNB8S9M00000000000000001", Register: "s001-r01", Users: []string{"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"},
+			Head: &sampleHead, Unsent: 3, Forced: true, Why: "stolen",
+		},
+		&ShiftConfirmed{Register: "s001-r01", Shift: "s001-r01-1-s1", Operation: 1055, Head: sampleHead},
+		&ReservationGranted{Reservation: Reservation{
+			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500,
+		}, Balance: 5000},
+		&ReservationReleased{ID: "01JNB8S9M00000000000000001", Why: "the register was replaced"},
+		&ExceptionFound{
+			Kind: "gift_card_overdrawn", Key: "GC-1", Amount: 500, Detail: "GC-1 stands at -5.00", Facts: []ExceptionFact{
+				{Register: "s001-r01", Epoch: 1, Sequence: 41, Transaction: "s001-r01-1-7", Time: "2026-03-02T09:15:00.000000000Z", Amount: -3000},
+				{Register: "s001-r02", Epoch: 1, Sequence: 33, Transaction: "s001-r02-1-5", Time: "2026-03-02T09:16:00.000000000Z", Amount: -2500},
+			},
+		},
+		&CustomerMapped{Provisional: "P-s001-r01-1-1", Customer: "C-000001"},
 		&ClockedIn{Asked: sampleAsked, Staff: "7", From: "lunch"},
 		&ClockedOut{Asked: sampleAsked, Staff: "7"},
 		&BreakBegun{Asked: sampleAsked, Staff: "7", Break: "lunch"},
@@ -41,17 +66,17 @@ func samples() []Fact {
 		&DrawerOpened{Asked: Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "CHANGE", Text: "Change for a customer", Note: "a 20 note"}}, InShift: sampleShift, Comment: "change for a note"},
 		&IncomeTaken{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(1200, "income:KEYS"), Account: "KEYS", Name: "Deposits for keys"}},
 		&ExpensePaid{Asked: sampleAsked, CashAccount: CashAccount{CashMoved: sampleCash(-1200, "expense:WINDOWS"), Account: "WINDOWS", Name: "Window cleaning"}},
-		&ShiftSuspended{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
+		&ShiftSuspended{Asked: sampleAsked, InShift: sampleShift, Confirmed: sampleConfirmed, Leaving: Leaving{SignedOff: true}},
 		&ShiftResumed{Asked: sampleAsked, InShift: sampleShift, Staff: "7"},
-		&ShiftBlindClosed{Asked: sampleAsked, InShift: sampleShift, Leaving: Leaving{SignedOff: true}},
-		&XPrinted{Asked: sampleAsked, InShift: sampleShift, Report: sampleReport, Printed: samplePrinted},
+		&ShiftBlindClosed{Asked: sampleAsked, InShift: sampleShift, Confirmed: sampleConfirmed, Leaving: Leaving{SignedOff: true}},
+		&XPrinted{Asked: sampleAsked, InShift: sampleShift, Confirmed: sampleConfirmed, Report: sampleReport, Printed: samplePrinted},
 		&ShiftClosed{
 			Printed: samplePrinted,
-			Asked:   sampleAsked, InShift: sampleShift, Z: 12, Report: sampleReport, Leaving: Leaving{SignedOff: true},
+			Asked:   sampleAsked, InShift: sampleShift, Confirmed: sampleConfirmed, Z: 12, Report: sampleReport, Leaving: Leaving{SignedOff: true},
 			Postings: []Posting{{"over_short", 20}, {"tender:cash", -20}},
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
-		&ZReprinted{Asked: sampleAsked, InShift: sampleShift, Z: 12, Copy: 1, Closed: 40},
+		&ZReprinted{Asked: sampleAsked, InShift: sampleShift, Confirmed: sampleConfirmed, Z: 12, Copy: 1, Closed: 40},
 		&ShiftsListed{Asked: sampleAsked, Shifts: []ShiftStanding{{Shift: "s001-r01-1-s1", Status: "blind_closed", Staff: "7", BusinessDate: "2026-03-02"}}},
 		&LineAdded{Asked: sampleAsked, OfSale: sampleBegins(), Line: sampleLine, Linked: []Line{sampleDeposit}},
 		&LineVoided{Asked: sampleReasoned, OfSale: sampleOfSale(0), Line: 1, Linked: []int{2}},
@@ -93,7 +118,7 @@ func samples() []Fact {
 		},
 		&JournalShown{
 			Asked: sampleAsked, Filter: JournalFilter{
-				From: "2026-03-01", To: "2026-03-02", Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Shift: "s001-r01-1-s1", Staff: "7", Product: "TEA", Limit: 20,
+				From: "2026-03-01", To: "2026-03-02", Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Shift: "s001-r01-1-s1", Staff: "7", Product: "TEA", Limit: 20, Barcode: "4006381333931", Customer: "C1", Order: "SO-1",
 			},
 			Found: 1, AsOf: 41,
 			Rows: []JournalRow{{
@@ -117,7 +142,7 @@ func samples() []Fact {
 			Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 74, Tax: 14}},
 			Payments: []Payment{
 				{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &OnAccount{Customer: "C1", CreditLimit: 10000, OfflineLimit: 5000, Known: sampleKnown}},
-				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
+				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, Reservation: "01JNB8S9M00000000000000001", GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
 				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015")), Known: 120, AsOf: "2026-03-02T06:00:00Z", Own: -20}},
 				{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
 				{Number: 5, Tender: "card", Amount: 10, Tendered: 10,
@@ -133,7 +158,7 @@ func samples() []Fact {
 			},
 			Attached: sampleAttached,
 			Points:   []PointsLine{{Card: "L100", Kind: "earned", Points: 8, Amount: 88}},
-			Order:    &PickUp{Order: "SO-1", Deposit: 100, Cancelled: true},
+			Order:    &PickUp{Order: "SO-1", Deposit: 100, Cancelled: true, Reservation: "01JNB8S9M00000000000000002"},
 			Printed:  samplePrinted,
 			Checked:  Checked{Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— s001-r01 MDAwMA==\n"},
 		},
@@ -143,7 +168,7 @@ func samples() []Fact {
 			Asked: sampleAsked, OfSale: sampleOfSale(0), Card: *sampleAttached.Loyalty, Customer: sampleAttached.Customer, Affiliations: sampleAttached.Affiliations,
 		},
 		&AffiliationsAdded{Asked: sampleAsked, OfSale: sampleOfSale(0), Affiliations: []Affiliation{{ID: "STAFF", Name: "Staff", PriceGroups: []string{"STAFF"}}}},
-		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0)},
+		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0), Terms: sampleTerms, Printed: samplePrinted},
 		&SaleRecalled{Asked: sampleAsked, OfSale: sampleOfSale(0), Dropped: []int{2}},
 		&CustomerAdded{Asked: sampleAsked, Customer: "P-s001-r01-1-3", Number: 3, Details: sampleDetails},
 		&CustomerEdited{Asked: sampleAsked, Customer: "C1", Changes: []FieldChange{{Field: "city", Old: "Leeds", New: "York"}}, Details: sampleDetails},
@@ -196,7 +221,8 @@ var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
 	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Own: -500}
-	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
+	sampleReason   = &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}
+	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: sampleReason, StartReason: sampleReason, EndReason: sampleReason}
 	sampleRights   = Rights{
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
 		LineDiscountPercent: sample(ParsePercent("10")), LineDiscountAmount: 1000,
@@ -223,7 +249,7 @@ var (
 		Number: 1, Staff: "7", BusinessDate: "2026-03-02", Opened: "2026-03-02T08:00:02.000000000Z", Currency: "GBP", Digits: 2, First: 3, Last: 41,
 		Totals: ShiftTotals{
 			Transactions: 2, CustomerSales: 1, Voided: 1, NoSale: 1, Suspended: 1, Sales: 1200, Returns: -200, Discounts: 100, Tax: 167, Rounding: 2,
-			GiftCards: 2500, PaidToAccount: 300, Income: 1200, Expense: 500, Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 833, Tax: 167}},
+			GiftCards: 2500, Deposits: 70, PaidToAccount: 300, Income: 1200, Expense: 500, Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 833, Tax: 167}},
 			Tenders: []TenderTotal{{
 				Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 2200, Change: 500, Collected: 1700, Starting: 10000, Added: 500, Removed: 300,
 				BankDrop: 880, SafeDrop: 500, Expected: 10520, Declared: true, Counted: 10500, OverShort: -20,
@@ -238,7 +264,7 @@ var (
 	}
 	sampleTopUp = Line{
 		Number: 4, Product: "GIFTCARD", Description: "Gift card", Quantity: NewQuantity(1), Price: sample(ParsePrice("0.5")), Gross: 50,
-		NotDiscountable: true, GiftCard: &GiftCardLine{KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Issued: true},
+		NotDiscountable: true, GiftCard: &GiftCardLine{KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Issued: true, Reservation: "01JNB8S9M00000000000000003"},
 	}
 )
 
@@ -342,3 +368,8 @@ func sample[T any](v T, err error) T {
 	}
 	return v
 }
+
+var (
+	sampleHead      = Head{Epoch: 1, Sequence: 41, Hash: Hash([]byte("entry 41"))}
+	sampleConfirmed = Confirmed{Confirmation: &Confirmation{Head: sampleHead, Checkpoint: "posnode/s001-r01/1\n41\nMTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n"}}
+)

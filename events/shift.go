@@ -41,6 +41,7 @@ func (l *Leaving) SignsOff() bool { return l.SignedOff }
 type ShiftSuspended struct {
 	Asked
 	InShift
+	Confirmed
 	Leaving
 }
 
@@ -60,6 +61,7 @@ func (*ShiftResumed) Type() string { return "shift.resumed.v1" }
 type ShiftBlindClosed struct {
 	Asked
 	InShift
+	Confirmed
 	Leaving
 }
 
@@ -108,6 +110,7 @@ type ShiftTotals struct {
 	Tax           Money          `json:"tax"`             // at all rates
 	Rounding      Money          `json:"rounding"`        // settled beyond the money taken
 	GiftCards     Money          `json:"gift_cards"`      // put on gift cards: owed, not sold
+	Deposits      Money          `json:"deposits"`        // paid for orders, less those of orders picked up or cancelled
 	PaidToAccount Money          `json:"paid_to_account"` // charged to customers' accounts
 	Income        Money          `json:"income"`          // of all accounts
 	Expense       Money          `json:"expense"`         // of all accounts, positive
@@ -146,6 +149,7 @@ type ShiftReport struct {
 type ShiftClosed struct {
 	Asked
 	InShift
+	Confirmed
 	Z        int         `json:"z"`
 	Report   ShiftReport `json:"report"`
 	Postings []Posting   `json:"postings"` // what was over or short
@@ -163,6 +167,7 @@ func (f *ShiftClosed) Posts() []Posting { return f.Postings }
 type XPrinted struct {
 	Asked
 	InShift
+	Confirmed
 	Report ShiftReport `json:"report"`
 	Printed
 }
@@ -173,6 +178,7 @@ func (*XPrinted) Type() string { return "shift.x_printed.v1" }
 type ZReprinted struct {
 	Asked
 	InShift
+	Confirmed
 	Z      int    `json:"z"`
 	Copy   int    `json:"copy"`   // of that report, from 1
 	Closed uint64 `json:"closed"` // sequence of the entry that holds the report

@@ -184,7 +184,18 @@ func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO own VALUES (1, ?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash`,
 		e.Head.Sequence, e.Head.Hash.String())
-	return err
+	if err != nil {
+		return err
+	}
+	switch f := e.Fact.(type) {
+	case *events.RegisterQuarantined:
+		return foldQuarantine(ctx, tx, e, f)
+	case *events.CompletenessCertified:
+		return foldCertificate(ctx, tx, f)
+	case *events.PeriodClosed:
+		return foldPeriod(ctx, tx, f)
+	}
+	return foldDevices(ctx, tx, e)
 }
 
 // ownHead is the end of the own journal as far as hq.db holds it.

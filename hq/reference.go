@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,31 +21,22 @@ import (
 // Reference data at head office is a stream, and reference.db is made of it: what is not
 // committed there is not visible here, and what is not visible here no register gets.
 
-// reference is this instance's view of the reference data.
-type reference struct {
-	mu sync.Mutex // one at a time imports or catches up
-	db *projections.Reference
-}
-
-// openReferenceData opens reference.db, which is derived, finishes imports that were cut off, and follows the stream.
-func (h *HQ) openReferenceData(ctx context.Context) (err error) {
+// openReference opens reference.db, which is derived, finishes imports that were cut off, and follows the stream.
+func (h *HQ) openReference(ctx context.Context) (err error) {
 	path := filepath.Join(h.cfg.Dir, "reference.db")
-	h.reference.db, err = projections.OpenReference(path)
+	h.reference, err = projections.OpenReference(path)
 	if errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion) {
 		if err = projections.DropReference(path); err == nil {
-			h.reference.db, err = projections.OpenReference(path)
+			h.reference, err = projections.OpenReference(path)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	return h.finishImports(ctx)
 }
-
-// Reference is the reference data of all stores; its For gives the view of one register.
-func (h *HQ) Reference() *projections.Reference { return h.reference.db }
 
 // followReferenceEvery is how soon one instance of head office sees what another has imported.
 const followReferenceEvery = time.Second
@@ -70,8 +60,8 @@ func (h *HQ) followReference(ctx context.Context) {
 }
 
 func (h *HQ) catchUpReference(ctx context.Context) error {
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	return h.applyReference(ctx)
 }
 
@@ -82,11 +72,11 @@ func (h *HQ) applyReference(ctx context.Context) error {
 	if err != nil || committed == 0 {
 		return err
 	}
-	feed, err := h.reference.db.Feed(ctx)
+	feed, err := h.reference.Feed(ctx)
 	if err != nil || feed.Stream == stream.Origin() && feed.Position >= committed {
 		return err
 	}
-	return h.reference.db.Follow(ctx, stream.Origin(), committed, func(from uint64, yield func(uint64, []byte) error) error {
+	return h.reference.Follow(ctx, stream.Origin(), committed, func(from uint64, yield func(uint64, []byte) error) error {
 		return stream.Read(ctx, from, committed, yield)
 	})
 }
@@ -103,17 +93,17 @@ type ImportOptions struct {
 //
 // After any other error it is unknown whether it was imported; the same import again tells, and finishes it.
 func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions) (projections.ImportReport, error) {
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	if err := h.finishImports(ctx); err != nil {
 		return projections.ImportReport{}, err
 	}
-	report, changes, err := h.reference.db.Plan(ctx, lines, options.Format)
+	report, changes, err := h.reference.Plan(ctx, lines, options.Format)
 	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
 		return report, err
 	}
 	now := h.cfg.Clock()
-	commit, err := h.reference.db.CommitOf(ctx, changes.Kinds, now)
+	commit, err := h.reference.CommitOf(ctx, changes.Kinds, now)
 	if err != nil {
 		return report, err
 	}
@@ -197,14 +187,14 @@ func (h *HQ) answerReference(ctx context.Context, r events.Register, question []
 	if err := json.Unmarshal(question, &q); err != nil {
 		return nil, err
 	}
-	feed, err := h.reference.db.Feed(ctx)
+	feed, err := h.reference.Feed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if q.Stream != feed.Stream {
 		q.After = 0 // another stream's position: the register begins anew
 	}
-	page, err := h.reference.db.For(r).Page(ctx, q.After)
+	page, err := h.reference.For(r).Page(ctx, q.After)
 	if err != nil {
 		return nil, err
 	}

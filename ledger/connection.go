@@ -17,8 +17,11 @@ const manualCause = "manual"
 
 func connectionOperations() []*Operation {
 	return []*Operation{
-		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
-		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart}, decide: onlyAtHQ},
+		// A register that is not activated has nobody who could sign on: the code is what lets it in.
+		{ID: 707, Name: "Activate device", Group: "device", Offline: Refused, Gates: Gates{Open: true, Cart: NoCart},
+			Params: []Parameter{{Name: "code", Kind: KindText, Required: true, Max: 40, Secret: true, Doc: "the activation code from head office"}}, decide: activate},
+		{ID: 708, Name: "Inactivate device", Group: "device", Offline: Refused, Gates: Gates{Cart: NoCart},
+			Params: []Parameter{{Name: "force", Kind: KindFlag, Doc: "also while entries have not reached head office, or a shift is not closed"}}, decide: inactivate},
 		{ID: switchOperation, Name: "Database connection status", Group: "device", Offline: Local, decide: throwSwitch},
 	}
 }
@@ -51,9 +54,37 @@ func throwSwitch(d *deciding) (events.Requested, error) {
 	return f, nil
 }
 
-// onlyAtHQ is an operation that head office decides: the register has no say in
-// which registers there are (operations 707, 708).
-func onlyAtHQ(d *deciding) (events.Requested, error) {
-	return nil, refuse("realtime_service_unavailable", "%s needs head office's Real-time Service, which does not answer.", d.op.Name).
-		instead("Try again later.")
+// deviceActive and deviceInactive are how a register can stand that head office has activated.
+const (
+	deviceActive   = "active"
+	deviceInactive = "inactive"
+)
+
+// activate asks head office to let the register in (operation 707). What head office
+// answers is filled in by who asks it.
+func activate(*deciding) (events.Requested, error) {
+	return &events.DeviceActivated{}, nil
+}
+
+// inactivate asks head office not to let the register in any more (operation 708).
+func inactivate(d *deciding) (events.Requested, error) {
+	force := d.in.flag("force")
+	switch {
+	case d.Device == deviceInactive:
+		return nil, refuse("device_inactive", "This register is not activated.")
+	case d.Unsent > 0 && !force:
+		return nil, refuse("entries_unsent", "%d entries have not reached head office.", d.Unsent).instead("Wait until they have, or force it: they stay here.")
+	case (d.Shift != nil || len(d.SetAside) > 0) && !force:
+		return nil, refuse("shift_not_closed", "A shift of this register is not closed.").instead("Close it, or force it.")
+	}
+	return &events.DeviceInactivated{Unsent: d.Unsent, Forced: force && d.Unsent > 0}, nil
+}
+
+// activated: a register that belongs to a head office sells only while that has let it in.
+func (d *deciding) activated() error {
+	sells := d.op.Gates.Shift || d.op.ID == 1050 || d.op.ID == 1051
+	if sells && (d.Device == deviceInactive || d.NeedsActivation && d.Device != deviceActive) {
+		return refuse("register_not_activated", "This register is not activated.").instead("Activate it with a code from head office (operation 707).")
+	}
+	return nil
 }

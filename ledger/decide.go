@@ -25,6 +25,12 @@ type Command struct {
 	CardPINMatches bool
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
+	// NeedsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.
+	NeedsActivation bool
+	// Frozen says that the journal takes no more entries: only a new epoch goes on, by operation 707.
+	Frozen bool
+	// Unsent counts the entries that head office is not known to have.
+	Unsent uint64
 	// WhyDown says, for operation 917, why head office cannot be reached.
 	WhyDown string
 	// Prior is what the offline database holds under Key, for a command older than the state remembers.
@@ -80,7 +86,8 @@ func Decide(s *State, c Command) (Decision, error) {
 		return Decision{}, err
 	}
 	asked := fact.Request()
-	asked.Input, asked.Reason = input, d.reason
+	*asked = d.reasons
+	asked.Input = input
 	if f, ok := fact.(events.Printable); ok {
 		*f.Print() = d.printed(f)
 	}
@@ -144,7 +151,7 @@ type deciding struct {
 	in       values
 	rights   events.Rights // of who asks, widened by who approves
 	approver events.StaffID
-	reason   *events.Reason
+	reasons  events.Asked  // the reasons that were given
 	wrongPIN events.Failed // the approver's
 }
 
@@ -153,7 +160,7 @@ type decider func(d *deciding) (events.Requested, error)
 
 // decide walks the command through the gates, then the operation's own checks, then the reason code.
 func (d *deciding) decide() (events.Requested, error) {
-	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
+	for _, gate := range []func(*deciding) error{(*deciding).signedOn, (*deciding).permitted, (*deciding).activated, (*deciding).drawerShut, (*deciding).shiftOpen, (*deciding).cartFits, (*deciding).online, (*deciding).terminalAnswered} {
 		if err := gate(d); err != nil {
 			return nil, err
 		}
@@ -170,7 +177,7 @@ func (d *deciding) decide() (events.Requested, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fact, d.reasonGiven()
+	return fact, d.reasonsGiven(fact)
 }
 
 // staffID is who asks: who is signed on, or whom the client's session names.

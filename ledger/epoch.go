@@ -13,7 +13,7 @@ import (
 func (s *State) Carried() *events.Carried {
 	c := &events.Carried{
 		Numbers: events.Numbers{
-			Transactions: s.Transactions, Shifts: s.Shifts, Receipts: maps.Clone(s.Receipts), Customers: s.Customers,
+			Transactions: s.Transactions, Shifts: s.Shifts, Receipts: s.Receipts[receiptSale], Customers: s.Customers,
 			Orders: s.Orders, Counts: s.Counts, Z: s.Z, Grand: slices.Clone(s.Grand),
 		},
 		OfflineMoved: s.Moved.Offline, Clock: maps.Clone(s.Clock),
@@ -47,9 +47,7 @@ func (s *State) begin(f *events.RegisterActivated) error {
 		return nil
 	}
 	s.Transactions, s.Shifts, s.Customers, s.Orders, s.Counts, s.Z = c.Transactions, c.Shifts, c.Customers, c.Orders, c.Counts, c.Z
-	if s.Receipts = maps.Clone(c.Receipts); s.Receipts == nil {
-		s.Receipts = map[string]int{}
-	}
+	s.Receipts[receiptSale] = c.Receipts
 	s.Grand, s.Clock = slices.Clone(c.Grand), maps.Clone(c.Clock)
 	s.Moved = moved{Offline: c.OfflineMoved}
 	for _, m := range c.Movements {

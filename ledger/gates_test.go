@@ -50,19 +50,17 @@ func required(op *ledger.Operation) (shows []string) {
 			shows = append(shows, what...)
 		}
 	}
-	here := !onlyAtHQ[op.ID]
-	show(here, "works online")
-	show(!here, "refused realtime_service_unavailable online")
+	show(true, "works online")
 	show(op.Offline == ledger.Refused, "refused operation_unsupported_offline offline")
 	show(op.Offline != ledger.Refused || op.Group == "shift", "works offline") // the shift operations as the profile lets them
 	show(op.Offline == ledger.Bounded && unbounded[op.ID] == "", "refused realtime_service_unavailable offline")
 	show(!g.Open, "refused not_signed_on", "refused register_locked")
 	show(!g.Open && !g.AnyStaff, "refused permission_denied", "refused override_refused")
-	show(!g.Open && !g.AnyStaff && here, "works approved")
+	show(!g.Open && !g.AnyStaff, "works approved")
 	show(!g.Open && !g.DrawerOpen, "refused drawer_open")
 	show(g.Open || g.DrawerOpen, "works with the drawer open")
 	show(g.Shift, "refused no_shift")
-	show((!g.Shift || g.ChosenShift) && here, "works without an open shift")
+	show(!g.Shift || g.ChosenShift, "works without an open shift")
 	show(g.Cart == ledger.NeedCart, "refused no_transaction")
 	show(g.Cart == ledger.NoCart, "refused transaction_in_progress")
 	show(g.Cart == ledger.AnyCart, "works in a transaction", "works without a transaction")
@@ -443,10 +441,7 @@ func TestEveryOperationOnce(t *testing.T) {
 		w := g.prepared(hindrance{})
 		c := g.command(w, hindrance{})
 		first, err := w.do(c)
-		if err != nil {
-			require.True(t, onlyAtHQ[g.op.ID], "operation %d: %v", g.op.ID, err)
-			continue
-		}
+		require.NoError(t, err, "operation %d", g.op.ID)
 		walked[g.op.ID] = true
 		answer, err := ledger.AnswerOf(first.entry)
 		require.NoError(t, err)
@@ -478,6 +473,6 @@ func TestEveryOperationOnce(t *testing.T) {
 		require.Equal(t, string(before), string(w.snapshot()))
 	}
 	for _, op := range ledger.Catalogue() {
-		require.True(t, walked[op.ID] || onlyAtHQ[op.ID], "operation %d", op.ID)
+		require.True(t, walked[op.ID], "operation %d", op.ID)
 	}
 }

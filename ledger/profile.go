@@ -3,6 +3,8 @@ package ledger
 import (
 	"fmt"
 	"time"
+
+	"github.com/posnode/posnode/events"
 )
 
 // Switching is the part of the offline profile that says when a register goes
@@ -22,6 +24,12 @@ type Switching struct {
 	// MaxAgeHours is how old what head office said may be: older reference data is warned
 	// of, and on an older balance nothing is decided offline.
 	MaxAgeHours int `json:"max_age_hours,omitempty"`
+}
+
+// RegisterProfile is the offline profile of one register, in the place of its store's.
+type RegisterProfile struct {
+	Register events.RegisterID `json:"register"`
+	Profile
 }
 
 // usualTimeout is how long a request may take where the profile says nothing.

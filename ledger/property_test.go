@@ -196,7 +196,7 @@ func drawInput(t *rapid.T, w *till, op *ledger.Operation) map[string]any {
 		if slices.Contains([]string{"barcode", "variant", "unit", "serial", "price", "store"}, p.Name) && !p.Required && rapid.IntRange(0, 9).Draw(t, p.Name+" at all") > 0 {
 			continue // most products have none of these, and refuse them
 		}
-		rare := strings.HasPrefix(p.Name, "approver") || strings.HasPrefix(p.Name, "reason")
+		rare := strings.HasPrefix(p.Name, "approver") || strings.Contains(p.Name, "reason")
 		if rare && rapid.IntRange(0, 9).Draw(t, p.Name+" wanted") > 0 {
 			continue
 		}
@@ -371,7 +371,7 @@ func expectedCash(w *till) int {
 	if w.state.Shift == nil {
 		return 0
 	}
-	return int(max(0, w.state.Shift.Expected["cash"]))
+	return int(max(0, w.state.Shift.Expected()["cash"]))
 }
 
 func recordKeys(w *till, kind string) (keys []string) {
@@ -489,7 +489,14 @@ var onlyInHQsJournal = map[string]bool{"completeness.certified.v1": true, "perio
 
 // TestEveryFactHasAPlaceInTheState: a fact that Apply does not know stops every register that replays it.
 func TestEveryFactHasAPlaceInTheState(t *testing.T) {
+	ofHeadOffice := []string{
+		"activation.code_issued.v1", "activation.refused.v1", "register.enrolled.v1", "register.revoked.v1", "shift.confirmed.v1",
+		"reservation.granted.v1", "reservation.released.v1", "exception.found.v1", "customer.mapped.v1",
+	}
 	for _, name := range events.Facts.Types() {
+		if slices.Contains(ofHeadOffice, name) {
+			continue // no register records it
+		}
 		w := readyTill(stores()["standard"])
 		must(w.do(w.command(100, `{"product":"TEA"}`)))
 		fact := events.Facts.New(name)

@@ -36,12 +36,14 @@ import (
 //
 //	shop [STORE]         a new register in that store of the reference shop (shop_test.go), nobody signed on
 //	ready [STORE]        the same with staff 7 signed on, a shift open and 100.00 in the drawer
-//	do op=N [staff=S] [key=K] [times=T] [long=PARAMETER:LENGTH] [quoted] [drawer] [down]
+//	do op=N [staff=S] [key=K] [times=T] [long=PARAMETER:LENGTH] [quoted] [drawer] [down] [unsent=N] [unactivated] [frozen]
 //	                     one operation for each line of the body, which is its parameters in JSON, and for none
 //	                     one without parameters; times repeats it under new keys and shows the last; long adds a
 //	                     text of that length; quoted bodies are Go strings, for bytes that no text file can hold.
 //	                     Under the same key it is a command sent twice. Staff is who is signed on, if
-//	                     it is left out; drawer says that the cash drawer stands open, and down that head office cannot be reached
+//	                     it is left out; drawer says that the cash drawer stands open, and down that head office cannot be reached;
+//	                     unsent counts the entries that it does not have, unactivated says that only an activation lets
+//	                     the register in, and frozen that the journal takes no more entries
 //	settings STORE       from here on the register has the settings of that store
 //	shifts N             N shifts are opened and blind-closed
 //	wait MINUTES         time passes
@@ -80,9 +82,6 @@ func TestScenarios(t *testing.T) {
 		require.True(t, seen.codes[code], "no scenario in testdata is refused with %s (%s)", code, where)
 	}
 }
-
-// onlyAtHQ are the operations that no register can carry out by itself.
-var onlyAtHQ = map[int]bool{707: true, 708: true}
 
 // coverage is what the scenarios have shown.
 type coverage struct {
@@ -193,6 +192,12 @@ func (s *scenario) operation(t *testing.T, d *datadriven.TestData, body string) 
 			c.DrawerOpen = true
 		case "down":
 			c.LinkDown = true
+		case "unactivated":
+			c.NeedsActivation = true
+		case "frozen":
+			c.Frozen = true
+		case "unsent":
+			c.Unsent = must(strconv.ParseUint(arg.Vals[0], 10, 64))
 		case "quoted":
 			body = must(strconv.Unquote(body))
 		default:
@@ -279,8 +284,8 @@ func (s *scenario) describe() string {
 	}
 	if state.Shift != nil {
 		fmt.Fprintf(&out, "shift %s of %s, started %v\n", state.Shift.Shift, state.Shift.BusinessDate, state.Shift.Started)
-		for _, tender := range slices.Sorted(maps.Keys(state.Shift.Expected)) {
-			fmt.Fprintf(&out, "  %s %s\n", tender, state.Shift.Expected[tender].Decimal(s.store.Digits))
+		for _, tender := range slices.Sorted(maps.Keys(state.Shift.Expected())) {
+			fmt.Fprintf(&out, "  %s %s\n", tender, state.Shift.Expected()[tender].Decimal(s.store.Digits))
 		}
 	}
 	if t := state.Transaction; t != nil {

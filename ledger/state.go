@@ -36,6 +36,8 @@ type State struct {
 	Z        int                 `json:"z"`                // number of the last Z report
 	LastZ    *LastZ              `json:"last_z,omitempty"` // of this epoch; nil for none
 	Grand    []events.GrandTotal `json:"grand,omitempty"`  // since the first epoch began, by currency
+	// Device is how the register stands with head office: active or inactive; "" where that never activated it in this epoch.
+	Device string `json:"device,omitempty"`
 	// ManualOffline says that someone disconnected the register, which lasts until they connect it again.
 	ManualOffline bool `json:"manual_offline,omitempty"`
 	// Switched is the last change of mode, zero before the first.
@@ -194,6 +196,10 @@ func (s *State) apply(fact events.Fact) error {
 	switch f := fact.(type) {
 	case *events.RegisterActivated:
 		return s.begin(f)
+	case *events.DeviceActivated:
+		s.Device = deviceActive
+	case *events.DeviceInactivated:
+		s.Device, s.Staff = deviceInactive, nil
 	case *events.ModeChanged:
 		s.Mode, s.ManualOffline = f.To, f.To == events.Offline && (f.Cause == manualCause || s.ManualOffline)
 	case events.OfShift:
@@ -311,6 +317,7 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		}
 		s.Receipts[receiptSale]++
 		s.Transaction, s.Orders = nil, f.Placed.Number
+		s.Shift.Totals.Deposits += f.Placed.Deposit
 		s.Shift.countPayments(f.Payments, f.Postings) // nothing is sold yet
 		return nil
 	default:

@@ -29,8 +29,9 @@ func (r *Register) beginJournal(ctx context.Context) error {
 }
 
 // beginEpoch ends the present epoch where it stands and begins a later one, with numbers at
-// least as high as those that head office knows. The owner calls it.
-func (r *Register) beginEpoch(ctx context.Context, epoch int, known events.Numbers) error {
+// least as high as those that head office knows. The owner calls it. The epoch has a key of its own:
+// that of the epoch before may be in a second copy of the directory.
+func (r *Register) beginEpoch(ctx context.Context, epoch int, known events.Numbers, keys enrolling) error {
 	if r.Damage() == nil {
 		// The state forgets the epoch's commands with it: then only the offline database has them.
 		if err := r.caughtUp(ctx); err != nil {
@@ -40,7 +41,9 @@ func (r *Register) beginEpoch(ctx context.Context, epoch int, known events.Numbe
 	carried := r.state.Carried()
 	carried.Numbers = carried.AtLeast(known)
 	previous := r.state.Head
-	next, err := r.identity.next(r.cfg.Dir, epoch, &previous, carried, r.cfg.Clock())
+	next, err := storeIdentity(r.cfg.Dir, keys.Key, events.ActivationRecord{
+		Register: r.cfg.Register, Epoch: epoch, Key: keys.Public, Time: r.cfg.Clock().UTC().Format(time.RFC3339), Previous: &previous, Carried: carried,
+	})
 	if err != nil {
 		return err
 	}
@@ -63,18 +66,6 @@ func (r *Register) beginEpoch(ctx context.Context, epoch int, known events.Numbe
 		return err
 	}
 	return r.writeSnapshot()
-}
-
-// next makes the identity of a later epoch and writes it to disk, with a key of its own: that
-// of the epoch before may be in a second copy of the directory.
-func (id *identity) next(dir string, epoch int, previous *events.Head, carried *events.Carried, now time.Time) (*identity, error) {
-	private, public, err := checkpoint.GenerateKey(id.Register.String())
-	if err != nil {
-		return nil, fmt.Errorf("make signing key: %w", err)
-	}
-	return storeIdentity(dir, private, events.ActivationRecord{
-		Register: id.Register, Epoch: epoch, Key: public, Time: now.UTC().Format(time.RFC3339), Previous: previous, Carried: carried,
-	})
 }
 
 // storeIdentity writes the activation record of an epoch, and then the identity that names it.

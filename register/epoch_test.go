@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
 	"github.com/posnode/posnode/projections"
 )
@@ -16,8 +18,9 @@ import (
 // turn begins a later epoch, as the owner does.
 func (t *testTill) turn(epoch int, known events.Numbers) {
 	t.t.Helper()
-	var err error
-	require.NoError(t.t, t.Look(t.t.Context(), func(*ledger.State) { err = t.beginEpoch(t.t.Context(), epoch, known) }))
+	keys, err := t.enrolling(events.CommandKey(ulid.Make().String()))
+	require.NoError(t.t, err)
+	require.NoError(t.t, t.Look(t.t.Context(), func(*ledger.State) { err = t.beginEpoch(t.t.Context(), epoch, known, keys) }))
 	require.NoError(t.t, err)
 }
 
@@ -36,7 +39,7 @@ func TestNumbersGoOnInTheNextEpoch(t *testing.T) {
 	shift := till.View().Shift
 	before := till.View().Head
 
-	till.turn(2, events.Numbers{Z: 7, Receipts: map[string]int{"sale": 1}})
+	till.turn(2, events.Numbers{Z: 7, Receipts: 1})
 	view := till.View()
 	require.Equal(t, 2, view.Head.Epoch)
 	require.Equal(t, uint64(1), view.Head.Sequence)
@@ -125,7 +128,9 @@ func TestDiedWhileTurning(t *testing.T) {
 	require.NoError(t, till.Look(t.Context(), func(s *ledger.State) { carried = s.Carried() }))
 	head := till.View().Head
 	require.NoError(t, till.Close())
-	_, err := till.identity.next(till.dir, 2, &head, carried, till.now)
+	private, public, err := checkpoint.GenerateKey("s001-r01")
+	require.NoError(t, err)
+	_, err = storeIdentity(till.dir, private, events.ActivationRecord{Register: till.cfg.Register, Epoch: 2, Key: public, Previous: &head, Carried: carried})
 	require.NoError(t, err)
 	till.open()
 	require.Equal(t, 2, till.View().Head.Epoch)

@@ -118,24 +118,33 @@ func (r *Register) own(ctx context.Context) {
 
 // carryOut is the append path: decide, append, apply, answer.
 func (r *Register) carryOut(req request) (ledger.Answer, error) {
-	if damage := r.Damage(); damage != nil {
-		return ledger.Answer{}, &ledger.Refusal{
-			Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
-			Instead: "Call support, and sell at another register.",
-		}
-	}
 	// The client may have gone; what it asked for is finished all the same.
 	ctx, c := context.WithoutCancel(req.ctx), req.command
+	damage := r.Damage()
+	c.Frozen = damage != nil
+	if damage != nil && c.Operation != 707 {
+		return ledger.Answer{}, damaged(damage)
+	}
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	if err := r.throwSwitch(ctx, req); err != nil {
-		return ledger.Answer{}, err
+	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
+	if !c.Frozen && !c.NeedsActivation { // how it comes to be neither needs no reference data
+		if err := r.needReference(ctx, c.Operation); err != nil {
+			return ledger.Answer{}, err
+		}
+	}
+	if !c.Frozen {
+		if err := r.beforehand(ctx, req); err != nil {
+			return ledger.Answer{}, err
+		}
 	}
 	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
-	err := r.recoverCard(ctx, c.Operation)
-	if err != nil {
-		return ledger.Answer{}, err
+	var err error
+	if c.Operation == 708 {
+		if c.Unsent, err = r.node.Unsent(ctx); err != nil {
+			return ledger.Answer{}, err
+		}
 	}
 	if err := r.consult(ctx, &c, req.online); err != nil {
 		return ledger.Answer{}, err
@@ -146,6 +155,9 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	}
 	if decision.Fact == nil {
 		return r.answerAgain(ctx, c.Key, decision.Repeated)
+	}
+	if err := r.atHQ(ctx, c, decision.Fact); err != nil {
+		return ledger.Answer{}, err
 	}
 	circumstances := events.Circumstances{
 		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: decision.Approver, Shift: r.shift(decision.Fact),
@@ -162,6 +174,18 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 		return ledger.Answer{}, err
 	}
 	return ledger.AnswerOf(entry)
+}
+
+// beforehand settles what an operation finds unsettled: an epoch without its first entry, a
+// switch to be thrown, a card terminal that has not answered.
+func (r *Register) beforehand(ctx context.Context, req request) error {
+	if err := r.beginJournal(ctx); err != nil {
+		return err
+	}
+	if err := r.throwSwitch(ctx, req); err != nil {
+		return err
+	}
+	return r.recoverCard(ctx, req.command.Operation)
 }
 
 // answerAgain is the answer that a command got when it was carried out, be it in

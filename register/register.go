@@ -25,9 +25,11 @@ type Config struct {
 	Register events.Register
 	HQ       string // leaf URL of HQ; "" for a register that stands alone
 	CA       string // file with the authority of HQ's certificate, for "tls://"; "": the system's
-	Creds    string // credentials file from HQ
-	Listen   string // loopback address for NATS clients that read along; "" for none
-	MaxBytes int64  // the journal's share of the disk; 0 for the node's default
+	Creds    string // credentials file from HQ, of a register that is let in without an activation; ""
+	// Bootstrap is the credentials file that came with an activation code: it can ask for the activation and nothing else.
+	Bootstrap string
+	Listen    string // loopback address for NATS clients that read along; "" for none
+	MaxBytes  int64  // the journal's share of the disk; 0 for the node's default
 	// Reconnect is how long the register stays offline before it tries HQ again, at the beginning of a transaction.
 	Reconnect time.Duration
 	Zone      *time.Location // of the store: the business date is the date there
@@ -64,6 +66,7 @@ type Register struct {
 
 	opened  time.Time
 	contact contact // with head office
+	witness witness // head office's word on the journal
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
@@ -103,9 +106,13 @@ func (r *Register) open(ctx context.Context) (err error) {
 	if r.identity, err = loadIdentity(r.cfg.Dir, r.cfg.Register, r.cfg.Clock()); err != nil {
 		return err
 	}
+	creds, err := r.credentials()
+	if err != nil {
+		return err
+	}
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
-		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: r.cfg.Creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -118,6 +125,9 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	if err := r.loadWitness(ctx); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {

@@ -55,6 +55,22 @@ func shorten(s string) string {
 	return s
 }
 
+// settings are the store's, with this register's own offline profile where it has one.
+func (r *Register) settings(ctx context.Context) (ledger.Store, error) {
+	store, err := r.reference.Store(ctx)
+	if errors.Is(err, projections.ErrNoStore) {
+		return store, nil // carryOut has let the operation pass: it needs none
+	}
+	if err != nil {
+		return store, err
+	}
+	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "profile", Key: string(r.cfg.Register.ID)})
+	if own, ok := record.(ledger.RegisterProfile); ok && found {
+		store.Profile = own.Profile
+	}
+	return store, err
+}
+
 // throwSwitch is what comes before an operation, whatever it is: the register is in the
 // mode that its link, and what was asked for this operation so far, allow.
 func (r *Register) throwSwitch(ctx context.Context, req request) error {
@@ -64,7 +80,7 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 	if err := r.followLink(ctx); err != nil || req.failed == nil {
 		return err
 	}
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,14 +90,7 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 // consult fills in what a command asks: from the Retail Server while the register is
 // online, and from the offline database where that does not succeed.
 func (r *Register) consult(ctx context.Context, c *ledger.Command, online *onlineSource) (err error) {
-	c.Reference.Store, err = r.reference.Store(ctx)
-	if op := ledger.Find(c.Operation); errors.Is(err, projections.ErrNoStore) && op != nil && op.Group == "device" {
-		return nil // how a register comes to have reference data
-	}
-	if errors.Is(err, projections.ErrNoStore) {
-		return r.errNoReference()
-	}
-	if err != nil {
+	if c.Reference.Store, err = r.settings(ctx); err != nil {
 		return err
 	}
 	if online == nil {
@@ -158,7 +167,7 @@ func (r *Register) begin(ctx context.Context) error {
 		return nil
 	}
 	r.begun = true
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	offline := r.state.Mode == events.Offline
 	if err != nil || r.cfg.HQ == "" || offline && (r.state.ManualOffline || r.state.Transaction != nil) {
 		return nil // without settings nothing can be done: the operation will say so
@@ -184,11 +193,10 @@ func (r *Register) followLink(ctx context.Context) error {
 	if r.state.Mode == events.Offline || r.node.Link().Connected {
 		return nil
 	}
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	if err != nil {
 		return err
 	}
-	r.contact.note(r.cfg.Clock(), embedded.ErrLinkDown)
 	return r.goOffline(ctx, embedded.ErrLinkDown, store.Profile)
 }
 
@@ -197,6 +205,7 @@ func (r *Register) goOffline(ctx context.Context, err error, profile ledger.Prof
 	if r.state.Mode == events.Offline {
 		return nil
 	}
+	r.contact.note(r.cfg.Clock(), err)
 	fact := &events.ModeChanged{To: events.Offline, Profile: profile.Version}
 	if fact.Cause, fact.Detail = causeOf(err, profile.Timeout()); fact.Cause == causeTimeout {
 		fact.TimeoutMillis = int(profile.Timeout().Milliseconds())

@@ -103,7 +103,7 @@ func (b *books) resume(fact events.Fact) {
 			b.transactionUnsure, b.off = false, events.Totals{}
 		}
 		if takesMoney(fact) && b.shiftUnsure && s.Shift == nil {
-			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}, Booked: map[string]events.Money{}}
+			s.Shift = &ledger.Shift{Booked: map[string]events.Money{}}
 		}
 	case *events.ShiftOpened:
 		if b.shiftUnsure {

@@ -224,7 +224,7 @@ func (e *epoch) activate(entry *events.Entry, f *events.RegisterActivated) {
 	// Its hash begins the chain, so that its word on the register is better than the entry's.
 	e.register, e.record = record.Register, record
 	if c := record.Carried; c != nil {
-		e.books.receipts.begun = uint64(max(0, c.Receipts["sale"]))
+		e.books.receipts.begun = uint64(max(0, c.Receipts))
 	}
 	if keys := e.verifier.opts.Keys; len(keys) > 0 && !slices.Contains(keys, record.Key) {
 		wrong(KindKey, "one of the expected public keys", record.Key)

@@ -65,6 +65,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 		api.OpenAPI().AddOperation(&op)
 		mux.HandleFunc("GET "+path, plain.serve)
 	}
+	a.servePages(mux)
 	mux.HandleFunc("POST /v1/operations/{id}", func(w http.ResponseWriter, req *http.Request) {
 		writeProblem(w, a.problem(0, &ledger.Refusal{Code: "unknown_operation", Why: "There is no such operation.", Instead: "See /v1/operations."}))
 	})
@@ -174,6 +175,8 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
 	case *events.ReportViewed:
 		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	case *events.SaleSuspended:
+		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case events.OfShift:
 		if _, printed := f.(events.Printable); printed { // an X report, or a slip
 			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
@@ -281,7 +284,16 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 		return err == nil && out.Flush() == nil
 	}
 	status := func() bool {
-		raw, err := json.Marshal(a.register.View())
+		s, err := a.register.Status(req.Context())
+		var raw []byte
+		if err == nil {
+			raw, err = json.Marshal(s)
+		}
+		if err != nil && req.Context().Err() == nil {
+			// What else there is to tell goes on: entries, and the mode with them.
+			a.log.Warn("the connection status could not be told", "error", err)
+			raw, err = json.Marshal(a.register.View())
+		}
 		return err == nil && send("event: status\ndata: %s\n\n", raw)
 	}
 	beat := time.NewTicker(eventBeat)
@@ -294,7 +306,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 		case <-req.Context().Done():
 			return
 		case <-beat.C:
-			sent = send(": still here\n\n")
+			sent = status()
 		case s := <-entries:
 			_, mode := s.Entry.Fact.(*events.ModeChanged)
 			name := "entry"
@@ -310,7 +322,9 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 }
 
 const (
-	eventBeat     = 15 * time.Second // so that both ends notice a connection that is gone
+	// eventBeat is how often the status is told without a reason, so that both ends notice
+	// a connection that is gone, and a page what has changed without an entry.
+	eventBeat     = 15 * time.Second
 	eventPatience = 10 * time.Second
 )
 

@@ -21,6 +21,10 @@ type hqCmd struct {
 	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
 	Init   hqInitCmd   `cmd:"" help:"Write keys, certificates and configurations for a cluster of stock nats-server to be head office's."`
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
+	Import hqImportCmd `cmd:"" help:"Import reference data into a running head office, from where it reaches the registers."`
+
+	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
+	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
 
 	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
 }

@@ -31,6 +31,7 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Head office and two registers on this machine: a day of sales, with the link cut in the middle."`
 	Register   registerCmd   `cmd:"" help:"Run a till: its journal, its offline database, its API on loopback."`
 	HQ         hqCmd         `cmd:"" name:"hq" help:"Run head office, which receives the journals of all registers."`
+	Status     statusCmd     `cmd:"" help:"How a running register stands with head office: its mode and why, what is unsent, how old its data is."`
 	Audit      auditCmd      `cmd:"" help:"Verify, show and report what a journal holds."`
 	Schemas    schemasCmd    `cmd:"" help:"Print the JSON Schema of an entry, with those of all facts inside."`
 	Operations operationsCmd `cmd:"" help:"List every operation and what it needs offline."`

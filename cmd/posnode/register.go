@@ -28,6 +28,7 @@ type registerCmd struct {
 	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
 	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Several with commas between. Without it the register stands alone."`
 	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
+	Bootstrap string        `type:"path" placeholder:"FILE" help:"Credentials from 'posnode hq code', by which the register asks to be activated; not needed once it is."`
 	Creds     string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
 	NATS      string        `name:"nats" placeholder:"ADDR" help:"Loopback address where NATS clients of the till may read along."`
 	Reconnect time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
@@ -39,7 +40,7 @@ type registerCmd struct {
 func (c *registerCmd) config(log *slog.Logger) (register.Config, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	return register.Config{
-		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, CA: c.CA, Creds: c.Creds, Listen: c.NATS, MaxBytes: c.MaxBytes,
+		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, CA: c.CA, Creds: c.Creds, Bootstrap: c.Bootstrap, Listen: c.NATS, MaxBytes: c.MaxBytes,
 		Reconnect: c.Reconnect, Zone: zone, Clock: time.Now, Logger: log,
 	}, err
 }

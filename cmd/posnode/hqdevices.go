@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/hq"
+)
+
+// hqCodeCmd makes an activation code.
+type hqCodeCmd struct {
+	runningHQ
+	Name      registerName  `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
+	Valid     time.Duration `default:"24h" help:"How long the code can be used; 720h at most."`
+	Bootstrap string        `type:"path" placeholder:"FILE" help:"Where the credentials go by which a register that has none asks to be activated: 'posnode register --bootstrap FILE'."`
+	JSON      bool          `name:"json" help:"Print JSON."`
+}
+
+// Run prints the code, once: it is stored nowhere.
+func (c *hqCodeCmd) Run(ctx context.Context, std stdio) error {
+	var code hq.Code
+	in := strings.NewReader(fmt.Sprintf(`{"valid_seconds":%d}`, int(c.Valid.Seconds())))
+	if err := c.call(ctx, http.MethodPost, "/v1/registers/"+c.Name.String()+"/code", in, &code); err != nil {
+		return err
+	}
+	if c.Bootstrap != "" {
+		if err := embedded.WriteFileDurably(c.Bootstrap, []byte(code.Bootstrap)); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(code)
+	}
+	fmt.Fprintf(std.out, "%s\nactivates %s once, until %s (operation 707)\n", code.Code, c.Name, code.Expires)
+	return nil
+}
+
+// hqRevokeCmd shuts a register out.
+type hqRevokeCmd struct {
+	runningHQ
+	Name registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
+	Why  string       `help:"For whoever reads head office's journal."`
+}
+
+// Run closes the register's link.
+func (c *hqRevokeCmd) Run(ctx context.Context, std stdio) error {
+	in, err := json.Marshal(map[string]string{"why": c.Why})
+	if err == nil {
+		err = c.call(ctx, http.MethodPost, "/v1/registers/"+c.Name.String()+"/revoke", strings.NewReader(string(in)), nil)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "%s may not link any more; a new code lets it in again\n", c.Name)
+	return nil
+}

@@ -1,0 +1,475 @@
+package hq
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// Which registers there are, head office decides: an operator has a code made for one, the
+// register exchanges it for the right to link with a key of its own (operation 707), and either of them
+// ends that right (operation 708, [HQ.RevokeRegister]).
+
+const activationSchema = `
+CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
+	register TEXT PRIMARY KEY, code TEXT NOT NULL, expires TEXT NOT NULL, used INTEGER NOT NULL,
+	wrong INTEGER NOT NULL -- tries since it was made
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS enrolled (request TEXT PRIMARY KEY, register TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revocations (request TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
+CREATE TABLE IF NOT EXISTS numbers (
+	register TEXT PRIMARY KEY, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
+	customers INTEGER NOT NULL, orders INTEGER NOT NULL, counts INTEGER NOT NULL, z INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS grand (
+	register TEXT NOT NULL, currency TEXT NOT NULL, transactions INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	PRIMARY KEY (register, currency)
+) WITHOUT ROWID;
+`
+
+const (
+	maxWrongCodes = 5
+	// parting is how long an answer has to travel before the link it travels on is closed.
+	parting = 500 * time.Millisecond
+)
+
+// MaxValid is the longest that an activation code can be valid.
+const MaxValid = 30 * 24 * time.Hour
+
+// Code is a one-time activation code and what goes with it.
+type Code struct {
+	Register string `json:"register"`
+	Code     string `json:"code"`
+	Expires  string `json:"expires"` // RFC 3339 in UTC
+	// Bootstrap is the content of the credentials file by which a register that has none can ask to be activated.
+	Bootstrap string `json:"bootstrap"`
+}
+
+// NewCode makes the code by which a register can be activated once. A code that was made for
+// it before and not used is void.
+func (h *HQ) NewCode(ctx context.Context, r events.Register, valid time.Duration) (Code, error) {
+	if valid <= 0 || valid > MaxValid {
+		return Code{}, &ledger.Refusal{Code: "invalid_parameter", Why: fmt.Sprintf("A code is valid for at most %s.", MaxValid)}
+	}
+	expires := h.cfg.Clock().Add(valid).UTC()
+	bootstrap, user, err := h.node.Bootstrap(r, expires)
+	if err != nil {
+		return Code{}, err
+	}
+	text := rand.Text()[:16] // 80 bits
+	fact := &events.ActivationCodeIssued{Register: r.String(), Code: codeHash(text), User: user, Expires: expires.Format(time.RFC3339)}
+	// If we died here, or before who asked has the answer, nobody knows the code: it expires.
+	_, err = h.record(ctx, func(context.Context, *sql.Tx, events.Head) (events.Fact, error) { return fact, nil })
+	return Code{
+		Register: r.String(), Expires: fact.Expires, Bootstrap: string(bootstrap),
+		Code: text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:],
+	}, err
+}
+
+// codeHash is of a code however it was typed.
+func codeHash(code string) events.Digest {
+	return events.Hash([]byte(strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(code))))
+}
+
+// question answers a question of a register in JSON: granted, refused, or a failure.
+func question[Q, A any](answer func(ctx context.Context, r events.Register, q Q) (*A, *events.NotGranted, error)) embedded.Answerer {
+	return func(ctx context.Context, r events.Register, raw []byte) ([]byte, error) {
+		var q Q
+		var out events.Answered[A]
+		err := json.Unmarshal(raw, &q)
+		if err != nil {
+			return nil, fmt.Errorf("read the question: %w", err)
+		}
+		if out.Answer, out.Refusal, err = answer(ctx, r, q); err != nil {
+			return nil, err
+		}
+		return json.Marshal(out)
+	}
+}
+
+// openDevices answers registers that come and go, and finishes what a death before left undone.
+func (h *HQ) openDevices(ctx context.Context) error {
+	if !h.node.HasKeys() {
+		return nil // another instance has them, and answers
+	}
+	if err := h.node.Answer("activate", question(h.activate)); err != nil {
+		return err
+	}
+	if err := h.node.Answer("inactivate", question(h.inactivate)); err != nil {
+		return err
+	}
+	users, err := h.revokedUsers(ctx)
+	if err != nil {
+		return err
+	}
+	return h.shutOut(ctx, users)
+}
+
+// activate lets a register in (operation 707).
+func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActivate) (*events.Activation, *events.NotGranted, error) {
+	var refusal *events.NotGranted
+	var before *events.RegisterEnrolled
+	var sequence uint64
+	token, err := h.node.Admit(r, q.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	entry, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (fact events.Fact, err error) {
+		refusal = nil
+		if before, sequence, err = enrolledBy(ctx, tx, r, q.Request); err != nil || before != nil && before.User == q.User {
+			return nil, err
+		}
+		if refusal, err = h.refuseCode(ctx, tx, r, q); err != nil {
+			return nil, err
+		}
+		if refusal != nil {
+			return refused(refusal, r, q)
+		}
+		enrolled := &events.RegisterEnrolled{
+			Request: q.Request, Register: r.String(), Code: codeHash(q.Code), User: q.User, Key: q.Key, Head: q.Head, Frozen: q.Frozen,
+		}
+		if enrolled.Numbers, err = numbersOf(ctx, tx, r); err != nil {
+			return nil, err
+		}
+		if enrolled.Epoch, err = nextEpoch(ctx, tx, r, q); err != nil {
+			return nil, err
+		}
+		if enrolled.Epoch != q.Head.Epoch {
+			enrolled.Key = q.NextKey
+		}
+		return enrolled, nil
+	})
+	if err != nil || refusal != nil {
+		return nil, refusal, err
+	}
+	if entry != nil {
+		before, sequence = entry.Fact.(*events.RegisterEnrolled), entry.Head.Sequence
+	}
+	// If we died here, who was let in before is shut out by the next start.
+	go h.shutOutSoon(ctx)
+	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence}, nil, nil
+}
+
+// refused is what is recorded of a refusal: a wrong code counts, as long as there is one that could be found.
+func refused(n *events.NotGranted, r events.Register, q events.AskActivate) (events.Fact, error) {
+	if n.Code != "activation_code_wrong" {
+		return nil, nil
+	}
+	return &events.ActivationRefused{Request: q.Request, Register: r.String(), Code: n.Code}, nil
+}
+
+// refuseCode says what is wrong with a code, nil for nothing.
+func (h *HQ) refuseCode(ctx context.Context, tx *sql.Tx, r events.Register, q events.AskActivate) (*events.NotGranted, error) {
+	const instead = "Ask head office for a new code."
+	given := codeHash(q.Code).String()
+	var code, expires string
+	var used, wrong int
+	err := tx.QueryRowContext(ctx, `SELECT code, expires, used, wrong FROM codes WHERE register = ?`, r.String()).Scan(&code, &expires, &used, &wrong)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &events.NotGranted{Code: "activation_code_unknown", Why: "There is no activation code for this register.", Instead: instead}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var old int
+	err = tx.QueryRowContext(ctx, `SELECT used FROM old_codes WHERE code = ? AND register = ?`, given, r.String()).Scan(&old)
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return nil, err
+	case code == given && used != 0, err == nil && old != 0:
+		return &events.NotGranted{Code: "activation_code_used", Why: "This activation code has been used.", Instead: instead}, nil
+	case err == nil:
+		return &events.NotGranted{Code: "activation_code_replaced", Why: "A newer activation code was made for this register.", Instead: "Use the newer one."}, nil
+	case wrong >= maxWrongCodes:
+		return &events.NotGranted{Code: "activation_locked", Why: "There were too many wrong activation codes.", Instead: instead}, nil
+	case code != given:
+		if used != 0 {
+			return &events.NotGranted{Code: "activation_code_unknown", Why: "There is no activation code for this register.", Instead: instead}, nil
+		}
+		return &events.NotGranted{Code: "activation_code_wrong", Why: "The activation code is wrong.", Instead: "Type it again."}, nil
+	case expires < h.cfg.Clock().UTC().Format(time.RFC3339):
+		return &events.NotGranted{Code: "activation_code_expired", Why: "The activation code has expired.", Instead: instead}, nil
+	}
+	return nil, nil
+}
+
+// nextEpoch is the epoch in which a register goes on: the one that it is in, where that is its
+// own, sound, and not activated before; otherwise one that nobody has written in.
+func nextEpoch(ctx context.Context, tx *sql.Tx, r events.Register, q events.AskActivate) (int, error) {
+	var top, enrolled int
+	var key string
+	err := errors.Join(
+		tx.QueryRowContext(ctx, `SELECT coalesce(max(epoch), 0) FROM (SELECT epoch FROM epochs WHERE register = ?1 UNION ALL SELECT epoch FROM journals WHERE register = ?1)`, r.String()).Scan(&top),
+		tx.QueryRowContext(ctx, `SELECT coalesce(max(json_extract(fact, '$.begins')), 0) FROM enrolled WHERE register = ?`, r.String()).Scan(&enrolled),
+		tx.QueryRowContext(ctx, `SELECT coalesce(max(key), '') FROM epochs WHERE register = ? AND epoch = ?`, r.String(), q.Head.Epoch).Scan(&key),
+	)
+	if err != nil {
+		return 0, err
+	}
+	top = max(top, enrolled)
+	if !q.Frozen && enrolled < q.Head.Epoch && top <= q.Head.Epoch && (key == "" || key == q.Key) {
+		return q.Head.Epoch, nil
+	}
+	return max(top, q.Head.Epoch) + 1, nil
+}
+
+// enrolledBy is what a request was answered with before, nil for nothing.
+func enrolledBy(ctx context.Context, tx *sql.Tx, r events.Register, request events.CommandKey) (*events.RegisterEnrolled, uint64, error) {
+	var raw string
+	var sequence uint64
+	err := tx.QueryRowContext(ctx, `SELECT fact, sequence FROM enrolled WHERE request = ? AND register = ?`, string(request), r.String()).Scan(&raw, &sequence)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, 0, nil
+	}
+	fact := new(events.RegisterEnrolled)
+	if err == nil {
+		err = json.Unmarshal([]byte(raw), fact)
+	}
+	return fact, sequence, err
+}
+
+// inactivate shuts a register out at its own request (operation 708).
+func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInactivate) (*events.Inactivation, *events.NotGranted, error) {
+	sequence, err := h.revoke(ctx, &events.RegisterRevoked{Request: q.Request, Register: r.String(), Head: &q.Head, Unsent: q.Unsent, Forced: q.Forced})
+	if err != nil {
+		return nil, nil, err
+	}
+	go h.shutOutSoon(ctx)
+	return &events.Inactivation{Recorded: sequence}, nil, nil
+}
+
+// RevokeRegister shuts a register out at once, whatever it has not sent yet. It knows the
+// credentials of activations; those of `posnode hq enroll` it does not.
+func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) error {
+	if _, err := h.revoke(ctx, &events.RegisterRevoked{Register: r.String(), Why: why}); err != nil {
+		return err
+	}
+	// If we died here, it is recorded, and the next start shuts them out.
+	users, err := h.revokedUsers(ctx)
+	if err != nil {
+		return err
+	}
+	return h.shutOut(ctx, users)
+}
+
+// revoke records that everything by which a register can sign on is void.
+func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence uint64, err error) {
+	entry, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		err := tx.QueryRowContext(ctx, `SELECT sequence FROM revocations WHERE request = ? AND request <> ''`, string(fact.Request)).Scan(&sequence)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		if fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register); err != nil {
+			return nil, err
+		}
+		if len(fact.Users) == 0 {
+			return nil, &ledger.Refusal{Code: "register_not_activated", Why: "Head office has activated no register " + fact.Register + ", or has revoked it."}
+		}
+		return fact, nil
+	})
+	if entry != nil {
+		sequence = entry.Head.Sequence
+	}
+	return sequence, err
+}
+
+// column reads one column of text.
+func column(ctx context.Context, tx interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}, query string, args ...any) (all []string, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+func (h *HQ) revokedUsers(ctx context.Context) ([]string, error) {
+	return column(ctx, h.db.db, `SELECT user FROM users WHERE revoked`)
+}
+
+// shutOutSoon gives the answer that is on its way time to arrive, and then closes the links of who is revoked.
+func (h *HQ) shutOutSoon(ctx context.Context) {
+	select {
+	case <-h.ending:
+		return // the next start does it
+	case <-time.After(parting):
+	}
+	users, err := h.revokedUsers(ctx)
+	if err == nil {
+		err = h.shutOut(ctx, users)
+	}
+	if err != nil {
+		h.cfg.Logger.Error("credentials could not be revoked", "error", err)
+	}
+}
+
+// shutOut revokes users, those that are not revoked yet.
+func (h *HQ) shutOut(ctx context.Context, users []string) error {
+	for _, user := range users {
+		done, err := h.node.IsRevoked(ctx, user)
+		if err == nil && !done {
+			err = h.node.Revoke(ctx, user)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldDevices takes an own fact about registers into hq.db.
+func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
+	exec := func(query string, args ...any) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}
+	switch f := e.Fact.(type) {
+	case *events.ActivationCodeIssued:
+		return errors.Join(
+			exec(`INSERT OR IGNORE INTO old_codes SELECT code, register, used FROM codes WHERE register = ?`, f.Register),
+			exec(`INSERT OR REPLACE INTO codes VALUES (?, ?, ?, 0, 0)`, f.Register, f.Code.String(), f.Expires),
+			exec(`INSERT INTO users VALUES (?, ?, 0)`, f.User, f.Register),
+		)
+	case *events.ActivationRefused:
+		return exec(`UPDATE codes SET wrong = wrong + 1 WHERE register = ?`, f.Register)
+	case *events.RegisterEnrolled:
+		raw, err := json.Marshal(f)
+		return errors.Join(err,
+			exec(`UPDATE codes SET used = 1 WHERE register = ? AND code = ?`, f.Register, f.Code.String()),
+			// What the register had before is in every copy of its directory.
+			exec(`UPDATE users SET revoked = 1 WHERE register = ?`, f.Register),
+			exec(`INSERT INTO users VALUES (?, ?, 0)`, f.User, f.Register),
+			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+		)
+	case *events.RegisterRevoked:
+		for _, user := range f.Users {
+			if err := exec(`UPDATE users SET revoked = 1 WHERE user = ?`, user); err != nil {
+				return err
+			}
+		}
+		if f.Request != "" {
+			return exec(`INSERT INTO revocations VALUES (?, ?)`, string(f.Request), e.Head.Sequence)
+		}
+	}
+	return nil
+}
+
+// countNumbers takes what a verified entry says of its register's numbers into hq.db: a
+// register that has lost its own goes on from here.
+func countNumbers(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
+	var n events.Numbers
+	receipt := false
+	switch f := e.Fact.(type) {
+	case *events.RegisterActivated:
+		return countActivation(ctx, tx, e, f)
+	case *events.ShiftOpened:
+		n.Shifts = f.Number
+	case *events.ShiftClosed:
+		n.Z = f.Z
+	case *events.CustomerAdded:
+		n.Customers = f.Number
+	case *events.SaleVoided:
+		receipt = true
+	case *events.SaleConcluded:
+		receipt = true
+		n.Grand = []events.GrandTotal{{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax}}
+	case *events.OrderPlaced:
+		receipt, n.Orders = true, f.Placed.Number
+	}
+	if f, ok := e.Fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
+		n.Transactions = f.Sale().Begins.Number
+	}
+	if f, ok := e.Fact.(*events.StockCounted); ok {
+		n.Counts = f.Count
+	}
+	if receipt {
+		n.Receipts = 1
+	}
+	return addNumbers(ctx, tx, e.Register.String(), n, "receipts + excluded.receipts")
+}
+
+// countActivation takes in the key of an epoch, and what it carried on from the epochs before.
+func countActivation(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.RegisterActivated) error {
+	var record events.ActivationRecord
+	if json.Unmarshal([]byte(f.Record), &record) != nil {
+		return nil // it verifies nothing, and is a finding of the audit
+	}
+	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
+	if err != nil || record.Carried == nil {
+		return err
+	}
+	n := record.Carried.Numbers
+	known, err := numbersOf(ctx, tx, e.Register)
+	if err != nil {
+		return err
+	}
+	n = known.AtLeast(n)
+	for _, table := range []string{"numbers", "grand"} {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE register = ?`, e.Register.String()); err != nil {
+			return err
+		}
+	}
+	return addNumbers(ctx, tx, e.Register.String(), n, "max(receipts, excluded.receipts)")
+}
+
+func addNumbers(ctx context.Context, tx *sql.Tx, register string, n events.Numbers, receipts string) error {
+	if n.Transactions+n.Shifts+n.Receipts+n.Customers+n.Orders+n.Counts+n.Z == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		transactions = max(transactions, excluded.transactions), shifts = max(shifts, excluded.shifts), receipts = `+receipts+`,
+		customers = max(customers, excluded.customers), orders = max(orders, excluded.orders), counts = max(counts, excluded.counts), z = max(z, excluded.z)`,
+		register, n.Transactions, n.Shifts, n.Receipts, n.Customers, n.Orders, n.Counts, n.Z)
+	for _, g := range n.Grand {
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO grand VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+			transactions = transactions + excluded.transactions, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
+			register, g.Currency, g.Transactions, g.Sales, g.Returns, g.Tax)
+	}
+	return err
+}
+
+// numbersOf are the last numbers of a register that are known here.
+func numbersOf(ctx context.Context, tx *sql.Tx, r events.Register) (n events.Numbers, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT transactions, shifts, receipts, customers, orders, counts, z FROM numbers WHERE register = ?`, r.String()).
+		Scan(&n.Transactions, &n.Shifts, &n.Receipts, &n.Customers, &n.Orders, &n.Counts, &n.Z)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return n, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT currency, transactions, sales, returns, tax FROM grand WHERE register = ? ORDER BY currency`, r.String())
+	if err != nil {
+		return n, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var g events.GrandTotal
+		if err := rows.Scan(&g.Currency, &g.Transactions, &g.Sales, &g.Returns, &g.Tax); err != nil {
+			return n, err
+		}
+		n.Grand = append(n.Grand, g)
+	}
+	return n, rows.Err()
+}

@@ -1,0 +1,148 @@
+package register
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
+	"github.com/posnode/posnode/ledger"
+)
+
+// enrolling is what a register has made for an activation that it has asked for: the same
+// until head office has answered, so that an answer that was lost is given again.
+type enrolling struct {
+	Request events.CommandKey `json:"request"`
+	User    embedded.UserKey  `json:"user"`
+	// Key signs the checkpoints of the next epoch, should one have to begin.
+	Key    string `json:"key"`
+	Public string `json:"public"`
+}
+
+func enrollingPath(dir string) string { return filepath.Join(dir, "activation-asked.json") }
+
+// enrolling is what was made for this request before, or makes it.
+func (r *Register) enrolling(request events.CommandKey) (e enrolling, err error) {
+	raw, err := os.ReadFile(enrollingPath(r.cfg.Dir))
+	if err == nil {
+		err = json.Unmarshal(raw, &e)
+	}
+	if err == nil && e.Request == request {
+		return e, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return e, fmt.Errorf("read %s: %w", enrollingPath(r.cfg.Dir), err)
+	}
+	e = enrolling{Request: request}
+	if e.User, err = embedded.NewUserKey(); err != nil {
+		return e, err
+	}
+	if e.Key, e.Public, err = checkpoint.GenerateKey(r.cfg.Register.String()); err != nil {
+		return e, err
+	}
+	if raw, err = json.Marshal(e); err != nil {
+		return e, err
+	}
+	// If we died here, head office has not been asked: the same request finds these keys, another makes its own.
+	return e, writeFile(enrollingPath(r.cfg.Dir), raw)
+}
+
+// credentials are those by which the register links to head office: the newest of its own, those that
+// it was given, and those that can only ask for an activation.
+func (r *Register) credentials() (string, error) {
+	return embedded.Newest(embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
+}
+
+// askWithin is how long head office may take over a question that only it can answer.
+const askWithin = 5 * time.Second
+
+// askHQ puts a question to head office in JSON. A refusal of head office is a *[ledger.Refusal].
+func askHQ[A any](ctx context.Context, r *Register, service string, question any) (*A, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	raw, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = r.ask(ctx, service, raw); err != nil {
+		return nil, err
+	}
+	var out events.Answered[A]
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, fmt.Errorf("head office's answer to %s: %w", service, err)
+	}
+	switch {
+	case out.Refusal != nil:
+		return nil, &ledger.Refusal{Code: out.Refusal.Code, Why: out.Refusal.Why, Instead: out.Refusal.Instead}
+	case out.Answer == nil:
+		return nil, fmt.Errorf("head office's answer to %s is empty", service)
+	}
+	return out.Answer, nil
+}
+
+// unanswered is a refusal for want of head office, where err is not one of its own.
+func unanswered(err error, operation int) error {
+	if _, refused := errors.AsType[*ledger.Refusal](err); refused {
+		return err
+	}
+	return &ledger.Refusal{
+		Code: "realtime_service_unavailable", Why: fmt.Sprintf("%s needs head office: %v.", ledger.Find(operation).Name, err),
+		Instead: "Try the same again.",
+	}
+}
+
+// atHQ has head office carry out its part of an operation that only it can decide, before
+// the fact is recorded.
+func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact) error {
+	switch f := fact.(type) {
+	case *events.DeviceActivated:
+		return r.activate(ctx, c, f)
+	case *events.DeviceInactivated:
+		answer, err := askHQ[events.Inactivation](ctx, r, "inactivate", events.AskInactivate{Request: c.Key, Head: r.state.Head, Unsent: f.Unsent, Forced: f.Forced})
+		if err != nil {
+			return unanswered(err, c.Operation)
+		}
+		f.Recorded = answer.Recorded
+		// If we died here, head office has shut the register out and the register does not know: it
+		// sells on, cannot link, and the operation is asked again after the next activation.
+	}
+	return nil
+}
+
+// activate has head office let the register in (operation 707), and begins a new epoch where that says so.
+func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.DeviceActivated) error {
+	keys, err := r.enrolling(c.Key)
+	if err != nil {
+		return err
+	}
+	answer, err := askHQ[events.Activation](ctx, r, "activate", events.AskActivate{
+		Request: c.Key, Code: c.Input.Text("code"), User: keys.User.Public, Key: r.identity.public, NextKey: keys.Public, Head: r.state.Head, Frozen: c.Frozen,
+	})
+	if err != nil {
+		return unanswered(err, c.Operation)
+	}
+	creds, err := keys.User.Credentials(answer.Token)
+	if err != nil {
+		return err
+	}
+	// If we died here, head office has let the register in, and the same command gets the same answer.
+	if err := writeFile(embedded.CredentialsPath(r.cfg.Dir), creds); err != nil {
+		return err
+	}
+	if answer.Epoch > r.identity.Epoch {
+		if err := r.beginEpoch(ctx, answer.Epoch, answer.Numbers, keys); err != nil {
+			return err
+		}
+	}
+	// If we died here, the register is in its epoch and not activated in it: the same command gets the same answer.
+	f.User, f.Key, f.Recorded = keys.User.Public, r.identity.public, answer.Recorded
+	r.begun, r.opened = false, time.Now() // the next operation tries to connect, as after a start
+	return r.node.UseCredentials(embedded.CredentialsPath(r.cfg.Dir))
+}
