@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/embedded"
@@ -346,12 +347,12 @@ func (f *fleet) requireUnion() {
 	got := map[events.Register][]string{}
 	var mu sync.Mutex
 	missing := f.total()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	var wait sync.WaitGroup
 	for _, shard := range node.Shards() {
 		wait.Go(func() {
-			_ = node.Receive(ctx, shard, 1, func(r embedded.Received) error { // ends with ctx
+			err := node.Receive(ctx, shard, 1, func(r embedded.Received) error { // ends with ctx
 				mu.Lock()
 				defer mu.Unlock()
 				got[r.Journal.Register] = append(got[r.Journal.Register], fmt.Sprintf("%d %s", r.Message.Sequence, events.Hash(r.Message.Body)))
@@ -361,9 +362,11 @@ func (f *fleet) requireUnion() {
 				}
 				return nil
 			})
+			assert.ErrorIs(f.t, err, ctx.Err())
 		})
 	}
 	wait.Wait()
+	require.Zero(f.t, missing, "entries that head office does not have")
 	for _, t := range f.tills {
 		var want []string
 		require.NoError(f.t, t.Journal().Read(f.t.Context(), 1, func(m events.Message) error {
