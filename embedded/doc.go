@@ -58,6 +58,15 @@
 // configuration (Nats-Stream-Source). Subject and body are what the register
 // claims. A message id that two registers shared would cost one of them an entry; ids are ULIDs.
 //
+// A journal that is new at HQ is asked for from its first entry, whatever another store of
+// HQ had acknowledged. One that stands still is helped (watch.go), and so is a link that does not come back (relink.go).
+//
+// # Where HQ runs
+//
+// On a server of its own in its process, or on a cluster of stock nats-server that
+// InitCluster wrote the configurations for; there several instances may run at once. What they share is the
+// stream FLEET: which journals are received and whose credentials are revoked, a set that only grows.
+//
 // # What a register may do at HQ
 //
 // HQ is in operator mode. A register's credentials are a user of the account FLEET
@@ -87,6 +96,7 @@
 //	Dir/lock                 anyone; it only locks while a node runs
 //	Dir/jetstream (register) nobody; what HQ has acknowledged can be fetched back
 //	Dir/jetstream (HQ)       HQ, as long as the registers have theirs
+//	Dir/accounts (HQ)        anyone: it is made again from the keys and the stream FLEET
 //	Dir/keys.json (HQ)       nobody: every register would have to be enrolled again; and no one else may read it
 //
 // After HQ's store was repaired or put back, delete sources.db in each stream's folder, or
