@@ -72,7 +72,7 @@ func openDatabaseFile(path string) (*database, error) {
 		err = errOtherVersion
 	}
 	if err == nil {
-		_, err = db.Exec(schema + keptSchema + activationSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
+		_, err = db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())

@@ -47,6 +47,8 @@ type HQ struct {
 	wait sync.WaitGroup
 	// ending is closed with the context of everything that goes on until Close.
 	ending <-chan struct{}
+	// settled says that entries have moved what head office keeps.
+	settled chan struct{}
 
 	mu    sync.Mutex
 	heard map[embedded.JournalName]announcement
@@ -61,7 +63,7 @@ type announcement struct {
 
 // Open brings head office up.
 func Open(ctx context.Context, cfg Config) (*HQ, error) {
-	h := &HQ{cfg: cfg, heard: map[embedded.JournalName]announcement{}}
+	h := &HQ{cfg: cfg, heard: map[embedded.JournalName]announcement{}, settled: make(chan struct{}, 1)}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open head office: %w", err), h.Close())
@@ -91,7 +93,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.ending = ctx.Done()
-	if err := h.openDevices(ctx); err != nil {
+	if err := errors.Join(h.openDevices(ctx), h.openBalances(ctx)); err != nil {
 		return err
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
@@ -293,9 +295,13 @@ func (h *HQ) read(ctx context.Context, shard string) error {
 	for first := range waiting {
 		batch := gather(first, waiting)
 		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
+		if err := h.catchUpOwn(ctx); err != nil {
+			return err
+		}
 		if err := h.db.apply(ctx, shard, batch); err != nil {
 			return err
 		}
+		h.moreSettled()
 	}
 	return receiving
 }

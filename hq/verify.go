@@ -91,7 +91,7 @@ func (v *verifier) find(r embedded.Received, e *events.CorruptError) error {
 
 // count adds a concluded sale to its day.
 func (v *verifier) count(e *events.Entry) error {
-	if err := countNumbers(v.ctx, v.tx, e); err != nil {
+	if err := errors.Join(countNumbers(v.ctx, v.tx, e), settle(v.ctx, v.tx, e)); err != nil {
 		return err
 	}
 	switch f := e.Fact.(type) {
