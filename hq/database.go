@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -89,7 +89,7 @@ func openDatabase(path string) (*database, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	if _, err := d.db.Exec(schema + keptSchema + activationSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+	if _, err := d.db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
 	}
 	return d, nil

@@ -172,6 +172,14 @@ func (h *HQ) recordOnce(ctx context.Context, decide decision) (*events.Entry, er
 	return entry, tx.Commit()
 }
 
+// catchUpOwn has hq.db hold everything that was recorded before an entry could be written that builds on it.
+func (h *HQ) catchUpOwn(ctx context.Context) error {
+	h.own.mu.Lock()
+	defer h.own.mu.Unlock()
+	_, err := h.catchUp(ctx)
+	return err
+}
+
 // catchUp folds what the own journal holds beyond hq.db, and returns its end.
 func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 	head, err := h.db.ownHead(ctx)
@@ -221,7 +229,7 @@ func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	case *events.PeriodClosed:
 		return foldPeriod(ctx, tx, f)
 	}
-	return foldDevices(ctx, tx, e)
+	return errors.Join(foldDevices(ctx, tx, e), foldSettled(ctx, tx, e))
 }
 
 // ownHead is the end of the own journal as far as hq.db holds it.

@@ -351,7 +351,7 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if broken := j.broken(); broken > 0 && sequence >= broken {
 		return v.count(j, e)
 	}
-	return errors.Join(v.count(j, e), v.keep(r, e))
+	return errors.Join(v.count(j, e), v.keep(r, e), settle(v.ctx, v.tx, e))
 }
 
 // checkpoint checks the signature that an entry carries, or keeps it until its key is known.
