@@ -606,7 +606,7 @@ func (p *proxy) carry(near net.Conn) {
 
 // The answer of the Retail Server does not arrive after it was given, or too late, and the link looks
 // as if it were up: there is no second version of anything.
-func TestAnswerLostAfterItWasGiven(t *testing.T) {
+func TestAnswerThatComesTooLate(t *testing.T) {
 	reference := shopData(300*time.Millisecond, false)
 	o := openOffice(t, reference)
 	name := events.Register{Store: "s001", ID: "r01"}
