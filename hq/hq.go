@@ -120,17 +120,13 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	return h.node.Answer("announce", h.acknowledge)
 }
 
-// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
-func InitCluster(dir string, hosts []string) error {
-	var servers []embedded.ClusterServer
-	for _, host := range hosts {
-		servers = append(servers, embedded.ClusterServer{Host: host})
-	}
+// InitCluster writes what a cluster of stock nats-server needs to be head office's, see
+// [embedded.InitCluster], and the key by which all instances of head office sign.
+func InitCluster(dir string, servers []embedded.ClusterServer) error {
 	if err := embedded.InitCluster(dir, servers); err != nil {
 		return err
 	}
-	// All instances sign with one key, so it is made before there is any.
-	return new(own).openWitness(filepath.Join(dir, "hq"))
+	return new(own).openWitness(filepath.Join(dir, embedded.HQFolder))
 }
 
 // Enroll makes the credentials by which a register links to the head office whose

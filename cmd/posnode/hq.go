@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/web"
 )
@@ -104,7 +105,11 @@ type hqInitCmd struct {
 
 // Run writes the files and says what to do with them.
 func (c *hqInitCmd) Run(std stdio) error {
-	if err := hq.InitCluster(c.Dir, c.Host); err != nil {
+	var servers []embedded.ClusterServer
+	for _, host := range c.Host {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	if err := hq.InitCluster(c.Dir, servers); err != nil {
 		return err
 	}
 	urls, leafs := make([]string, len(c.Host)), make([]string, len(c.Host))
