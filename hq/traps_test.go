@@ -62,13 +62,12 @@ func (f *fleet) status() hq.RegisterStatus {
 // frozen waits until the register refuses to sell, and head office knows why.
 func (f *fleet) frozen(kind string) {
 	f.t.Helper()
-	require.Eventually(f.t, func() bool {
-		_, err := f.till.Do(f.t.Context(), register.Request{Operation: 100, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
-		refusal, refused := errors.AsType[*ledger.Refusal](err)
-		return refused && refusal.Code == "register_frozen"
-	}, soon, 100*time.Millisecond)
+	f.frozenWithoutSelling()
+	_, err := f.till.Do(f.t.Context(), register.Request{Operation: 100, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+	refusal, refused := errors.AsType[*ledger.Refusal](err)
+	require.True(f.t, refused, "%v", err)
+	require.Equal(f.t, "register_frozen", refusal.Code)
 	require.Equal(f.t, kind, f.till.Damage().Kind)
-	require.Eventually(f.t, func() bool { return f.status().Frozen != nil }, soon, 50*time.Millisecond)
 	require.Equal(f.t, kind, f.status().Frozen.Kind)
 }
 
