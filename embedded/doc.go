@@ -84,6 +84,13 @@
 // by a scoped key as registers are (readerScope). A register could guess where HQ answers a reader, for _R_ is exempt as said above: what it
 // sent there would have to name its sequence, and follow in a chain that it cannot read.
 //
+// # Reference data
+//
+// HQ's stream REFERENCE_1 keeps the last value of each subject, and a batch ends with a commit. A
+// register's copy is a stream of that name in its own domain, which its process appends to from the answers
+// of a service: mirrors and sources would need rights at HQ that cannot be confined (docs/decisions/0011).
+// The bucket REFERENCE_IMPORTS holds imports that are accepted and not yet published.
+//
 // # Who may lose what
 //
 //	Dir/lock                 anyone; it only locks while a node runs

@@ -315,8 +315,11 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 		require.NoError(t, err)
 		require.NoError(t, h.Conn().Flush())
 		for _, subject := range []string{
-			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.announce",
-			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "_INBOX_hq.x", "_INBOX.x",
+			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "mark.s001-r01.1", "mark.s001-r02.1",
+			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
+			"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x",
+			"$JS.hq.API.STREAM.MSG.GET.REFERENCE_1", "$JS.hq.API.DIRECT.GET.REFERENCE_1", "$JS.hq.API.CONSUMER.CREATE.REFERENCE_1",
+			"$JS.hq.API.STREAM.DELETE.REFERENCE_1", "$JS.s001-r01.API.STREAM.MSG.GET.REFERENCE_1", "_INBOX_hq.x", "_INBOX.x",
 			"$JS.API.STREAM.NAMES", "$JS.hq.API.STREAM.NAMES", "$JS.hq.API.STREAM.DELETE.JOURNALS_0", "$JS.hq.API.CONSUMER.CREATE.JOURNALS_0",
 			"$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",
 			"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x", "$SYS.REQ.SERVER.PING", "$SRV.PING",
@@ -341,7 +344,7 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 	})
 
 	for _, subject := range []string{
-		">", "up.>", "up.s001-r01.1", "pos.>", "ref.>", "$JS.>", "$JS.FC.s001-r01.>", "$JS.s001-r01.API.>", "$JSC.R.>", "_INBOX_hq.>", "$SYS.>",
+		">", "up.>", "up.s001-r01.1", "up.s001-r01.ask.reference", "down.>", "down.s001-r01.>", "$O.>", "pos.>", "ref.>", "ref.all.>", "$JS.>", "$JS.FC.s001-r01.>", "$JS.s001-r01.API.>", "$JSC.R.>", "_INBOX_hq.>", "$SYS.>",
 		"fleet.>", "up.s001-r01.reset.>",
 	} {
 		t.Run("subscribe to "+subject, func(t *testing.T) {

@@ -74,7 +74,7 @@ func (h *HQNode) Stored(ctx context.Context, shard string, last uint64, yield fu
 		}
 		r, err := h.receivedAs(ctx, shard, msg, sequence, meta.Timestamp)
 		if err != nil {
-			return err
+			return fmt.Errorf("read %s: %w", shard, err)
 		}
 		return yield(r)
 	})

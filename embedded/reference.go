@@ -232,7 +232,15 @@ func (h *HQNode) StagedImport(ctx context.Context, name string) ([]byte, error) 
 
 // DropImport forgets an import that is finished.
 func (h *HQNode) DropImport(ctx context.Context, name string) error {
-	if err := h.imports.Delete(ctx, name); err != nil {
+	err := h.imports.Delete(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		// Another instance has finished it too, unless the replica that was asked is behind.
+		names, listing := h.StagedImports(ctx)
+		if listing == nil && !slices.Contains(names, name) {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("drop staged import: %w", err)
 	}
 	return nil

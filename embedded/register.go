@@ -195,6 +195,9 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	return user, o, nil
 }
 
+// epochsToCome is how many epochs a node that is up can begin before who reads along has no right to a new one.
+const epochsToCome = 10
+
 // addUsers makes the node the only one who may write. Anyone else, who can only
 // come in by the loopback listener, may read entries and listen to new ones. Reference
 // data is not for them: it holds the hashes of PINs.
@@ -208,7 +211,7 @@ func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, er
 		return nil, err
 	}
 	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
-	for epoch := 1; epoch <= epochs; epoch++ {
+	for epoch := 1; epoch <= epochs+epochsToCome; epoch++ {
 		name := journalName(epoch)
 		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
 	}

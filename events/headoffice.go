@@ -102,12 +102,11 @@ func (f *ReservationReleased) About() string { return f.ID }
 
 // The kinds of what head office reserves.
 const (
-	ReserveGiftCard = "giftcard"  // Amount is taken from the card
-	ReserveIssue    = "issue"     // the gift card is issued, once
-	ReserveAccount  = "account"   // Amount is owed by the customer, within Limit
-	ReserveLoyalty  = "loyalty"   // Amount points are taken from the card
-	ReserveOrder    = "order"     // the order is picked up, once
-	ReserveRecall   = "suspended" // the suspended transaction is taken, once
+	ReserveGiftCard = "giftcard" // Amount is taken from the card
+	ReserveIssue    = "issue"    // the gift card is issued, once
+	ReserveAccount  = "account"  // Amount is owed by the customer, within Limit
+	ReserveLoyalty  = "loyalty"  // Amount points are taken from the card
+	ReserveOrder    = "order"    // the order is picked up, once
 )
 
 // Reservation is a claim of a transaction on something that head office keeps.
@@ -117,8 +116,8 @@ type Reservation struct {
 	Transaction TransactionID `json:"transaction"`
 	Payment     int           `json:"payment,omitempty"` // number of the payment, if it is for one
 	Line        int           `json:"line,omitempty"`    // number of the line, if it is for one
-	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty, order, suspended
-	Key         string        `json:"key"`               // number of the card, customer, order or transaction
+	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty or order
+	Key         string        `json:"key"`               // number of the card, customer or order
 	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
 }
 
@@ -203,8 +202,9 @@ type Confirmation struct {
 
 // AskConfirm is what a register asks of service "confirm".
 type AskConfirm struct {
-	Request CommandKey `json:"request"`
-	Head    Head       `json:"head"`
+	Request      CommandKey `json:"request"`
+	Head         Head       `json:"head"`          // up to which the register's journal is to be confirmed
+	WithinMillis int        `json:"within_millis"` // how long the register waits for what is on its way
 }
 
 // NotGranted is a business refusal of head office: an answer, and no failure.
@@ -255,7 +255,6 @@ type Inactivation struct {
 // Reserved answers a [Reservation], asked of service "reserve".
 type Reserved struct {
 	Granted   Money `json:"granted"`
-	Remaining Money `json:"remaining"` // after it
-	// Suspended is the transaction as it was suspended, for kind suspended: the entries that it is made of.
-	Suspended []string `json:"suspended,omitempty"`
+	Remaining Money `json:"remaining"`          // after it
+	NotKept   bool  `json:"not_kept,omitempty"` // head office keeps nothing of this kind: nothing is reserved, and what the register holds decides
 }

@@ -22,3 +22,13 @@ func (i *Instant) UnmarshalText(b []byte) error {
 	*i = Instant(t.Unix())
 	return nil
 }
+
+// UnixSeconds is a stored time, RFC 3339 with or without parts of a second, in seconds since
+// 1970, and whether it is one.
+func UnixSeconds(at string) (seconds int64, ok bool) {
+	t, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return 0, false
+	}
+	return t.Unix(), true
+}

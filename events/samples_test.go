@@ -204,13 +204,15 @@ func samples() []Fact {
 		&StockCountCommitted{Asked: sampleAsked, Count: 1, Lines: []CountedLine{sampleCounted}},
 		&StockCountDiscarded{Asked: sampleAsked, Count: 1},
 		&RegisterQuarantined{Of: sampleRegister, Epoch: 1, Kind: FrozenForked, Sequence: 37, Want: "hash a", Got: "hash b"},
+		&FindingAccepted{Of: sampleRegister, Epoch: 1, Sequence: 37, Kind: "fork", Got: "hash b", Why: "a test image that was started by mistake"},
 		&CompletenessCertified{
 			Of: sampleRegister, BusinessDate: "2026-03-02", Covered: []Covered{{Range{1, 1, 41}, Hash([]byte("entry 41"))}}, Shifts: []ShiftID{"s001-r01-1-s1"},
 			Sums: samplePeriod, Note: "posnode completeness\ns001-r01\n2026-03-02\n1 1 41 MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n",
 		},
 		&PeriodClosed{
 			From: "2026-03-01", To: "2026-03-31", Registers: []PeriodTotals{{Of: sampleRegister, Sums: samplePeriod}}, Certificates: 31,
-			Digest: Hash([]byte("the notes")),
+			LeftOut: []LeftOut{{Of: Register{"s001", "r02"}, Why: "destroyed in a fire"}},
+			Digest:  Hash([]byte("the notes")),
 		},
 	}
 }

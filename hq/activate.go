@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS enrolled (request TEXT PRIMARY KEY, register TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
+CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
 CREATE TABLE IF NOT EXISTS revocations (request TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers (
@@ -110,11 +111,7 @@ func (h *HQ) openDevices(ctx context.Context) error {
 	if err := h.node.Answer("inactivate", question(h.inactivate)); err != nil {
 		return err
 	}
-	users, err := h.revokedUsers(ctx)
-	if err != nil {
-		return err
-	}
-	return h.shutOut(ctx, users)
+	return h.shutOutRevoked(ctx)
 }
 
 // activate lets a register in (operation 707).
@@ -157,8 +154,8 @@ func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActiva
 	if entry != nil {
 		before, sequence = entry.Fact.(*events.RegisterEnrolled), entry.Head.Sequence
 	}
-	// If we died here, who was let in before is shut out by the next start.
-	go h.shutOutSoon(ctx)
+	// What the register had before still lets it in, until head office hears from it that it has the
+	// answer: without that a lost answer would leave it with nothing to ask again by.
 	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence}, nil, nil
 }
 
@@ -257,11 +254,7 @@ func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) 
 		return err
 	}
 	// If we died here, it is recorded, and the next start shuts them out.
-	users, err := h.revokedUsers(ctx)
-	if err != nil {
-		return err
-	}
-	return h.shutOut(ctx, users)
+	return h.shutOutRevoked(ctx)
 }
 
 // revoke records that everything by which a register can sign on is void.
@@ -304,10 +297,6 @@ func column(ctx context.Context, tx interface {
 	return all, rows.Err()
 }
 
-func (h *HQ) revokedUsers(ctx context.Context) ([]string, error) {
-	return column(ctx, h.db.db, `SELECT user FROM users WHERE revoked`)
-}
-
 // shutOutSoon gives the answer that is on its way time to arrive, and then closes the links of who is revoked.
 func (h *HQ) shutOutSoon(ctx context.Context) {
 	select {
@@ -315,21 +304,28 @@ func (h *HQ) shutOutSoon(ctx context.Context) {
 		return // the next start does it
 	case <-time.After(parting):
 	}
-	users, err := h.revokedUsers(ctx)
-	if err == nil {
-		err = h.shutOut(ctx, users)
-	}
-	if err != nil {
+	if err := h.shutOutRevoked(ctx); err != nil {
 		h.cfg.Logger.Error("credentials could not be revoked", "error", err)
 	}
 }
 
-// shutOut revokes users, those that are not revoked yet.
-func (h *HQ) shutOut(ctx context.Context, users []string) error {
+// shutOutRevoked ends the credentials that hq.db says are void and the servers do not know of yet. An
+// instance without keys leaves it to another.
+func (h *HQ) shutOutRevoked(ctx context.Context) error {
+	if !h.node.HasKeys() {
+		return nil
+	}
+	users, err := column(ctx, h.db.db, `SELECT user FROM users WHERE revoked AND user NOT IN (SELECT user FROM shut_out)`)
+	if err != nil {
+		return err
+	}
 	for _, user := range users {
 		done, err := h.node.IsRevoked(ctx, user)
 		if err == nil && !done {
 			err = h.node.Revoke(ctx, user)
+		}
+		if err == nil {
+			_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user)
 		}
 		if err != nil {
 			return err
@@ -349,7 +345,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		return errors.Join(
 			exec(`INSERT OR IGNORE INTO old_codes SELECT code, register, used FROM codes WHERE register = ?`, f.Register),
 			exec(`INSERT OR REPLACE INTO codes VALUES (?, ?, ?, 0, 0)`, f.Register, f.Code.String(), f.Expires),
-			exec(`INSERT INTO users VALUES (?, ?, 0)`, f.User, f.Register),
+			exec(`INSERT INTO users VALUES (?, ?, 0, ?)`, f.User, f.Register, e.Head.Sequence),
 		)
 	case *events.ActivationRefused:
 		return exec(`UPDATE codes SET wrong = wrong + 1 WHERE register = ?`, f.Register)
@@ -357,10 +353,9 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		raw, err := json.Marshal(f)
 		return errors.Join(err,
 			exec(`UPDATE codes SET used = 1 WHERE register = ? AND code = ?`, f.Register, f.Code.String()),
-			// What the register had before is in every copy of its directory.
-			exec(`UPDATE users SET revoked = 1 WHERE register = ?`, f.Register),
-			exec(`INSERT INTO users VALUES (?, ?, 0)`, f.User, f.Register),
+			exec(`INSERT INTO users VALUES (?, ?, 0, ?)`, f.User, f.Register, e.Head.Sequence),
 			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
 		for _, user := range f.Users {
@@ -399,6 +394,11 @@ func countNumbers(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
 		n.Transactions = f.Sale().Begins.Number
+	}
+	if f, ok := e.Fact.(*events.DeviceActivated); ok {
+		// What the register had before is in every copy of its directory.
+		_, err := tx.ExecContext(ctx, `UPDATE users SET revoked = 1 WHERE register = ? AND user <> ? AND since < ?`, e.Register.String(), f.User, f.Recorded)
+		return err
 	}
 	if f, ok := e.Fact.(*events.StockCounted); ok {
 		n.Counts = f.Count

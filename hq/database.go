@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS journals (
 	sequence INTEGER NOT NULL DEFAULT 0, hash TEXT NOT NULL DEFAULT '', -- the verified head
 	reached INTEGER NOT NULL DEFAULT 0,  -- the last entry held, behind whatever gaps
 	key TEXT NOT NULL DEFAULT '',        -- verifies its checkpoints; of its activation record
+	previous INTEGER NOT NULL DEFAULT 0, -- entries of the epoch before, as the activation record has it
 	capped INTEGER NOT NULL DEFAULT 0,   -- the first entry that its key has not signed
 	broken INTEGER NOT NULL DEFAULT 0,   -- the first entry that does not follow from what is verified: what is behind does not count
 	repeated INTEGER NOT NULL DEFAULT 0, -- entries that came again
@@ -56,13 +57,18 @@ CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are
 	PRIMARY KEY (journal, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantined (register TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, note TEXT NOT NULL, sums TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS keys (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- recorded by head office
+CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, fact TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS periods (first TEXT PRIMARY KEY, last TEXT NOT NULL, fact TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accepted (
+	register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, got TEXT NOT NULL, at TEXT NOT NULL,
+	PRIMARY KEY (register, epoch, sequence, kind, got)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -83,7 +89,7 @@ func openDatabase(path string) (*database, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	if _, err := d.db.Exec(schema + keptSchema + activationSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+	if _, err := d.db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
 	}
 	return d, nil

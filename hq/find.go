@@ -122,6 +122,8 @@ func (a answer) result(q ledger.Query) (out projections.Result, err error) {
 // Every other kind is answered by the reference data alone.
 var lookers = map[string]func(h *HQ, ctx context.Context, r events.Register, q ledger.Query) (answer, error){
 	"customer":        (*HQ).lookUpCustomer,
+	"giftcard":        (*HQ).lookUpBalance,
+	"loyalty":         (*HQ).lookUpBalance,
 	"customer_search": (*HQ).searchCustomers,
 	"order":           (*HQ).lookUpOrder,
 	"receipt":         (*HQ).lookUpReceipt,
@@ -179,6 +181,14 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 	a, err := h.refer(ctx, r, q)
 	if err != nil {
 		return a, err
+	}
+	if c, known := a.record.(ledger.Customer); known {
+		owed, err := h.owedElsewhere(ctx, r, c)
+		if err != nil {
+			return a, err
+		}
+		c.Balance += owed
+		a.record = c
 	}
 	edit, err := h.db.customer(ctx, q.Key)
 	if err != nil || edit == nil {

@@ -3,10 +3,15 @@ package hq
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
 )
 
 // Kinds of findings.
@@ -62,7 +67,9 @@ type execer interface {
 // note keeps a finding once, however often the same thing is found. One that was
 // resolved and shows again is open again; one that a person has accepted is not.
 func note(ctx context.Context, db execer, f Finding) error {
-	_, err := db.ExecContext(ctx, `INSERT INTO findings (register, epoch, sequence, through, kind, want, got, shard, shard_sequence, found) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := db.ExecContext(ctx, `INSERT INTO findings (register, epoch, sequence, through, kind, want, got, shard, shard_sequence, found, resolved, how)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(max(at), ''), CASE WHEN count(at) > 0 THEN 'accepted' ELSE '' END
+		FROM accepted WHERE register = ?1 AND epoch = ?2 AND sequence = ?3 AND kind = ?5 AND got = ?7
 		ON CONFLICT (register, epoch, sequence, kind, got) WHERE kind <> 'gap' DO UPDATE SET resolved = '', how = '' WHERE how <> 'accepted'`,
 		f.Register, f.Epoch, f.Sequence, max(f.Through, f.Sequence), f.Kind, f.Want, f.Got, f.Shard, f.At, f.Found)
 	return err
@@ -160,4 +167,48 @@ func (d *database) findings(ctx context.Context, rest string, args ...any) (out 
 		out = append(out, f)
 	}
 	return out, rows.Err()
+}
+
+// acceptable are the kinds that a person can accept. The others say that entries are
+// missing, or that head office cannot vouch for them: no one can decide that they are there.
+var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock}
+
+// Accept records that a person has looked into a finding, and why it stands in nobody's way.
+func (h *HQ) Accept(ctx context.Context, id int64, why string) error {
+	if why = strings.TrimSpace(why); why == "" || len(why) > 1000 {
+		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "why", Why: "why: give a reason of at most 1000 bytes."}
+	}
+	_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		var f events.FindingAccepted
+		var register, how string
+		err := tx.QueryRowContext(ctx, `SELECT register, epoch, sequence, kind, got, how FROM findings WHERE id = ?`, id).Scan(&register, &f.Epoch, &f.Sequence, &f.Kind, &f.Got, &how)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, &ledger.Refusal{Code: "finding_unknown", Why: fmt.Sprintf("There is no finding %d.", id)}
+		}
+		if err != nil || how == "accepted" {
+			return nil, err
+		}
+		if !slices.Contains(acceptable, f.Kind) {
+			return nil, &ledger.Refusal{
+				Code: "finding_not_acceptable", Why: fmt.Sprintf("A finding of kind %s says that entries are missing or not signed.", f.Kind),
+				Instead: "Have the register send them, or leave it out of the period by name.",
+			}
+		}
+		if f.Of, err = events.ParseRegister(register); err != nil && f.Kind != KindOrigin {
+			return nil, err
+		}
+		f.Why = why
+		return &f, nil
+	})
+	return err
+}
+
+func foldAccepted(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.FindingAccepted) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got, e.Envelope.Time)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'accepted' WHERE register = ? AND epoch = ? AND sequence = ? AND kind = ? AND got = ?`,
+		e.Envelope.Time, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got)
+	return err
 }

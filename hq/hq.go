@@ -50,6 +50,8 @@ type HQ struct {
 	wait sync.WaitGroup
 	// ending is closed with the context of everything that goes on until Close.
 	ending <-chan struct{}
+	// settled says that entries have moved what head office keeps.
+	settled chan struct{}
 
 	mu    sync.Mutex
 	heard map[events.Register]*contact
@@ -67,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 	}
 	h := &HQ{
 		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
-		doubt: make(chan struct{}, 1),
+		doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
@@ -98,7 +100,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.ending = ctx.Done()
-	if err := h.openDevices(ctx); err != nil {
+	if err := errors.Join(h.openDevices(ctx), h.openBalances(ctx)); err != nil {
 		return err
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
@@ -312,12 +314,16 @@ func (h *HQ) readShard(ctx context.Context, shard string) error {
 	for first := range waiting {
 		batch := gather(first, waiting)
 		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
+		if err := h.catchUpOwn(ctx); err != nil {
+			return err
+		}
 		if err := h.db.apply(ctx, shard, batch); err != nil {
 			return err
 		}
 		if batch[len(batch)-1].ShardSequence >= last {
 			h.noteLevel(shard)
 		}
+		h.moreSettled()
 	}
 	return receiving
 }

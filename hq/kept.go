@@ -53,17 +53,11 @@ func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 		if err != nil {
 			return err
 		}
-		return v.put(`INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET placed = excluded.placed`, f.Placed.Order, ledger.OrderOpen, string(placed))
+		return v.exec(`INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET placed = excluded.placed`, f.Placed.Order, ledger.OrderOpen, string(placed))
 	case *events.SaleConcluded:
 		return v.keepSale(r, e, f)
 	}
 	return nil
-}
-
-// put is exec where nobody asks how many rows it changed.
-func (v *verifier) put(query string, args ...any) error {
-	_, err := v.exec(query, args...)
-	return err
 }
 
 func (v *verifier) keepCustomer(e *events.Entry, id events.CustomerID, d events.CustomerDetails) error {
@@ -72,18 +66,18 @@ func (v *verifier) keepCustomer(e *events.Entry, id events.CustomerID, d events.
 		return err
 	}
 	text := strings.ToLower(strings.Join([]string{string(id), d.Name, d.Phone, d.Email, d.City}, "\n"))
-	return v.put(`INSERT INTO customers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, details = excluded.details, text = excluded.text
+	return v.exec(`INSERT INTO customers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, details = excluded.details, text = excluded.text
 		WHERE excluded.at > at`, string(id), e.Envelope.Time, string(details), text)
 }
 
 func (v *verifier) keepSale(r embedded.Received, e *events.Entry, f *events.SaleConcluded) error {
-	err := v.put(`INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?)`, string(f.Receipt), string(e.Register.Store), string(e.Register.ID),
+	err := v.exec(`INSERT OR REPLACE INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?)`, string(f.Receipt), string(e.Register.Store), string(e.Register.ID),
 		e.Head.Epoch, e.Head.Sequence, r.Shard, r.ShardSequence)
 	if err != nil {
 		return err
 	}
 	if f.Order != nil {
-		err := v.put(`INSERT INTO orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status`, string(f.Order.Order), ledger.OrderPickedUp)
+		err := v.exec(`INSERT INTO orders VALUES (?, ?, 'null') ON CONFLICT DO UPDATE SET status = excluded.status`, string(f.Order.Order), ledger.OrderPickedUp)
 		if err != nil {
 			return err
 		}
@@ -98,14 +92,14 @@ func (v *verifier) keepSale(r embedded.Received, e *events.Entry, f *events.Sale
 		if line.Original == nil {
 			continue
 		}
-		err := v.put(`INSERT OR REPLACE INTO returned VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, string(line.Original.Transaction), line.Original.Line,
+		err := v.exec(`INSERT OR REPLACE INTO returned VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, string(line.Original.Transaction), line.Original.Line,
 			e.Register.String(), e.Head.Epoch, e.Head.Sequence, line.Number, line.Quantity.Neg().TenThousandths(), -int64(line.Net))
 		if err != nil {
 			return err
 		}
 	}
 	for product, quantity := range moved {
-		err := v.put(`INSERT OR REPLACE INTO moved VALUES (?, ?, ?, ?, ?, ?, ?)`, string(e.Register.Store), string(product), string(e.Register.ID),
+		err := v.exec(`INSERT OR REPLACE INTO moved VALUES (?, ?, ?, ?, ?, ?, ?)`, string(e.Register.Store), string(product), string(e.Register.ID),
 			e.Head.Epoch, e.Head.Sequence, e.Envelope.Time, quantity)
 		if err != nil {
 			return err

@@ -83,6 +83,30 @@ func (h *HQ) openOwn(ctx context.Context) error {
 		}
 		return &events.RegisterActivated{Record: string(record)}, nil
 	})
+	if err != nil {
+		return err
+	}
+	return h.checkWitness(ctx)
+}
+
+// checkWitness refuses a key that is not the one that this head office has signed with from
+// its beginning: two would contradict each other's marks.
+func (h *HQ) checkWitness(ctx context.Context) error {
+	m, err := h.node.Own().Get(ctx, 1)
+	if err != nil {
+		return err
+	}
+	entry, err := events.Decode(m.Body)
+	if err != nil {
+		return err
+	}
+	var record events.ActivationRecord
+	if f, ok := entry.Fact.(*events.RegisterActivated); ok {
+		err = json.Unmarshal([]byte(f.Record), &record)
+	}
+	if err == nil && record.Key != h.own.public {
+		err = fmt.Errorf("witness.json in %s holds another key than head office signs with, %s: copy it from where head office was set up", h.cfg.Dir, record.Key)
+	}
 	return err
 }
 
@@ -148,6 +172,14 @@ func (h *HQ) recordOnce(ctx context.Context, decide decision) (*events.Entry, er
 	return entry, tx.Commit()
 }
 
+// catchUpOwn has hq.db hold everything that was recorded before an entry could be written that builds on it.
+func (h *HQ) catchUpOwn(ctx context.Context) error {
+	h.own.mu.Lock()
+	defer h.own.mu.Unlock()
+	_, err := h.catchUp(ctx)
+	return err
+}
+
 // catchUp folds what the own journal holds beyond hq.db, and returns its end.
 func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 	head, err := h.db.ownHead(ctx)
@@ -190,12 +222,14 @@ func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	switch f := e.Fact.(type) {
 	case *events.RegisterQuarantined:
 		return foldQuarantine(ctx, tx, e, f)
+	case *events.FindingAccepted:
+		return foldAccepted(ctx, tx, e, f)
 	case *events.CompletenessCertified:
 		return foldCertificate(ctx, tx, f)
 	case *events.PeriodClosed:
 		return foldPeriod(ctx, tx, f)
 	}
-	return foldDevices(ctx, tx, e)
+	return errors.Join(foldDevices(ctx, tx, e), foldSettled(ctx, tx, e))
 }
 
 // ownHead is the end of the own journal as far as hq.db holds it.

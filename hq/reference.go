@@ -25,7 +25,14 @@ import (
 func (h *HQ) openReference(ctx context.Context) (err error) {
 	path := filepath.Join(h.cfg.Dir, "reference.db")
 	h.reference, err = projections.OpenReference(path)
-	if errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion) {
+	again := errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion)
+	if err == nil {
+		if again, err = h.foreign(ctx); again {
+			err = errors.Join(err, h.reference.Close())
+		}
+	}
+	if again {
+		h.cfg.Logger.Warn("reference.db is made anew of the stream", "error", err)
 		if err = projections.DropReference(path); err == nil {
 			h.reference, err = projections.OpenReference(path)
 		}
@@ -36,6 +43,18 @@ func (h *HQ) openReference(ctx context.Context) (err error) {
 	h.importing.Lock()
 	defer h.importing.Unlock()
 	return h.finishImports(ctx)
+}
+
+// foreign says whether reference.db is of another stream than head office's, or of a later state of it:
+// the stream was made anew, or put back from a backup. What is imported now would be compared with the wrong thing.
+func (h *HQ) foreign(ctx context.Context) (bool, error) {
+	stream := h.node.Reference()
+	feed, err := h.reference.Feed(ctx)
+	if err != nil || feed.Stream == "" {
+		return false, err
+	}
+	committed, err := stream.Committed(ctx)
+	return err == nil && (feed.Stream != stream.Origin() || feed.Position > committed), err
 }
 
 // followReferenceEvery is how soon one instance of head office sees what another has imported.
@@ -121,7 +140,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err := h.node.StageImport(ctx, id.String(), bytes.NewReader(staged)); err != nil {
 		return report, err
 	}
-	return report, h.finishImports(ctx)
+	if err := h.finishImport(ctx, id.String(), staged); err != nil {
+		return report, err
+	}
+	return report, h.applyReference(ctx)
 }
 
 // stage is an import as it is kept until it is published: its lines and its commit, each a line.
@@ -149,19 +171,24 @@ func (h *HQ) finishImports(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		messages, err := messagesOf(staged)
-		if err != nil {
-			return fmt.Errorf("staged import %s: %w", name, err)
-		}
-		// If we died in here, records are in the stream and the commit that makes them visible is not.
-		if err := h.node.Reference().Publish(ctx, messages); err != nil {
-			return err
-		}
-		if err := h.node.DropImport(ctx, name); err != nil {
+		if err := h.finishImport(ctx, name, staged); err != nil {
 			return err
 		}
 	}
 	return h.applyReference(ctx)
+}
+
+func (h *HQ) finishImport(ctx context.Context, name string, staged []byte) error {
+	messages, err := messagesOf(staged)
+	if err != nil {
+		return fmt.Errorf("staged import %s: %w", name, err)
+	}
+	// If we died in here, records are in the stream and the commit that makes them visible is not.
+	if err := h.node.Reference().Publish(ctx, messages); err != nil {
+		return err
+	}
+	// If we died here, the same is published again, before any import that comes later.
+	return h.node.DropImport(ctx, name)
 }
 
 // messagesOf are the messages of a staged import. The commit comes last.

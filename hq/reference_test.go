@@ -188,6 +188,29 @@ func TestStoresDoNotGetEachOthersRecords(t *testing.T) {
 	require.True(t, find(two))
 }
 
+// TestStreamMadeAnew: head office loses its stream. Registers go on with what they have, and change over when there is another.
+func TestStreamMadeAnew(t *testing.T) {
+	c := newChain(t)
+	c.load(base()+productLine(1, "1")+productLine(2, "2"), hq.ImportOptions{})
+	till := c.till("s001", "r01")
+	before := c.until(till).Feed
+	require.NoError(t, c.hq.Close())
+	streams, err := filepath.Glob(filepath.Join(c.dir, "hq", "jetstream", "*", "streams", "REFERENCE_1"))
+	require.NoError(t, err)
+	require.Len(t, streams, 1)
+	require.NoError(t, os.RemoveAll(streams[0]))
+	c.openHQ()
+	feed, err := c.hq.Reference().Feed(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, feed.Stream)
+	require.Equal(t, "2", price(t, till.Reference(), "P00002"))
+	require.Equal(t, 3, c.load(base()+productLine(1, "5"), hq.ImportOptions{}).Stored, "compared with the new stream, not with what was")
+	after := c.until(till).Feed
+	require.NotEqual(t, before.Stream, after.Stream)
+	require.Equal(t, "5", price(t, till.Reference(), "P00001"))
+	require.Empty(t, price(t, till.Reference(), "P00002"))
+}
+
 // An import is refused whole: every line that is wrong is named, and a nonsense profile leaves the last good one.
 func TestImportRefused(t *testing.T) {
 	c := newChain(t)

@@ -37,9 +37,6 @@ type RegisterStatus struct {
 	Frozen          *events.Freeze `json:"frozen,omitempty"`
 }
 
-// silentAfter is how long a register may say nothing before it counts as silent: five announcements.
-const silentAfter = 15 * time.Second
-
 // Registers lists how every register stands that was ever heard of, by name.
 func (h *HQ) Registers(ctx context.Context) ([]RegisterStatus, error) {
 	newest, err := h.newestEpochs(ctx)
@@ -110,7 +107,7 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 	s.Marked = h.marks[name].head.Sequence
 	if c := h.heard[name.Register]; c != nil && c.Epoch == name.Epoch {
 		s.LastContact, s.Announced, s.Version = c.heard, c.Sequence, c.Version
-		s.Silent = h.cfg.Clock().Sub(c.heard) >= silentAfter
+		s.Silent = h.cfg.Clock().Sub(c.heard) >= silent
 		s.ClockDifference = c.Time.Sub(c.heard)
 	}
 	if s.Announced > reached {

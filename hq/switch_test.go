@@ -498,9 +498,13 @@ func TestOperation917IsAToggle(t *testing.T) {
 func TestWhatNeedsTheRealtimeServiceSaysSo(t *testing.T) {
 	s := newScripted(t, true)
 	till := s.till(t, 5*time.Second).begin()
-	till.do(917, ``)
-	for _, operation := range []int{707, 708, 1053, 1054, 1055, 1056, 1057} {
-		require.Equal(t, "operation_unsupported_offline", till.refused(operation, ``), "operation %d", operation)
+	till.linked(false)
+	till.do(101, `{"product":"TEA"}`)
+	till.mode(events.Offline)
+	for operation, params := range map[int]string{
+		707: `{"code":"ABCD-EFGH"}`, 708: ``, 1053: ``, 1054: ``, 1055: ``, 1056: ``, 1057: ``,
+	} {
+		require.Equal(t, "operation_unsupported_offline", till.refused(operation, params), "operation %d", operation)
 	}
 	for _, c := range []struct {
 		operation int
@@ -602,7 +606,7 @@ func (p *proxy) carry(near net.Conn) {
 
 // The answer of the Retail Server does not arrive after it was given, or too late, and the link looks
 // as if it were up: there is no second version of anything.
-func TestAnswerLostAfterItWasGiven(t *testing.T) {
+func TestAnswerThatComesTooLate(t *testing.T) {
 	reference := shopData(300*time.Millisecond, false)
 	o := openOffice(t, reference)
 	name := events.Register{Store: "s001", ID: "r01"}
@@ -630,9 +634,90 @@ func TestAnswerLostAfterItWasGiven(t *testing.T) {
 	o.has(till)
 	findings, err := o.Findings(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, findings)
+	for _, f := range findings {
+		require.Equal(t, hq.KindClock, f.Kind, "the till of this test lives in another month, and nothing else is wrong")
+	}
 	till.pass(time.Hour)
 	till.do(100, `{"product":"TEA"}`)
 	till.mode(events.Online)
 	till.do(206, ``)
+}
+
+// What a scan costs in both modes: online it is one question over the link more.
+func BenchmarkScan(b *testing.B) {
+	for _, mode := range []events.Mode{events.Online, events.Offline} {
+		b.Run(string(mode), func(b *testing.B) {
+			log := slog.New(slog.DiscardHandler)
+			reference, dir, name := shopData(5*time.Second, false), b.TempDir(), events.Register{Store: "s001", ID: "r01"}
+			o, err := hq.Open(b.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
+			require.NoError(b, err)
+			defer o.Close()
+			_, err = o.Reference().Import(b.Context(), strings.NewReader(reference), time.Now(), false)
+			require.NoError(b, err)
+			raw, err := hq.Enroll(dir, name)
+			require.NoError(b, err)
+			path := filepath.Join(b.TempDir(), "creds")
+			require.NoError(b, os.WriteFile(path, raw, 0o600))
+			r, err := register.Open(b.Context(), register.Config{Dir: b.TempDir(), Register: name, HQ: o.LeafURL(), Creds: path, Zone: time.UTC, Clock: time.Now, Logger: log})
+			require.NoError(b, err)
+			defer r.Close()
+			_, err = r.Reference().Import(b.Context(), strings.NewReader(reference), time.Now(), false)
+			require.NoError(b, err)
+			do := func(operation int, params string) {
+				_, err := r.Do(b.Context(), register.Request{Operation: operation, Key: events.CommandKey(ulid.Make().String()), Body: []byte(params), Staff: "7"})
+				require.NoError(b, err)
+			}
+			do(700, `{"staff":"7","pin":"1"}`)
+			do(1050, ``)
+			if mode == events.Offline {
+				do(917, ``)
+			}
+			n := 0
+			for b.Loop() {
+				do(100, `{"barcode":"500"}`)
+				if n++; n%100 == 0 {
+					b.StopTimer()
+					do(206, ``)
+					b.StartTimer()
+				}
+			}
+			require.Equal(b, mode, r.View().Mode)
+		})
+	}
+}
+
+// The status warns by the levels of the offline profile, and the profile is followed as soon as it is
+// there; one with nonsense in it is refused, and the last good one stays.
+func TestWarnings(t *testing.T) {
+	s := newScripted(t, true)
+	till := s.till(t, 5*time.Second).begin()
+	profile := func(fields string) error {
+		_, err := till.Reference().Import(t.Context(), strings.NewReader(`{"kind":"profile","key":"r01","record":{"register":"r01",`+fields+`}}`), till.clock(), false)
+		return err
+	}
+	warnings := func() string {
+		t.Helper()
+		status, err := till.Status(t.Context())
+		require.NoError(t, err)
+		return strings.Join(status.Warnings, "\n")
+	}
+	require.NoError(t, profile(`"version":"2","timeout_ms":5000,"warn_unsent_entries":3,"warn_unsent_minutes":10,"max_age_hours":24`))
+	require.ErrorContains(t, profile(`"version":"3","timeout_ms":7`), "timeout_ms 7 is not from 50 to 60000")
+	require.ErrorContains(t, profile(`"version":"3","timeout":7`), "unknown field")
+	status, err := till.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "2", status.Profile.Version, "the last good one stays")
+	require.Contains(t, warnings(), "Head office has offline profile 1 for this register, which follows 2.")
+	// The clock of the test is of 2026-03-02, that of head office is not.
+	require.Contains(t, warnings(), "The register's clock and head office's differ by")
+	require.Contains(t, warnings(), "Head office does not have", "nobody takes the journal")
+	require.NotContains(t, warnings(), "has not had an entry")
+	require.NotContains(t, warnings(), "reference data is of")
+	till.pass(11 * time.Minute)
+	require.Contains(t, warnings(), "Head office has not had an entry of this register since")
+	require.NotContains(t, warnings(), "reference data is of")
+	till.pass(24 * time.Hour)
+	require.Contains(t, warnings(), "The reference data is of 2026-03-02T09:")
+	require.NotZero(t, status.Unsent.Bytes)
+	require.Equal(t, status.Unsent.Entries, status.HQ.Unsent)
 }

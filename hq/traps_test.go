@@ -62,13 +62,12 @@ func (f *fleet) status() hq.RegisterStatus {
 // frozen waits until the register refuses to sell, and head office knows why.
 func (f *fleet) frozen(kind string) {
 	f.t.Helper()
-	require.Eventually(f.t, func() bool {
-		_, err := f.till.Do(f.t.Context(), register.Request{Operation: 100, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
-		refusal, refused := errors.AsType[*ledger.Refusal](err)
-		return refused && refusal.Code == "register_frozen"
-	}, soon, 100*time.Millisecond)
+	f.frozenWithoutSelling()
+	_, err := f.till.Do(f.t.Context(), register.Request{Operation: 100, Key: events.CommandKey(ulid.Make().String()), Body: []byte(`{"product":"TEA"}`), Staff: "7"})
+	refusal, refused := errors.AsType[*ledger.Refusal](err)
+	require.True(f.t, refused, "%v", err)
+	require.Equal(f.t, "register_frozen", refusal.Code)
 	require.Equal(f.t, kind, f.till.Damage().Kind)
-	require.Eventually(f.t, func() bool { return f.status().Frozen != nil }, soon, 50*time.Millisecond)
 	require.Equal(f.t, kind, f.status().Frozen.Kind)
 }
 
@@ -108,6 +107,7 @@ func (f *fleet) journalOf() (all []string) {
 // A disk image of yesterday is put back, and the till sells before it has contact: it
 // freezes at first contact, nothing is overwritten, and what it sold on the wrong branch is kept.
 func TestRolledBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		sells int // on the wrong branch
 		kind  string
@@ -117,6 +117,7 @@ func TestRolledBack(t *testing.T) {
 		"having sold more than before": {9, events.FrozenForked},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := newFleet(t)
 			till, image := filepath.Join(f.dir, "till"), filepath.Join(f.dir, "image")
 			f.sell(3)
@@ -161,6 +162,7 @@ func TestRolledBack(t *testing.T) {
 
 // A till that was wiped and made again under its name is another one.
 func TestWiped(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.sell(3)
 	f.marked()
@@ -180,6 +182,7 @@ func (f *fleet) frozenWithoutSelling() {
 
 // Two tills with one identity: found although neither has sold anything that the other has not.
 func TestCloned(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.sell(2)
 	f.marked()
@@ -214,9 +217,11 @@ func (f *fleet) hqShard() (dir string, block string) {
 // Head office's stream loses its end: with its resume point or without, with its
 // database or without, everything is there again, is counted once, and the loss was named.
 func TestHQLosesItsEnd(t *testing.T) {
+	t.Parallel()
 	for _, resume := range []bool{true, false} {
 		for _, database := range []bool{true, false} {
 			t.Run(fmt.Sprintf("sources.db %t, hq.db %t", resume, database), func(t *testing.T) {
+				t.Parallel()
 				f := newFleet(t)
 				f.sell(20)
 				f.marked()
@@ -254,7 +259,6 @@ func TestHQLosesItsEnd(t *testing.T) {
 				if resume {
 					require.NotEmpty(t, found, "the loss was named")
 				}
-				t.Logf("%+v", found)
 			})
 		}
 	}
@@ -269,6 +273,7 @@ func ignoreMissing(err error) error {
 
 // One bit flips at head office. JetStream says nothing; the entry is missed, asked for, and there again.
 func TestBitFlipsAtHQ(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.sell(20)
 	f.marked()
@@ -296,6 +301,7 @@ func TestBitFlipsAtHQ(t *testing.T) {
 // What a register with valid credentials sends in place of true entries is quarantined, each
 // for its reason, and what is behind goes on. What stands for another register never gets to it.
 func TestForgedOnTheWire(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.sell(3)
 	f.marked()
@@ -338,6 +344,7 @@ func TestForgedOnTheWire(t *testing.T) {
 
 // A register that says nothing is known to be silent, and one that has come back is not.
 func TestSilent(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.sell(1)
 	f.marked()

@@ -33,6 +33,7 @@ type journal struct {
 	name     embedded.JournalName
 	id       int64
 	runs     runs
+	previous uint64 // entries of the epoch before
 	key      string // verifies its checkpoints; "" until its first entry is held
 	capped   uint64 // the first entry that head office does not vouch for, 0 for none
 	repeated int
@@ -206,7 +207,7 @@ func (v *verifier) again(j *journal, p *prepared) error {
 
 // foundAgain says of an entry that head office had lost that it is there again.
 func (v *verifier) foundAgain(j *journal, r embedded.Received) error {
-	result, err := v.exec(`DELETE FROM lost WHERE journal = ? AND sequence = ?`, j.id, r.Message.Sequence)
+	result, err := v.run(`DELETE FROM lost WHERE journal = ? AND sequence = ?`, j.id, r.Message.Sequence)
 	if err != nil {
 		return err
 	}
@@ -240,27 +241,42 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 	if want := events.Hash([]byte(f.Record)); p.entry.PrevHash != want {
 		return false, v.find(p.received, KindChain, "prevhash "+want.String(), p.entry.PrevHash.String())
 	}
-	known, err := v.knownKey(j)
+	known, err := v.knownKey(j, record.Key)
 	if err != nil {
 		return false, err
 	}
-	if known != "" && known != record.Key {
+	if known != record.Key {
 		if err := v.cap(j, p.received, 1, "the key "+known, record.Key); err != nil {
 			return false, err
 		}
 	}
 	j.key = record.Key
+	if record.Previous != nil {
+		j.previous = record.Previous.Sequence
+	}
 	return true, v.checkWaiting(j)
 }
 
-// knownKey is the key by which head office knows the register: that of its earliest
-// epoch, "" for none. It was believed when it came first.
-func (v *verifier) knownKey(j *journal) (key string, err error) {
-	err = v.row(`SELECT key FROM journals WHERE register = ? AND epoch < ? AND key <> '' ORDER BY epoch LIMIT 1`, j.name.Register.String(), j.name.Epoch).Scan(&key)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
+// knownKey is the key that an epoch must have: the one that head office recorded when it let
+// the register in. An epoch that was never enrolled, though an earlier one was, has none that would do. Before
+// the first enrolment a key is believed.
+func (v *verifier) knownKey(j *journal, said string) (key string, err error) {
+	var newest int
+	err = v.row(`SELECT coalesce(max(epoch), 0), coalesce(max(CASE WHEN epoch = ?2 THEN key END), '') FROM keys WHERE register = ?1`,
+		j.name.Register.String(), j.name.Epoch).Scan(&newest, &key)
+	switch {
+	case key != "":
+		return key, err
+	case newest > 0 && j.name.Epoch > newest:
+		return "of an enrolment", err
 	}
-	return key, err
+	return said, err
+}
+
+// noteKey keeps the key that head office has recorded for an epoch of a register.
+func noteKey(ctx context.Context, tx *sql.Tx, register string, epoch int, key string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET key = excluded.key`, register, epoch, key)
+	return err
 }
 
 // checkWaiting checks the checkpoints that came before the key did.
@@ -294,7 +310,7 @@ func (v *verifier) checkWaiting(j *journal) error {
 			}
 		}
 	}
-	_, err = v.exec(`DELETE FROM unchecked WHERE journal = ?`, j.id)
+	err = v.exec(`DELETE FROM unchecked WHERE journal = ?`, j.id)
 	return err
 }
 
@@ -310,7 +326,7 @@ func (v *verifier) cap(j *journal, r embedded.Received, sequence uint64, want, g
 func (v *verifier) hold(j *journal, p *prepared) error {
 	e, r := p.entry, p.received
 	sequence := e.Head.Sequence
-	if _, err := v.exec(`INSERT INTO entries VALUES (?, ?, ?)`, j.id, sequence, p.hash[:]); err != nil {
+	if err := v.exec(`INSERT INTO entries VALUES (?, ?, ?)`, j.id, sequence, p.hash[:]); err != nil {
 		return fmt.Errorf("hold entry %d of %s: %w", sequence, j.name, err)
 	}
 	for _, broken := range j.runs.add(sequence, e.PrevHash, p.hash) {
@@ -329,13 +345,13 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if err := v.checkpoint(j, p); err != nil {
 		return err
 	}
-	if err := v.keep(r, e); err != nil {
-		return err
-	}
 	if err := countNumbers(v.ctx, v.tx, e); err != nil {
 		return err
 	}
-	return v.count(j, e)
+	if broken := j.broken(); broken > 0 && sequence >= broken {
+		return v.count(j, e)
+	}
+	return errors.Join(v.count(j, e), v.keep(r, e), settle(v.ctx, v.tx, e))
 }
 
 // checkpoint checks the signature that an entry carries, or keeps it until its key is known.
@@ -345,7 +361,7 @@ func (v *verifier) checkpoint(j *journal, p *prepared) error {
 		return nil
 	}
 	if j.key == "" {
-		_, err := v.exec(`INSERT OR REPLACE INTO unchecked VALUES (?, ?, ?, ?, ?, ?)`,
+		err := v.exec(`INSERT OR REPLACE INTO unchecked VALUES (?, ?, ?, ?, ?, ?)`,
 			j.id, p.entry.Head.Sequence, p.entry.PrevHash[:], f.Sign().Checkpoint, p.received.Shard, p.received.ShardSequence)
 		return err
 	}
@@ -375,7 +391,7 @@ func (v *verifier) count(j *journal, e *events.Entry) error {
 			return err
 		}
 	}
-	_, err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
+	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
 		effect.shift, effect.date, effect.closed, effect.currency, effect.concluded, effect.sales, effect.returns, effect.tax)
 	return err
 }
@@ -407,9 +423,9 @@ func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
 	case e.date != "":
 		return v.open(j, sequence, e)
 	case e.closed:
-		_, err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
+		err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
 	default:
-		_, err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 			ON CONFLICT DO UPDATE SET concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
 			j.name.Register.String(), e.shift, e.currency, e.concluded, e.sales, e.returns, e.tax)
 	}
@@ -418,7 +434,7 @@ func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
 
 // open keeps a shift's date. What a verified entry says, sequence above 0, counts.
 func (v *verifier) open(j *journal, sequence uint64, e *effect) error {
-	_, err := v.exec(`INSERT INTO shifts VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET date = excluded.date, opened = excluded.opened
+	err := v.exec(`INSERT INTO shifts VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET date = excluded.date, opened = excluded.opened
 		WHERE opened = 0 AND excluded.opened > 0 AND register = excluded.register`, e.shift, j.name.Register.String(), j.name.Epoch, e.date, sequence)
 	return err
 }
@@ -450,7 +466,7 @@ func (v *verifier) settle(j *journal) error {
 			return err
 		}
 	}
-	_, err = v.exec(`DELETE FROM waiting WHERE journal = ? AND sequence <= ?`, j.id, j.vouched())
+	err = v.exec(`DELETE FROM waiting WHERE journal = ? AND sequence <= ?`, j.id, j.vouched())
 	return err
 }
 
@@ -470,7 +486,7 @@ func (v *verifier) journal(name embedded.JournalName) (*journal, error) {
 	if j := v.journals[name]; j != nil {
 		return j, nil
 	}
-	_, err := v.exec(`INSERT INTO journals (register, epoch) VALUES (?, ?) ON CONFLICT DO NOTHING`, name.Register.String(), name.Epoch)
+	err := v.exec(`INSERT INTO journals (register, epoch) VALUES (?, ?) ON CONFLICT DO NOTHING`, name.Register.String(), name.Epoch)
 	if err != nil {
 		return nil, fmt.Errorf("read what is held of %s: %w", name, err)
 	}
@@ -496,8 +512,8 @@ type querier interface {
 func readJournal(ctx context.Context, q querier, name embedded.JournalName) (*journal, error) {
 	j := &journal{name: name}
 	var arrived string
-	err := q.QueryRowContext(ctx, `SELECT id, key, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
-		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
+	err := q.QueryRowContext(ctx, `SELECT id, key, previous, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
+		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.previous, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -537,19 +553,19 @@ func (v *verifier) storeJournal(j *journal) error {
 	if err != nil {
 		return err
 	}
-	_, err = v.exec(`UPDATE journals SET key = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
-		j.key, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
+	err = v.exec(`UPDATE journals SET key = ?, previous = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
+		j.key, j.previous, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
 	if err != nil || !j.moved {
 		return err
 	}
 	if err := v.settle(j); err != nil {
 		return err
 	}
-	if _, err := v.exec(`DELETE FROM runs WHERE journal = ?`, j.id); err != nil {
+	if err := v.exec(`DELETE FROM runs WHERE journal = ?`, j.id); err != nil {
 		return err
 	}
 	for _, r := range j.runs {
-		if _, err := v.exec(`INSERT INTO runs VALUES (?, ?, ?, ?, ?)`, j.id, r.first, r.last, r.prev[:], r.hash[:]); err != nil {
+		if err := v.exec(`INSERT INTO runs VALUES (?, ?, ?, ?, ?)`, j.id, r.first, r.last, r.prev[:], r.hash[:]); err != nil {
 			return err
 		}
 	}
@@ -586,7 +602,12 @@ func (v *verifier) statement(query string) (*sql.Stmt, error) {
 	return s, err
 }
 
-func (v *verifier) exec(query string, args ...any) (sql.Result, error) {
+func (v *verifier) exec(query string, args ...any) error {
+	_, err := v.run(query, args...)
+	return err
+}
+
+func (v *verifier) run(query string, args ...any) (sql.Result, error) {
 	s, err := v.statement(query)
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 		}
 	}
 	if d.tooOld(card.AsOf) {
-		return needsHQ("a gift card whose balance of %s is too old", card.AsOf)
+		return needsHQ("a gift card whose balance of %s is too old", card.AsOf).instead(payOtherwise)
 	}
 	if d.Moved.full() {
 		return needsHQ("a gift card while so many others wait to be counted").instead(payOtherwise)

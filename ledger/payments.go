@@ -139,7 +139,7 @@ func payAccount(d *deciding) (events.Requested, error) {
 		return nil, refuse("credit_limit_exceeded", "Customer %s can owe %s more.", customer.ID,
 			max(0, account.CreditLimit-account.Available()).Decimal(t.Terms.Digits))
 	case offline && d.tooOld(customer.AsOf):
-		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf)
+		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf).instead(payOtherwise)
 	case offline && (account.Own+p.Amount > account.OfflineLimit || d.Moved.full()):
 		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits)).instead(payOtherwise)
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -30,25 +29,6 @@ type Switching struct {
 type RegisterProfile struct {
 	Register events.RegisterID `json:"register"`
 	Profile
-}
-
-// usualTimeout is how long a request may take where the profile says nothing.
-const usualTimeout = 2 * time.Second
-
-// Timeout is how long a request to the Retail Server may take.
-func (s Switching) Timeout() time.Duration {
-	if s.TimeoutMillis == 0 {
-		return usualTimeout
-	}
-	return time.Duration(s.TimeoutMillis) * time.Millisecond
-}
-
-// Reconnect is the interval between attempts, usual where the profile says nothing.
-func (s Switching) Reconnect(usual time.Duration) time.Duration {
-	if s.ReconnectSeconds == 0 {
-		return usual
-	}
-	return time.Duration(s.ReconnectSeconds) * time.Second
 }
 
 // Bounds of what a profile may say.
@@ -84,6 +64,6 @@ func (p Profile) Check() error {
 // allows. What it never dated has no age.
 func (d *deciding) tooOld(asOf string) bool {
 	hours := d.Reference.Store.Profile.MaxAgeHours
-	said, err := time.Parse(time.RFC3339, asOf)
-	return hours > 0 && err == nil && d.At-said.Unix() > int64(hours)*60*60
+	said, dated := events.UnixSeconds(asOf)
+	return hours > 0 && dated && d.At-said > int64(hours)*60*60
 }

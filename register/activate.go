@@ -60,29 +60,26 @@ func (r *Register) credentials() (string, error) {
 	return embedded.Newest(embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
 }
 
-// askWithin is how long head office may take over a question that only it can answer.
+// askWithin is how long head office may take over letting a register in or out.
 const askWithin = 5 * time.Second
 
 // askHQ puts a question to head office in JSON. A refusal of head office is a *[ledger.Refusal].
-func askHQ[A any](ctx context.Context, r *Register, service string, question any) (*A, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+func askHQ[A any](ctx context.Context, r *Register, within time.Duration, service string, question any) (*A, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	raw, err := json.Marshal(question)
 	if err != nil {
 		return nil, err
 	}
-	if raw, err = r.ask(ctx, service, raw); err != nil {
-		return nil, err
-	}
 	var out events.Answered[A]
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, fmt.Errorf("head office's answer to %s: %w", service, err)
+	if err := r.request(ctx, service, raw, &out); err != nil {
+		return nil, err
 	}
 	switch {
 	case out.Refusal != nil:
 		return nil, &ledger.Refusal{Code: out.Refusal.Code, Why: out.Refusal.Why, Instead: out.Refusal.Instead}
 	case out.Answer == nil:
-		return nil, fmt.Errorf("head office's answer to %s is empty", service)
+		return nil, &embedded.ServiceError{What: "its answer is empty"}
 	}
 	return out.Answer, nil
 }
@@ -98,14 +95,14 @@ func unanswered(err error, operation int) error {
 	}
 }
 
-// atHQ has head office carry out its part of an operation that only it can decide, before
-// the fact is recorded.
+// atHQ has head office carry out its part of an operation, before the fact is recorded. Where it
+// does not answer in time, what only it can decide is refused, and for the rest the error is a *[unheard].
 func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact) error {
 	switch f := fact.(type) {
 	case *events.DeviceActivated:
 		return r.activate(ctx, c, f)
 	case *events.DeviceInactivated:
-		answer, err := askHQ[events.Inactivation](ctx, r, "inactivate", events.AskInactivate{Request: c.Key, Head: r.state.Head, Unsent: f.Unsent, Forced: f.Forced})
+		answer, err := askHQ[events.Inactivation](ctx, r, askWithin, "inactivate", events.AskInactivate{Request: c.Key, Head: r.state.Head, Unsent: f.Unsent, Forced: f.Forced})
 		if err != nil {
 			return unanswered(err, c.Operation)
 		}
@@ -113,7 +110,40 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact)
 		// If we died here, head office has shut the register out and the register does not know: it
 		// sells on, cannot link, and the operation is asked again after the next activation.
 	}
+	if r.state.Mode == events.Offline || r.cfg.HQ == "" {
+		return nil
+	}
+	within := timeout(c.Reference.Store.Profile)
+	if f, ok := fact.(events.Confirmable); ok {
+		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(within.Milliseconds() / 2)}
+		answer, err := askHQ[events.Confirmation](ctx, r, within, "confirm", question)
+		if err != nil {
+			return orUnheard(err)
+		}
+		f.Confirm().Confirmation = answer
+	}
+	if want, granted := ledger.Reserves(r.state, fact); want != nil {
+		want.ID = string(c.Key)
+		// If we died after this, the reservation ends with the transaction, or is replaced when it is asked for again.
+		answer, err := askHQ[events.Reserved](ctx, r, within, "reserve", want)
+		if err != nil {
+			return orUnheard(err)
+		}
+		if !answer.NotKept {
+			granted(want.ID)
+		}
+	}
 	return nil
+}
+
+// unheard says that head office did not answer: the register goes offline and decides anew.
+type unheard struct{ error }
+
+func orUnheard(err error) error {
+	if _, refused := errors.AsType[*ledger.Refusal](err); refused {
+		return err
+	}
+	return &unheard{err}
 }
 
 // activate has head office let the register in (operation 707), and begins a new epoch where that says so.
@@ -122,7 +152,7 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 	if err != nil {
 		return err
 	}
-	answer, err := askHQ[events.Activation](ctx, r, "activate", events.AskActivate{
+	answer, err := askHQ[events.Activation](ctx, r, askWithin, "activate", events.AskActivate{
 		Request: c.Key, Code: c.Input.Text("code"), User: keys.User.Public, Key: r.identity.public, NextKey: keys.Public, Head: r.state.Head, Frozen: c.Frozen,
 	})
 	if err != nil {

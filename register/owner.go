@@ -146,18 +146,12 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
-	if err := r.consult(ctx, &c, req.online); err != nil {
-		return ledger.Answer{}, err
-	}
-	decision, err := ledger.Decide(r.state, c)
+	decision, err := r.decide(ctx, &c, req.online)
 	if err != nil {
 		return ledger.Answer{}, err
 	}
 	if decision.Fact == nil {
 		return r.answerAgain(ctx, c.Key, decision.Repeated)
-	}
-	if err := r.atHQ(ctx, c, decision.Fact); err != nil {
-		return ledger.Answer{}, err
 	}
 	circumstances := events.Circumstances{
 		Operation: c.Operation, Command: c.Key, Staff: c.Staff, Approver: decision.Approver, Shift: r.shift(decision.Fact),
@@ -174,6 +168,29 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 		return ledger.Answer{}, err
 	}
 	return ledger.AnswerOf(entry)
+}
+
+// decide decides a command, and has head office carry out its part. Where that does not answer the
+// register is offline from there on, and decides the same command again.
+func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
+	for {
+		if err := r.consult(ctx, c, online); err != nil {
+			return ledger.Decision{}, err
+		}
+		decision, err := ledger.Decide(r.state, *c)
+		if err != nil || decision.Fact == nil {
+			return decision, err
+		}
+		err = r.atHQ(ctx, *c, decision.Fact)
+		lost, ok := errors.AsType[*unheard](err)
+		if !ok {
+			return decision, err
+		}
+		if err := r.goOffline(ctx, lost.error, c.Reference.Store.Profile); err != nil {
+			return ledger.Decision{}, err
+		}
+		online = nil
+	}
 }
 
 // beforehand settles what an operation finds unsettled: an epoch without its first entry, a

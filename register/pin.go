@@ -97,7 +97,7 @@ func (r *Register) lookPrepared(ctx context.Context, p *request, queries []ledge
 	if err != nil || r.View().Mode != events.Online {
 		return offline.look(ctx, queries...) // without settings the owner says what is missing
 	}
-	p.online = r.online(store.Profile.Timeout())
+	p.online = r.online(timeout(store.Profile))
 	known, err := p.online.look(context.WithoutCancel(ctx), queries...)
 	p.online.pause()
 	if failed, ok := errors.AsType[*lost](err); ok {

@@ -146,7 +146,7 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	link := r.node.Link()
 	s.HQ.Configured, s.HQ.URL, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", r.cfg.HQ, link.Connected, link.Since
 	s.Profile = ProfileStatus{
-		Version: profile.Version, TimeoutMillis: profile.Timeout().Milliseconds(), ReconnectSeconds: int64(profile.Reconnect(r.cfg.Reconnect).Seconds()),
+		Version: profile.Version, TimeoutMillis: timeout(profile).Milliseconds(), ReconnectSeconds: int64(r.interval(profile).Seconds()),
 		ManualSwitch: !profile.ForbidManualSwitch, MaxAgeHours: profile.MaxAgeHours,
 	}
 	if mark := r.witnessed(s); mark.Epoch == s.Head.Epoch {
@@ -160,7 +160,7 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	if !c.attempted.IsZero() {
 		s.HQ.Outcome = "answered"
 		if c.failed != nil {
-			s.HQ.Outcome, s.HQ.Detail = causeOf(c.failed, profile.Timeout())
+			s.HQ.Outcome, s.HQ.Detail = causeOf(c.failed, timeout(profile))
 		}
 	}
 	if !c.answered.IsZero() {
@@ -170,7 +170,7 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	if s.HQ.Configured && s.Mode == events.Offline && !s.Connection.Manual {
 		s.HQ.NextAttempt = s.Time
 		if !c.attempted.IsZero() {
-			s.HQ.NextAttempt = c.attempted.Add(profile.Reconnect(r.cfg.Reconnect)).UTC()
+			s.HQ.NextAttempt = c.attempted.Add(r.interval(profile)).UTC()
 		}
 	}
 }

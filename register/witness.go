@@ -109,11 +109,12 @@ func damaged(damage *events.CorruptError) *ledger.Refusal {
 // compare holds the journal against head office's mark: one that goes further, or has
 // another entry in the same place, says that this store was put back, or that another till wrote under this name.
 func (r *Register) compare(ctx context.Context, k kept) error {
+	epoch, journal := r.present()
 	mark, err := k.head(r.cfg.Register)
-	if err != nil || mark.Epoch != r.identity.Epoch || mark.Sequence == 0 {
+	if err != nil || mark.Epoch != epoch || mark.Sequence == 0 {
 		return nil // nothing to compare with: a mark of another epoch, or none
 	}
-	last, err := r.journal.Last(ctx)
+	last, err := journal.Last(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (r *Register) compare(ctx context.Context, k kept) error {
 		r.freeze(events.Freeze{Kind: events.FrozenRolledBack, Why: fmt.Sprintf("head office holds %d entries, and here are %d", mark.Sequence, last)}, last+1)
 		return nil
 	}
-	m, err := r.journal.Get(ctx, mark.Sequence)
+	m, err := journal.Get(ctx, mark.Sequence)
 	if err != nil {
 		if r.noteDamage(err) {
 			return nil
@@ -150,6 +151,13 @@ func (k kept) head(register events.Register) (head events.Head, err error) {
 	return events.Head{Epoch: epoch, Sequence: c.Size, Hash: events.Digest(c.Hash)}, nil
 }
 
+// present is the epoch and its journal, for others than the owner.
+func (r *Register) present() (int, journal) {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.identity.Epoch, r.journal
+}
+
 // announce asks head office again and again how it stands to the journal.
 func (r *Register) announce(ctx context.Context) {
 	failing := false
@@ -166,7 +174,7 @@ func (r *Register) announce(ctx context.Context) {
 }
 
 func (r *Register) announceOnce(ctx context.Context) error {
-	question, err := r.announcement()
+	epoch, question, err := r.announcement()
 	if err != nil {
 		return err
 	}
@@ -180,14 +188,14 @@ func (r *Register) announceOnce(ctx context.Context) error {
 	if err := json.Unmarshal(answer, &ack); err != nil {
 		return fmt.Errorf("read head office's answer: %w", err)
 	}
-	if err := r.heed(ctx, ack); err != nil {
+	if err := r.heed(ctx, epoch, ack); err != nil {
 		return err
 	}
 	return r.repair(ctx, ack.Missing)
 }
 
-// announcement is what to say now.
-func (r *Register) announcement() ([]byte, error) {
+// announcement is what to say now, and of which epoch.
+func (r *Register) announcement() (int, []byte, error) {
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
@@ -198,11 +206,12 @@ func (r *Register) announcement() ([]byte, error) {
 	if damage := r.Damage(); Frozen(damage) {
 		a.Frozen = &events.Freeze{Kind: damage.Kind, Why: damage.Got}
 	}
-	return json.Marshal(a)
+	question, err := json.Marshal(a)
+	return a.Epoch, question, err
 }
 
-// heed takes in what head office answered.
-func (r *Register) heed(ctx context.Context, ack events.Acknowledgement) error {
+// heed takes in what head office answered to an announcement of an epoch.
+func (r *Register) heed(ctx context.Context, said int, ack events.Acknowledgement) error {
 	r.witness.mu.Lock()
 	r.witness.at, r.witness.findings = r.cfg.Clock(), ack.Findings
 	before := r.witness.kept
@@ -223,27 +232,30 @@ func (r *Register) heed(ctx context.Context, ack events.Acknowledgement) error {
 	if err := r.compare(ctx, next); err != nil {
 		return err
 	}
+	epoch, journal := r.present()
+	if epoch != said {
+		return nil // a new epoch has begun meanwhile: this answer is about the one before
+	}
 	if ack.Frozen != nil && r.Damage() == nil {
 		r.freeze(*ack.Frozen, r.View().Head.Sequence)
 	}
 	if damage := r.Damage(); Frozen(damage) {
-		// The mark that it had before is the last place where both histories are surely one.
-		if k.Frozen == nil || k.Epoch != r.identity.Epoch {
+		if k.Frozen == nil || k.Epoch != epoch {
+			// The mark that it had before is the last place where both histories are surely one.
 			common, _ := before.head(r.cfg.Register)
-			if common.Epoch == r.identity.Epoch && r.agrees(ctx, common) {
+			next.Uploaded = 0
+			if common.Epoch == epoch && agrees(ctx, journal, common) {
 				next.Uploaded = common.Sequence
-			} else {
-				next.Uploaded = 0
 			}
 		}
-		next.Frozen, next.Epoch = &events.Freeze{Kind: damage.Kind, Why: damage.Got}, r.identity.Epoch
+		next.Frozen, next.Epoch = &events.Freeze{Kind: damage.Kind, Why: damage.Got}, epoch
 	}
 	return r.keep(before, next)
 }
 
-// agrees says whether the journal has an entry.
-func (r *Register) agrees(ctx context.Context, head events.Head) bool {
-	m, err := r.journal.Get(ctx, head.Sequence)
+// agrees says whether a journal has an entry.
+func agrees(ctx context.Context, j journal, head events.Head) bool {
+	m, err := j.Get(ctx, head.Sequence)
 	return err == nil && events.Hash(m.Body) == head.Hash
 }
 
@@ -278,7 +290,7 @@ func (r *Register) repair(ctx context.Context, missing []events.Range) error {
 	k := r.witness.kept
 	r.witness.mu.Unlock()
 	last := r.View().Head.Sequence
-	if k.Frozen == nil || k.Epoch != r.identity.Epoch || k.Uploaded >= last {
+	if epoch, _ := r.present(); k.Frozen == nil || k.Epoch != epoch || k.Uploaded >= last {
 		return nil
 	}
 	// If we died here, the next round sends them again, and head office counts each once.

@@ -36,6 +36,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 	config := huma.DefaultConfig("posnode register "+r.View().Register.String(), "1")
 	config.DocsPath, config.SchemasPath = "", ""
 	config.OpenAPIPath = "/openapi"
+	config.Components.SecuritySchemes = securitySchemes
 	config.CreateHooks = nil // no $schema field in answers
 	api := humago.New(mux, config)
 	a := &registerAPI{register: r, log: log, metrics: newMetrics(r)}
@@ -49,7 +50,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 	huma.Get(api, "/v1/transactions/{id}", a.document, answers("a transaction that has ended", "application/json", "text/plain"))
 	huma.Get(api, "/v1/receipts/{number}", a.receipt, answers("a document by its receipt number", "application/json", "text/plain"))
 	huma.Get(api, "/v1/receipts/{number}/qr.png", a.qr, answers("the signed checkpoint that covers the document", "image/png"))
-	huma.Get(api, "/v1/reports/{name}", a.report)
+	huma.Get(api, "/v1/reports/{name}", a.report, func(op *huma.Operation) { op.Security = signedOn })
 	for path, plain := range map[string]struct {
 		of    string
 		kind  string
@@ -106,6 +107,10 @@ type answer struct {
 
 // operation registers the route of one line of the catalogue.
 func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
+	security := signedOn
+	if op.Gates.Open {
+		security = nil
+	}
 	params := &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: inputSchema(op)}}}
 	huma.Register(api, huma.Operation{
 		OperationID:   fmt.Sprintf("operation-%d", op.ID),
@@ -116,6 +121,7 @@ func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 		Tags:          []string{op.Group},
 		MaxBodyBytes:  ledger.MaxInput + 1, // one more, so that the ledger refuses it with its own code
 		DefaultStatus: http.StatusOK,
+		Security:      security,
 		RequestBody:   params,
 		// The ledger checks the body, so that the API, the pages and the journal agree on what is wrong with it.
 		SkipValidateBody: true,

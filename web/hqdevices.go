@@ -15,6 +15,7 @@ import (
 func (a *hqAPI) devices(api huma.API) {
 	huma.Post(api, "/v1/registers/{register}/code", a.code)
 	huma.Post(api, "/v1/registers/{register}/revoke", a.revoke)
+	huma.Get(api, "/v1/exceptions", list(a.hq.Exceptions))
 }
 
 type codeInput struct {

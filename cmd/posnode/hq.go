@@ -23,8 +23,15 @@ type hqCmd struct {
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
 	Import hqImportCmd `cmd:"" help:"Import reference data into a running head office, from where it reaches the registers."`
 
+	ClosePeriod   hqClosePeriodCmd   `cmd:"" help:"Record that business days are complete at all registers, or say who is missing what."`
+	Certificate   hqCertificateCmd   `cmd:"" help:"Print the signed statement that all of a register's business day is here."`
+	AcceptFinding hqAcceptFindingCmd `cmd:"" help:"Record that someone has looked into a finding, so that it stands in nobody's way."`
+	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
+
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
 	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
+
+	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
 
 	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
 }

@@ -59,3 +59,30 @@ func (c *hqRevokeCmd) Run(ctx context.Context, std stdio) error {
 	fmt.Fprintf(std.out, "%s may not link any more; a new code lets it in again\n", c.Name)
 	return nil
 }
+
+// hqExceptionsCmd lists what registers recorded that does not fit together.
+type hqExceptionsCmd struct {
+	runningHQ
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints one exception after another, each with the facts that it is about.
+func (c *hqExceptionsCmd) Run(ctx context.Context, std stdio) error {
+	all := []hq.Exception{}
+	if err := c.call(ctx, http.MethodGet, "/v1/exceptions", nil, &all); err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(std.out).Encode(all)
+	}
+	for _, e := range all {
+		fmt.Fprintf(std.out, "%s  %s  %s  %s\n", e.Found, e.Kind, e.Key, e.Detail)
+		for _, f := range e.Facts {
+			fmt.Fprintf(std.out, "  %s epoch %d entry %d  %s  %s  %d\n", f.Register, f.Epoch, f.Sequence, f.Transaction, f.Time, f.Amount)
+		}
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(std.out, "everything fits together")
+	}
+	return nil
+}

@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/posnode/posnode/events"
 )
@@ -38,7 +37,8 @@ type cli struct {
 	PIN        pinCmd        `cmd:"" name:"pin" help:"Read a PIN from standard input and print the hash that stands in the reference data."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each figure beside its floor."`
 
-	Config kong.ConfigFlag `placeholder:"FILE" help:"YAML file with values for flags."`
+	Config  kong.ConfigFlag  `placeholder:"FILE" help:"YAML file with values for flags."`
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
 // Exit codes.
@@ -91,7 +91,8 @@ func run(args []string, std stdio) int {
 		kong.Name("posnode"),
 		kong.Description("The offline-first transaction ledger for shops."),
 		kong.DefaultEnvars("POSNODE"),
-		kong.Configuration(kongyaml.Loader),
+		kong.Configuration(loadConfig),
+		kong.Vars{"version": version()},
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { exited = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -102,20 +103,25 @@ func run(args []string, std stdio) int {
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return exitFine // --help has been printed
+		return exitFine // --help or --version has been printed
 	}
 	if err != nil {
-		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
+		printError(std.err, err)
 		return exitUsage
 	}
 	if err := parsed.Run(); err != nil {
-		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
-		if h, ok := errors.AsType[hinted](err); ok {
-			fmt.Fprintf(std.err, "posnode: hint: %s\n", h.hint)
-		}
+		printError(std.err, err)
 		return exitCode(err)
 	}
 	return exitFine
+}
+
+// printError tells a person what went wrong and, if there is something, what to do about it.
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "posnode: error: %v\n", err)
+	if h, ok := errors.AsType[hinted](err); ok {
+		fmt.Fprintf(w, "posnode: hint: %s\n", h.hint)
+	}
 }
 
 func exitCode(err error) int {

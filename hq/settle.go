@@ -1,0 +1,360 @@
+package hq
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// Gift cards, customer accounts and points are kept by head office, and moved by registers. What is
+// on one is what the reference data says, and every verified movement of every register since.
+// While a register is online it reserves what it is about to move.
+
+const settleSchema = `
+CREATE TABLE IF NOT EXISTS moves ( -- on balances, in verified entries
+	kind TEXT NOT NULL, key TEXT NOT NULL, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, n INTEGER NOT NULL,
+	at TEXT NOT NULL, amount INTEGER NOT NULL, issued INTEGER NOT NULL, transaction_id TEXT NOT NULL,
+	PRIMARY KEY (kind, key, register, epoch, sequence, n)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reservations (
+	id TEXT PRIMARY KEY, register TEXT NOT NULL, transaction_id TEXT NOT NULL, payment INTEGER NOT NULL, line INTEGER NOT NULL,
+	kind TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL, ended INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS live_reservations ON reservations (kind, key) WHERE NOT ended;
+CREATE INDEX IF NOT EXISTS live_transactions ON reservations (register, transaction_id) WHERE NOT ended;
+CREATE TABLE IF NOT EXISTS bought (transaction_id TEXT NOT NULL, line INTEGER NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (transaction_id, line)) WITHOUT ROWID; -- of lines that came back
+CREATE TABLE IF NOT EXISTS edits ( -- of customers, field by field
+	customer TEXT NOT NULL, field TEXT NOT NULL, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
+	at TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
+	PRIMARY KEY (customer, field, register, epoch, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dirty (kind TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID; -- to be looked at again for exceptions
+CREATE TABLE IF NOT EXISTS exceptions (id TEXT PRIMARY KEY, fact TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mapped (provisional TEXT PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS confirmed (register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, epoch, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unconfirmed (
+	register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, hash TEXT NOT NULL, shift TEXT NOT NULL, operation INTEGER NOT NULL,
+	PRIMARY KEY (register, epoch, sequence)
+) WITHOUT ROWID;
+`
+
+// settler takes what verified entries move into hq.db. Taking one in again changes nothing.
+type settler struct {
+	ctx context.Context
+	tx  *sql.Tx
+	err error
+}
+
+func (s *settler) exec(query string, args ...any) {
+	if s.err == nil {
+		_, s.err = s.tx.ExecContext(s.ctx, query, args...)
+	}
+}
+
+// settle takes in one verified entry.
+func settle(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
+	s := &settler{ctx: ctx, tx: tx}
+	register := e.Register.String()
+	switch f := e.Fact.(type) {
+	case *events.SaleConcluded:
+		s.document(e, f)
+	case *events.OrderPlaced:
+		s.document(e, &f.SaleConcluded)
+	case *events.SaleVoided:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND NOT ended`, register, string(f.Transaction))
+	case *events.PaymentVoided:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND payment = ? AND NOT ended`, register, string(f.Transaction), f.Payment)
+	case *events.LineVoided:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND line = ? AND NOT ended`, register, string(f.Transaction), f.Line)
+	case *events.RegisterActivated:
+		// What was open in an earlier epoch has ended with it.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, register)
+	case *events.CustomerAdded:
+		s.dirty("customer", string(f.Customer))
+	case *events.CustomerEdited:
+		for _, c := range f.Changes {
+			s.exec(`INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, string(f.Customer), c.Field, register, e.Head.Epoch, e.Head.Sequence, e.Envelope.Time, c.Old, c.New)
+		}
+		s.dirty("edit", string(f.Customer))
+	}
+	if f, ok := e.Fact.(events.Confirmable); ok && f.Confirm().Confirmation == nil {
+		s.exec(`INSERT OR IGNORE INTO unconfirmed SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM confirmed WHERE register = ?1 AND epoch = ?2 AND sequence = ?3)`,
+			register, e.Head.Epoch, e.Head.Sequence, e.Head.Hash.String(), string(e.Shift), e.Operation)
+	}
+	return s.err
+}
+
+func (s *settler) dirty(kind, key string) {
+	s.exec(`INSERT OR IGNORE INTO dirty VALUES (?, ?)`, kind, key)
+}
+
+// document takes in what a concluded document moved, and ends what was reserved for it.
+func (s *settler) document(e *events.Entry, f *events.SaleConcluded) {
+	n := 0
+	move := func(kind, key string, amount events.Money, issued bool) {
+		n++
+		s.exec(`INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, kind, key, e.Register.String(), e.Head.Epoch, e.Head.Sequence, n,
+			e.Envelope.Time, int64(amount), issued, string(f.Transaction))
+		s.dirty(kind, key)
+	}
+	for i := range f.Lines {
+		line := &f.Lines[i]
+		if line.Voided {
+			continue
+		}
+		if line.GiftCard != nil {
+			move(events.ReserveGiftCard, string(line.GiftCard.Card), line.Net, line.GiftCard.Issued)
+		}
+		if o := line.Original; o != nil {
+			s.exec(`INSERT OR REPLACE INTO bought VALUES (?, ?, ?)`, string(o.Transaction), o.Line, o.Bought.TenThousandths())
+			s.dirty("returned", string(o.Transaction))
+		}
+	}
+	for _, p := range f.Payments {
+		switch {
+		case p.GiftCard != nil:
+			move(events.ReserveGiftCard, string(p.GiftCard.Card), -p.Amount, false)
+		case p.Account != nil:
+			move(events.ReserveAccount, string(p.Account.Customer), p.Amount, false)
+		case p.Loyalty != nil:
+			move(events.ReserveLoyalty, string(p.Loyalty.Card), -events.Money(p.Loyalty.Points), false)
+		}
+	}
+	if f.Order != nil {
+		move(events.ReserveOrder, string(f.Order.Order), 0, false)
+	}
+	s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND NOT ended`, e.Register.String(), string(f.Transaction))
+}
+
+// foldSettled takes an own fact about balances and exceptions into hq.db.
+func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
+	s := &settler{ctx: ctx, tx: tx}
+	switch f := e.Fact.(type) {
+	case *events.ReservationGranted:
+		// The transaction asks again for the same: what it was granted before, it never heard of.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
+			f.Register, string(f.Transaction), f.Kind, f.Key)
+		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.ID, f.Register, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+	case *events.ReservationReleased:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE id = ?`, f.ID)
+	case *events.ShiftConfirmed:
+		s.exec(`INSERT OR IGNORE INTO confirmed VALUES (?, ?, ?)`, f.Register, f.Head.Epoch, f.Head.Sequence)
+		s.exec(`DELETE FROM unconfirmed WHERE register = ? AND epoch = ? AND sequence = ?`, f.Register, f.Head.Epoch, f.Head.Sequence)
+	case *events.ExceptionFound:
+		return foldException(ctx, tx, e, f)
+	case *events.CustomerMapped:
+		s.exec(`INSERT OR IGNORE INTO mapped VALUES (?, ?)`, string(f.Provisional), string(f.Customer))
+	}
+	return s.err
+}
+
+// reserve grants a register what it is about to move, if there is as much.
+func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reservation) (*events.Reserved, *events.NotGranted, error) {
+	if want.ID == "" || want.Transaction == "" || want.Key == "" || want.Amount < 0 {
+		return nil, nil, errors.New("a reservation without its particulars")
+	}
+	want.Register = r.String()
+	base, refusal, err := h.base(ctx, r, want)
+	if err != nil || refusal != nil || base == nil {
+		return &events.Reserved{NotKept: true}, refusal, err
+	}
+	var out *events.Reserved
+	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		refusal, out = nil, nil
+		var amount, balance events.Money
+		var register string
+		err := tx.QueryRowContext(ctx, `SELECT register, amount, balance FROM reservations WHERE id = ?`, want.ID).Scan(&register, &amount, &balance)
+		if err == nil && register != want.Register {
+			return nil, errors.New("the reservation is another register's")
+		}
+		if err == nil {
+			// It was granted before, and the answer was lost.
+			out = &events.Reserved{Granted: amount, Remaining: base.left(balance) - amount}
+			return nil, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+		if balance, err = h.balance(ctx, tx, want, *base); err != nil {
+			return nil, err
+		}
+		if refusal, err = base.check(ctx, tx, want, balance); err != nil || refusal != nil {
+			return nil, err
+		}
+		out = &events.Reserved{Granted: want.Amount, Remaining: base.left(balance) - want.Amount}
+		return &events.ReservationGranted{Reservation: want, Balance: balance}, nil
+	})
+	return out, refusal, err
+}
+
+// base is what the reference data says of a balance.
+type base struct {
+	kind    string // of movements
+	balance events.Money
+	asOf    string
+	limit   events.Money // of an account
+	exists  bool         // a gift card that is issued, an order that is open
+}
+
+// left is what may still be moved.
+func (b base) left(balance events.Money) events.Money {
+	if b.kind == events.ReserveAccount {
+		return b.limit - balance
+	}
+	return balance
+}
+
+// base is what the reference data says of what is to be reserved; nil where head office does not keep it.
+func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservation) (*base, *events.NotGranted, error) {
+	kind := map[string]string{
+		events.ReserveGiftCard: "giftcard", events.ReserveIssue: "giftcard", events.ReserveAccount: "customer",
+		events.ReserveLoyalty: "loyalty", events.ReserveOrder: "order",
+	}[want.Kind]
+	if kind == "" {
+		return nil, nil, errors.New("head office reserves no " + want.Kind)
+	}
+	a, err := h.refer(ctx, r, ledger.Query{Kind: kind, Key: want.Key})
+	if err != nil || a.notKept && kind != "order" {
+		return nil, nil, err
+	}
+	b := &base{kind: want.Kind}
+	switch record := a.record.(type) {
+	case ledger.GiftCard:
+		b.balance, b.asOf, b.exists = record.Balance, record.AsOf, !record.Blank
+		if record.Blocked {
+			return nil, &events.NotGranted{Code: "gift_card_blocked", Why: "The gift card is blocked."}, nil
+		}
+	case ledger.Customer:
+		b.balance, b.asOf, b.limit, b.exists = record.Balance, record.AsOf, record.CreditLimit, true
+		if record.Blocked {
+			return nil, &events.NotGranted{Code: "customer_blocked", Why: "Customer " + want.Key + " is blocked."}, nil
+		}
+	case ledger.LoyaltyCard:
+		b.balance, b.asOf, b.exists = events.Money(record.Points), record.AsOf, true
+		if record.Blocked {
+			return nil, &events.NotGranted{Code: "loyalty_card_blocked", Why: "The loyalty card is blocked."}, nil
+		}
+	}
+	if b.kind == events.ReserveIssue {
+		b.kind = events.ReserveGiftCard
+	}
+	return b, nil, nil
+}
+
+// balance is what there is: as replicated, with every verified movement since, less what is reserved.
+func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b base) (balance events.Money, err error) {
+	moved, reserved := events.Money(0), events.Money(0)
+	err = errors.Join(
+		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ?`, b.kind, want.Key, sortable(b.asOf)).Scan(&moved),
+		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND NOT (register = ? AND transaction_id = ?)`,
+			b.kind, want.Key, want.Register, string(want.Transaction)).Scan(&reserved),
+	)
+	if b.kind == events.ReserveAccount {
+		return b.balance + moved + reserved, err
+	}
+	return b.balance + moved - reserved, err
+}
+
+// check says why a reservation cannot be granted, nil where it can.
+func (b base) check(ctx context.Context, q querier, want events.Reservation, balance events.Money) (*events.NotGranted, error) {
+	var issued, claimed int
+	err := errors.Join(
+		q.QueryRowContext(ctx, `SELECT count(*) FROM moves WHERE kind = ? AND key = ? AND (issued OR kind = ?)`, b.kind, want.Key, events.ReserveOrder).Scan(&issued),
+		q.QueryRowContext(ctx, `SELECT count(*) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND NOT (register = ? AND transaction_id = ?)`,
+			want.Kind, want.Key, want.Register, string(want.Transaction)).Scan(&claimed),
+	)
+	if err != nil {
+		return nil, err
+	}
+	const atHQ = "Take that much from it."
+	switch want.Kind {
+	case events.ReserveIssue:
+		if b.exists || issued > 0 || claimed > 0 {
+			return &events.NotGranted{Code: "gift_card_exists", Why: "The gift card has been issued already.", Instead: "Add to it."}, nil
+		}
+	case events.ReserveOrder:
+		if issued > 0 {
+			return &events.NotGranted{Code: "order_picked_up", Why: "Order " + want.Key + " was picked up already."}, nil
+		}
+		if claimed > 0 {
+			return &events.NotGranted{Code: "order_reserved", Why: "Order " + want.Key + " is being picked up at another register."}, nil
+		}
+	case events.ReserveGiftCard:
+		if !b.exists && issued == 0 {
+			return &events.NotGranted{Code: "unknown_gift_card", Why: "There is no gift card " + want.Key + "."}, nil
+		}
+		if want.Amount > balance {
+			return &events.NotGranted{Code: "gift_card_balance", Why: "The gift card holds " + max(0, balance).Decimal(2) + " by now.", Instead: atHQ}, nil
+		}
+	case events.ReserveLoyalty:
+		if want.Amount > balance {
+			return &events.NotGranted{Code: "points_too_few", Why: "The card does not have as many points by now.", Instead: atHQ}, nil
+		}
+	case events.ReserveAccount:
+		if balance+want.Amount > b.limit {
+			return &events.NotGranted{Code: "credit_limit_exceeded", Why: "Customer " + want.Key + " can owe less than that by now."}, nil
+		}
+	}
+	return nil, nil
+}
+
+// lookUpBalance is a gift card, or a loyalty card, with what registers other than the asking
+// one have moved on it since head office counted, and reserved: its own movements that one adds itself.
+func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
+	a, err := h.refer(ctx, r, q)
+	if err != nil {
+		return a, err
+	}
+	others := func(asOf string) (sum events.Money, issued int, err error) {
+		var moved, reserved events.Money
+		err = errors.Join(
+			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0), coalesce(sum(issued), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
+				q.Kind, q.Key, sortable(asOf), r.String()).Scan(&moved, &issued),
+			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
+				q.Kind, q.Key, r.String()).Scan(&reserved),
+		)
+		return moved - reserved, issued, err
+	}
+	switch record := a.record.(type) {
+	case ledger.GiftCard:
+		sum, issued, err := others(record.AsOf)
+		if err != nil {
+			return a, err
+		}
+		record.Balance, record.Blank = record.Balance+sum, record.Blank && issued == 0
+		a.record = record
+	case ledger.LoyaltyCard:
+		sum, _, err := others(record.AsOf)
+		if err != nil {
+			return a, err
+		}
+		record.Points += int64(sum)
+		a.record = record
+	case nil:
+		sum, issued, err := others("")
+		if err != nil || issued == 0 || q.Kind != "giftcard" {
+			return a, err
+		}
+		store, err := h.reference.For(r).Store(ctx)
+		if err != nil {
+			return a, nil // a head office without settings
+		}
+		a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: sum, Currency: store.Currency}, false
+	}
+	return a, nil
+}
+
+// owedElsewhere is what other registers let a customer owe since head office counted, and reserved.
+func (h *HQ) owedElsewhere(ctx context.Context, r events.Register, c ledger.Customer) (sum events.Money, err error) {
+	var moved, reserved events.Money
+	err = errors.Join(
+		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
+			events.ReserveAccount, string(c.ID), sortable(c.AsOf), r.String()).Scan(&moved),
+		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
+			events.ReserveAccount, string(c.ID), r.String()).Scan(&reserved),
+	)
+	return moved + reserved, err
+}

@@ -1,0 +1,292 @@
+package hq_test
+
+import (
+	"database/sql"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/register"
+)
+
+const balances = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"max_quantity":"100","profile":{"gift_card_per_card":5000,"gift_card_per_transaction":5000,"gift_card_in_all":9000,"account_per_customer":3000,"reconnect_seconds":1%s},"tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true,"refund":true},"giftcard":{"id":"giftcard","name":"Gift card","kind":"giftcard"},"account":{"id":"account","name":"On account","kind":"account"},"loyalty":{"id":"loyalty","name":"Points","kind":"loyalty","point_value":"0.01"}}}}
+{"kind":"staff","key":"7","record":{"staff":"7","name":"Sam","pin":%q,"groups":[{"manager":true}]}}
+{"kind":"product","key":"TEA","record":{"product":"TEA","description":"Tea","price":"10"}}
+{"kind":"giftcard","key":"6001","record":{"number":"6001","balance":5000,"currency":"GBP","as_of":"2026-01-01T00:00:00Z"}}
+{"kind":"loyalty","key":"L1","record":{"number":"L1","points":3000,"as_of":"2026-01-01T00:00:00Z"}}
+{"kind":"customer","key":"C1","record":{"customer":"C1","kind":"person","name":"Ada","allows_on_account":true,"credit_limit":5000,"as_of":"2026-01-01T00:00:00Z"}}
+`
+
+// keep gives head office the reference data of the shop, and the registers their copy.
+func (w *shopWorld) keep(profile string, tills ...*worldTill) {
+	text := fmt.Sprintf(balances, profile, register.HashPIN("1"))
+	report, err := w.hq.Import(w.t.Context(), strings.NewReader(text), hq.ImportOptions{})
+	require.NoError(w.t, err, "%v", report.Problems)
+	for _, t := range tills {
+		require.Eventually(w.t, func() bool {
+			record, found, err := t.Reference().Find(w.t.Context(), ledger.Query{Kind: "giftcard", Key: "6001"})
+			return err == nil && found && record.(ledger.GiftCard).Balance == 5000
+		}, soon, 50*time.Millisecond)
+	}
+}
+
+func (t *worldTill) offline() {
+	t.w.t.Helper()
+	if t.View().Mode == events.Online {
+		t.must(917, ``)
+	}
+}
+
+// basket puts tea for so many tens of pounds on a transaction.
+func (t *worldTill) basket(tens int) {
+	t.w.t.Helper()
+	t.must(100, fmt.Sprintf(`{"product":"TEA","quantity":"%d"}`, tens))
+}
+
+func (w *shopWorld) exceptions(kind string) (found []hq.Exception) {
+	all, err := w.hq.Exceptions(w.t.Context())
+	require.NoError(w.t, err)
+	for _, e := range all {
+		if e.Kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func TestBalancesAreReserved(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+
+	one.basket(4)
+	one.must(214, `{"card":"6001","amount":3000}`)
+	two.basket(4)
+	two.refused("gift_card_balance", 214, `{"card":"6001","amount":3000}`)
+	two.must(214, `{"card":"6001","amount":1000}`)
+	one.must(211, `{"payment":1}`)
+	require.Eventually(t, func() bool { // what was voided is free again once head office has heard of it
+		two.must(211, `{"payment":1}`)
+		_, err := two.try(214, `{"card":"6001","amount":1000}`)
+		return err == nil
+	}, soon, time.Millisecond)
+	one.must(206, ``)
+	two.must(206, ``)
+	two.arrived()
+	one.arrived()
+	one.basket(5)
+	one.refused("gift_card_balance", 214, `{"card":"6001","amount":4500}`)
+	one.must(214, `{"card":"6001","amount":4000}`)
+	one.must(206, ``)
+
+	// Points, and an account.
+	one.basket(3)
+	one.must(207, `{"card":"L1","amount":2000}`)
+	two.basket(3)
+	two.refused("points_too_few", 207, `{"card":"L1","amount":2000}`)
+	two.must(207, `{"card":"L1","amount":1000}`)
+	one.must(206, ``)
+	two.must(602, `{"customer":"C1"}`)
+	two.must(202, `{"amount":2000}`)
+	one.must(602, `{"customer":"C1"}`)
+	one.basket(5)
+	one.refused("credit_limit_exceeded", 202, `{"amount":4000}`)
+	one.must(202, `{"amount":3000}`)
+	one.must(206, ``)
+	one.arrived()
+	two.arrived()
+	require.Empty(t, w.exceptions("gift_card_overdrawn"))
+	require.Empty(t, w.exceptions("credit_limit_exceeded"))
+}
+
+func TestExceptions(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	for _, till := range []*worldTill{one, two} {
+		till.offline()
+		till.basket(4)
+		till.must(214, `{"card":"6001","amount":3000}`)
+		till.must(206, ``)
+		till.must(602, `{"customer":"C1"}`)
+		till.basket(3)
+		till.must(202, `{"amount":3000}`)
+		till.must(623, fmt.Sprintf(`{"customer":"C1","city":"City of %s"}`, till.name))
+		till.must(612, `{"name":"Grace"}`)
+	}
+	one.arrived()
+	two.arrived()
+	require.Eventually(t, func() bool {
+		return len(w.exceptions("gift_card_overdrawn")) == 1 && len(w.exceptions("credit_limit_exceeded")) == 1 && len(w.exceptions("customer_conflict")) == 1
+	}, soon, 20*time.Millisecond)
+	e := w.exceptions("gift_card_overdrawn")[0]
+	require.Equal(t, "6001", e.Key)
+	require.Equal(t, events.Money(1000), e.Amount)
+	require.Len(t, e.Facts, 2)
+	require.NotEqual(t, e.Facts[0].Register, e.Facts[1].Register, "it names both sales")
+	days, err := w.hq.Days(t.Context())
+	require.NoError(t, err)
+	require.Len(t, days, 2, "nothing is dropped")
+
+	// The same after a restart, and still once.
+	before, err := w.hq.Exceptions(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, w.hq.Close())
+	w.open()
+	one.linked(true)
+	after, err := w.hq.Exceptions(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
+func TestShiftsAreConfirmed(t *testing.T) {
+	w := newWorld(t)
+	till := w.activated("r01")
+	w.keep(`,"shift_operations_offline":true`, till)
+	till.online()
+	till.arrived()
+	a := till.must(1056, ``)
+	x := a.Result.(*events.XPrinted)
+	require.NotNil(t, x.Confirmation)
+	require.Equal(t, a.Entries[0].Sequence-1, x.Confirmation.Head.Sequence)
+	require.Contains(t, x.Confirmation.Checkpoint, "s001-r01/1\n")
+
+	till.offline()
+	a = till.must(1055, ``)
+	closed := a.Result.(*events.ShiftClosed)
+	require.Nil(t, closed.Confirmation, "the profile lets it go on without head office")
+	till.arrived()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.dir, "hq", "hq.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, db.QueryRow(`SELECT count(*) FROM confirmed WHERE register = 's001-r01' AND sequence = ?`, a.Entries[0].Sequence).Scan(&n))
+		return n == 1
+	}, soon, 20*time.Millisecond, "head office confirms it later")
+}
+
+// deaf is a connection to head office that can be told to lose what head office says.
+type deaf struct {
+	listener net.Listener
+	to       string
+	lose     atomic.Bool
+	mu       sync.Mutex
+	open     []net.Conn
+}
+
+func newDeaf(t *testing.T, to string) *deaf {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	d := &deaf{listener: l, to: to}
+	t.Cleanup(func() { l.Close(); d.cut() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", d.to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			d.mu.Lock()
+			d.open = append(d.open, in, out)
+			d.mu.Unlock()
+			go func() { _, _ = io.Copy(out, in); out.Close(); in.Close() }()
+			go func() { d.down(in, out); out.Close(); in.Close() }()
+		}
+	}()
+	return d
+}
+
+func (d *deaf) down(in, out net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := out.Read(buf)
+		if err != nil {
+			return
+		}
+		if !d.lose.Load() {
+			if _, err := in.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// cut closes what is open, so that the link comes back whole.
+func (d *deaf) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.open {
+		c.Close()
+	}
+	d.open = nil
+}
+
+// The answer of head office is lost after it was given: no second version of anything.
+func TestAnswerLostAfterItWasGiven(t *testing.T) {
+	w := newWorld(t)
+	proxy := newDeaf(t, w.leaf)
+	code, bootstrap := w.code("r01", time.Hour)
+	till := w.till("r01", func(c *register.Config) {
+		c.Bootstrap, c.HQ = bootstrap, "nats-leaf://"+proxy.listener.Addr().String()
+	})
+	till.linked(true)
+
+	// Of the activation: the same command again gets the same answer.
+	proxy.lose.Store(true)
+	key := ulid.Make().String()
+	_, err := till.tryAs(key, 707, fmt.Sprintf(`{"code":%q}`, code))
+	require.ErrorContains(t, err, "realtime_service_unavailable")
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, func() bool {
+		_, err = till.tryAs(key, 707, fmt.Sprintf(`{"code":%q}`, code))
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	require.Equal(t, 1, till.View().Head.Epoch)
+	till.begin()
+	w.keep("", till)
+	till.online()
+
+	// Of a reservation: the register goes offline, and the same payment is taken within its limits.
+	till.basket(4)
+	proxy.lose.Store(true)
+	till.must(214, `{"card":"6001","amount":3000}`)
+	require.Equal(t, events.Offline, till.View().Mode)
+	proxy.lose.Store(false)
+	proxy.cut()
+	till.must(206, ``)
+	till.arrived()
+
+	other := w.activated("r02")
+	w.keep("", other)
+	other.online()
+	other.basket(4)
+	other.refused("gift_card_balance", 214, `{"card":"6001","amount":2500}`)
+	other.must(214, `{"card":"6001","amount":2000}`)
+	other.must(206, ``)
+	other.arrived()
+	require.Empty(t, w.exceptions("gift_card_overdrawn"))
+	days, err := w.hq.Days(t.Context())
+	require.NoError(t, err)
+	require.Len(t, days, 2)
+	require.Equal(t, 1, days[0].Concluded)
+}

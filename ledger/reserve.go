@@ -1,0 +1,57 @@
+package ledger
+
+import "github.com/posnode/posnode/events"
+
+// Reserves is what a fact that was decided takes of what head office keeps for all
+// registers: it is asked for before the fact is recorded, while the register is online. nil for
+// nothing. granted notes head office's grant in the fact.
+func Reserves(s *State, fact events.Fact) (want *events.Reservation, granted func(id string)) {
+	switch f := fact.(type) {
+	case *events.PaymentTaken:
+		return reservesPayment(f.Transaction, &f.Payment)
+	case *events.SaleConcluded:
+		return reservesLast(s, f)
+	case *events.OrderPlaced:
+		return reservesLast(s, &f.SaleConcluded)
+	case *events.LineAdded:
+		if card := f.Line.GiftCard; card != nil && card.Issued {
+			return &events.Reservation{Transaction: f.Transaction, Line: f.Line.Number, Kind: events.ReserveIssue, Key: string(card.Card)},
+				func(id string) { card.Reservation = id }
+		}
+	case *events.OrderRecalled:
+		return &events.Reservation{Transaction: f.Transaction, Kind: events.ReserveOrder, Key: string(f.PickUp.Order)},
+			func(id string) { f.PickUp.Reservation = id }
+	}
+	return nil, nil
+}
+
+// reservesLast is what the payment takes that concludes a document, if one does.
+func reservesLast(s *State, f *events.SaleConcluded) (*events.Reservation, func(string)) {
+	before := 0
+	for _, p := range s.Transaction.Payments {
+		if !p.Voided {
+			before++
+		}
+	}
+	if len(f.Payments) == before {
+		return nil, nil
+	}
+	return reservesPayment(f.Transaction, &f.Payments[len(f.Payments)-1])
+}
+
+func reservesPayment(t events.TransactionID, p *events.Payment) (*events.Reservation, func(string)) {
+	want := &events.Reservation{Transaction: t, Payment: p.Number, Amount: p.Amount}
+	switch {
+	case p.Amount <= 0:
+		return nil, nil // a refund takes nothing
+	case p.GiftCard != nil:
+		want.Kind, want.Key = events.ReserveGiftCard, string(p.GiftCard.Card)
+	case p.Account != nil:
+		want.Kind, want.Key = events.ReserveAccount, string(p.Account.Customer)
+	case p.Loyalty != nil:
+		want.Kind, want.Key, want.Amount = events.ReserveLoyalty, string(p.Loyalty.Card), events.Money(p.Loyalty.Points)
+	default:
+		return nil, nil
+	}
+	return want, func(id string) { p.Reservation = id }
+}
