@@ -93,7 +93,7 @@ func (h *HQNode) help(ctx context.Context, shard string, j JournalName, s *stand
 	switch s.tried % 3 {
 	case 0:
 		log.Warn("a journal stands still: its register is asked for the rest again")
-		err = h.resetConsumer(ctx, j, s.received+1)
+		err = h.askAgain(ctx, shard, j)
 	case 1:
 		log.Warn("a journal still stands still: its source is taken away and added again")
 		err = h.replaceSource(ctx, shard, j)
@@ -108,7 +108,29 @@ func (h *HQNode) help(ctx context.Context, shard string, j JournalName, s *stand
 	}
 }
 
-// receivedOf is the last sequence of each journal that a shard has stored.
+// askAgain makes a register send what is behind the last stored entry of its journal. Not
+// what is behind the last received: a leader that is cut off from the others counts as received
+// what it may never store, and asking for what follows would tell the register that it is stored.
+func (h *HQNode) askAgain(ctx context.Context, shard string, j JournalName) error {
+	stream, err := h.js.Stream(ctx, shard)
+	if err != nil {
+		return err
+	}
+	stored := uint64(0)
+	last, err := stream.GetLastMsgForSubject(ctx, journalSubjects(j.Register))
+	switch {
+	case err == nil:
+		// Of another epoch, or under another's subject: then from the first, which is always right.
+		if name, seq, err := parseSource(last.Header.Get("Nats-Stream-Source")); err == nil && name == sourceName(j) {
+			stored = seq
+		}
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return err
+	}
+	return h.resetConsumer(ctx, j, stored+1)
+}
+
+// receivedOf is the last sequence of each journal that a shard's leader has received.
 func (h *HQNode) receivedOf(ctx context.Context, shard string) (map[JournalName]uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, oneTry)
 	defer cancel()
