@@ -94,19 +94,24 @@ func (h *HQNode) Answer(service string, answer Answerer) error {
 }
 
 func (h *HQNode) answer(req micro.Request, service string, answer Answerer) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(req.Subject(), "up."), ".ask.")
-	r, err := events.ParseRegister(name)
+	r, err := askedBy(req.Subject())
 	var out []byte
 	if err == nil {
 		out, err = answer(context.Background(), r, req.Data())
 	}
 	if err != nil {
-		h.log.Warn("a question could not be answered", "service", service, "register", name, "error", err)
+		h.log.Warn("a question could not be answered", "service", service, "register", r, "error", err)
 		err = req.Error("500", err.Error(), nil)
 	} else {
 		err = req.Respond(out)
 	}
 	if err != nil {
-		h.log.Warn("an answer could not be sent", "service", service, "register", name, "error", err)
+		h.log.Warn("an answer could not be sent", "service", service, "register", r, "error", err)
 	}
+}
+
+// askedBy is whose question came on a subject.
+func askedBy(subject string) (events.Register, error) {
+	name, _, _ := strings.Cut(strings.TrimPrefix(subject, "up."), ".ask.")
+	return events.ParseRegister(name)
 }

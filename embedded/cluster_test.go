@@ -2,14 +2,17 @@ package embedded
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -89,13 +92,17 @@ func (c *cluster) leafs() string {
 
 func (c *cluster) ca() string { return filepath.Join(c.dir, caFile) }
 
-// hq starts an instance of head office with what InitCluster made for it.
-func (c *cluster) hq() *HQNode {
+// hq starts an instance of head office with what InitCluster made for it, on the
+// servers given, or all.
+func (c *cluster) hq(urls ...string) *HQNode {
+	if len(urls) == 0 {
+		urls = c.urls()
+	}
 	dir := c.t.TempDir()
-	require.NoError(c.t, os.CopyFS(dir, os.DirFS(filepath.Join(c.dir, hqFolder))))
+	require.NoError(c.t, os.CopyFS(dir, os.DirFS(filepath.Join(c.dir, HQFolder))))
 	ctx, cancel := context.WithTimeout(c.t.Context(), soon)
 	defer cancel()
-	h, err := StartHQ(ctx, HQConfig{Dir: dir, URLs: c.urls(), Creds: filepath.Join(dir, hqCreds), CA: filepath.Join(dir, caFile)})
+	h, err := StartHQ(ctx, HQConfig{Dir: dir, URLs: urls, Creds: filepath.Join(dir, hqCreds), CA: filepath.Join(dir, caFile)})
 	require.NoError(c.t, err)
 	c.t.Cleanup(func() { require.NoError(c.t, h.Close()) })
 	return h
@@ -136,4 +143,82 @@ func TestRevokeOnACluster(t *testing.T) {
 	h := c.hq()
 	other := c.hq()
 	requireRevocation(t, h, c.leafs, func(r events.Register) string { return enroll(t, other, r, 1) }, c.secured(c.leafs()))
+}
+
+var adding = flag.Int("adding", 20, "registers that are added to a cluster, for what one costs")
+
+// TestCostOfARegister adds registers that are linked to a cluster, and says what each
+// costs there.
+func TestCostOfARegister(t *testing.T) {
+	c := startCluster(t)
+	h := c.hq()
+	before := c.memory()
+	nodes, heap := make([]*RegisterNode, *adding), heapInUse()
+	for i := range nodes {
+		r := nthRegister(i)
+		creds, err := h.Enroll(r)
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "creds")
+		require.NoError(t, os.WriteFile(path, creds, 0o600))
+		nodes[i] = startRegister(t, t.TempDir(), linked(r, "", path), c.secured(c.leafs()))
+	}
+	require.Eventually(t, func() bool { return len(h.Links()) == len(nodes) }, soon, 100*time.Millisecond)
+	linked := c.memory()
+	heap = (heapInUse() - heap) / uint64(len(nodes)) >> 10
+	var took []time.Duration
+	for _, n := range nodes {
+		start := time.Now()
+		require.NoError(t, h.AddJournal(t.Context(), n.cfg.Register, 1))
+		took = append(took, time.Since(start))
+		appendTo(t, n, n.cfg.Register, 1, func(uint64) string { return ulid.Make().String() })
+	}
+	start := time.Now()
+	require.Eventually(t, func() bool {
+		received := 0
+		for _, shard := range h.Shards() {
+			all, err := h.receivedOf(t.Context(), shard)
+			if err != nil {
+				return false
+			}
+			for _, last := range all {
+				received += int(last)
+			}
+		}
+		return received == len(nodes)
+	}, 3*soon, 100*time.Millisecond)
+	waited := time.Since(start)
+	first, last := took[:max(len(took)/10, 1)], took[len(took)-max(len(took)/10, 1):]
+	t.Logf("%d registers: adding one took %v at first and %v at last (means of a tenth); the first entry of the last %v later", len(nodes), mean(first), mean(last), waited)
+	t.Logf("memory of the three servers: %d KiB before, %d KiB with the links, %d KiB with the sources; heap of a register's node %d KiB", before, linked, c.memory(), heap)
+}
+
+func mean(all []time.Duration) time.Duration {
+	var sum time.Duration
+	for _, d := range all {
+		sum += d
+	}
+	return sum / time.Duration(len(all))
+}
+
+// memory is what the servers have resident, in KiB; 0 where that cannot be known.
+func (c *cluster) memory() (kib int) {
+	for _, s := range c.servers {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+		if err != nil {
+			return 0
+		}
+		_, rss, _ := strings.Cut(string(data), "VmRSS:")
+		var one int
+		_, err = fmt.Sscan(rss, &one)
+		require.NoError(c.t, err)
+		kib += one
+	}
+	return kib
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
 }

@@ -58,6 +58,15 @@
 // configuration (Nats-Stream-Source). Subject and body are what the register
 // claims. A message id that two registers shared would cost one of them an entry; ids are ULIDs.
 //
+// A journal that is new at HQ is asked for from its first entry, whatever another store of
+// HQ had acknowledged. One that stands still is helped (watch.go), and so is a link that does not come back (relink.go).
+//
+// # Where HQ runs
+//
+// On a server of its own in its process, or on a cluster of stock nats-server that
+// InitCluster wrote the configurations for; there several instances may run at once. What they share is the
+// stream FLEET: which journals are received and whose credentials are revoked, a set that only grows.
+//
 // # What a register may do at HQ
 //
 // HQ is in operator mode. A register's credentials are a user of the account FLEET
@@ -75,11 +84,19 @@
 // by a scoped key as registers are (readerScope). A register could guess where HQ answers a reader, for _R_ is exempt as said above: what it
 // sent there would have to name its sequence, and follow in a chain that it cannot read.
 //
+// # Reference data
+//
+// HQ's stream REFERENCE_1 keeps the last value of each subject, and a batch ends with a commit. A
+// register's copy is a stream of that name in its own domain, which its process appends to from the answers
+// of a service: mirrors and sources would need rights at HQ that cannot be confined (docs/decisions/0011).
+// The bucket REFERENCE_IMPORTS holds imports that are accepted and not yet published.
+//
 // # Who may lose what
 //
 //	Dir/lock                 anyone; it only locks while a node runs
 //	Dir/jetstream (register) nobody; what HQ has acknowledged can be fetched back
 //	Dir/jetstream (HQ)       HQ, as long as the registers have theirs
+//	Dir/accounts (HQ)        anyone: it is made again from the keys and the stream FLEET
 //	Dir/keys.json (HQ)       nobody: every register would have to be enrolled again; and no one else may read it
 //
 // After HQ's store was repaired or put back, delete sources.db in each stream's folder, or

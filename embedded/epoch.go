@@ -51,6 +51,11 @@ func (n *RegisterNode) Earlier(ctx context.Context) (journals []*Journal, err er
 	return journals, nil
 }
 
+// Epoch is the journal of an epoch that the store holds, for reading.
+func (n *RegisterNode) Epoch(ctx context.Context, epoch int) (*Journal, error) {
+	return openJournal(ctx, n.nc, n.Journal().js, n.cfg.Register, epoch)
+}
+
 // Unsent counts the entries of all epochs that HQ is not known to have on its disk. It
 // trails by up to a second, and is worth nothing in a store that was put back: see [RegisterNode.AckedByHQ].
 func (n *RegisterNode) Unsent(ctx context.Context) (unsent uint64, err error) {

@@ -177,6 +177,9 @@ func (h *HQNode) openStreams(ctx context.Context) error {
 	if err := h.openFleet(ctx); err != nil {
 		return err
 	}
+	if err := h.openVerification(ctx, h.cfg.replicas()); err != nil {
+		return err
+	}
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}

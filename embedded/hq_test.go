@@ -3,6 +3,7 @@ package embedded
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,26 +294,44 @@ func TestUnknownCredentialsGetNoLink(t *testing.T) {
 // register's credentials and no manners, so a socket and not a server.
 func TestRightsOfARegister(t *testing.T) {
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
-	victim := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
+	requireRights(t, h, h.LeafURL(), "")
+}
+
+// TestRightsOfARegisterOnACluster: the stock servers draw the same line.
+func TestRightsOfARegisterOnACluster(t *testing.T) {
+	c := startCluster(t)
+	requireRights(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
+}
+
+// requireRights tries what a register must not do at a server whose leaf URL is given.
+func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
+	victim := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
 	appendEntries(t, victim.Journal(), 0, 3)
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
 	creds := enroll(t, h, r02, 1)
 
 	t.Run("publish", func(t *testing.T) {
-		evil := dialLeaf(t, h.LeafURL(), creds)
 		heard, err := h.Conn().SubscribeSync(">")
 		require.NoError(t, err)
 		require.NoError(t, h.Conn().Flush())
 		for _, subject := range []string{
-			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.announce",
-			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "_INBOX_hq.x", "_INBOX.x",
+			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "mark.s001-r01.1", "mark.s001-r02.1",
+			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
+			"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x",
+			"$JS.hq.API.STREAM.MSG.GET.REFERENCE_1", "$JS.hq.API.DIRECT.GET.REFERENCE_1", "$JS.hq.API.CONSUMER.CREATE.REFERENCE_1",
+			"$JS.hq.API.STREAM.DELETE.REFERENCE_1", "$JS.s001-r01.API.STREAM.MSG.GET.REFERENCE_1", "_INBOX_hq.x", "_INBOX.x",
 			"$JS.API.STREAM.NAMES", "$JS.hq.API.STREAM.NAMES", "$JS.hq.API.STREAM.DELETE.JOURNALS_0", "$JS.hq.API.CONSUMER.CREATE.JOURNALS_0",
 			"$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",
 			"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x", "$SYS.REQ.SERVER.PING", "$SRV.PING",
+			"fleet.journal.s001-r01.1", "fleet.revoked.x.1", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.x.CLAIMS.LOOKUP", "up.s001-r01.reset.x",
 		} {
+			evil := dialLeaf(t, leaf, ca, creds)
 			evil.send("LMSG %s up.s001-r02.answer 4\r\nevil\r\n", subject)
+			require.False(t, evil.ping(), "HQ hangs up on who publishes to %s", subject)
 		}
-		evil.send("LMSG up.s001-r02.sentinel 4\r\nevil\r\n") // one connection: it comes last
+		evil := dialLeaf(t, leaf, ca, creds)
+		evil.send("LMSG up.s001-r02.sentinel 4\r\nevil\r\n")
+		require.True(t, evil.ping())
 		for {
 			m, err := heard.NextMsgWithContext(t.Context())
 			require.NoError(t, err)
@@ -323,10 +344,11 @@ func TestRightsOfARegister(t *testing.T) {
 	})
 
 	for _, subject := range []string{
-		">", "up.>", "up.s001-r01.1", "pos.>", "ref.>", "$JS.>", "$JS.FC.s001-r01.>", "$JS.s001-r01.API.>", "$JSC.R.>", "_INBOX_hq.>", "$SYS.>",
+		">", "up.>", "up.s001-r01.1", "up.s001-r01.ask.reference", "down.>", "down.s001-r01.>", "$O.>", "pos.>", "ref.>", "ref.all.>", "$JS.>", "$JS.FC.s001-r01.>", "$JS.s001-r01.API.>", "$JSC.R.>", "_INBOX_hq.>", "$SYS.>",
+		"fleet.>", "up.s001-r01.reset.>",
 	} {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
-			evil := dialLeaf(t, h.LeafURL(), creds)
+			evil := dialLeaf(t, leaf, ca, creds)
 			const own = "$JS.FC.s001-r02.x.JOURNAL_1.hq.sentinel"
 			evil.send("LS+ %s\r\n", own)
 			require.True(t, evil.ping())
@@ -371,9 +393,19 @@ type rawLeaf struct {
 }
 
 // dialLeaf signs on at HQ with a register's credentials.
-func dialLeaf(t *testing.T, leafURL, creds string) *rawLeaf {
-	conn, err := net.Dial("tcp", strings.TrimPrefix(leafURL, "nats-leaf://"))
+func dialLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
+	var conn net.Conn
+	u, err := url.Parse(leafURL)
 	require.NoError(t, err)
+	if u.Scheme == "tls" {
+		config, err := clientTLS(ca)
+		require.NoError(t, err)
+		conn, err = tls.Dial("tcp", u.Host, config)
+		require.NoError(t, err)
+	} else {
+		conn, err = net.Dial("tcp", u.Host)
+		require.NoError(t, err)
+	}
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(soon)))
 	l := &rawLeaf{t: t, conn: conn, in: bufio.NewReader(conn)}
@@ -479,15 +511,16 @@ type proxy struct {
 	target   string
 	listener net.Listener
 
-	mu    sync.Mutex
-	down  bool
-	conns []net.Conn
+	mu        sync.Mutex
+	down      bool
+	swallowed atomic.Bool // what is sent gets lost, and nobody is told
+	conns     []net.Conn
 }
 
 func startProxy(t testing.TB, leafURL string) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &proxy{t: t, target: strings.TrimPrefix(leafURL, "nats-leaf://"), listener: l}
+	p := &proxy{t: t, target: strings.TrimPrefix(strings.TrimPrefix(leafURL, "nats-leaf://"), "tls://"), listener: l}
 	go p.run()
 	t.Cleanup(func() {
 		p.cut()
@@ -524,11 +557,24 @@ func (p *proxy) join(in net.Conn) {
 	p.conns = append(p.conns, in, out)
 	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 		go func() {
-			_, _ = io.Copy(pair[0], pair[1])
+			_, _ = io.Copy(lossy{pair[0], &p.swallowed}, pair[1])
 			_ = pair[0].Close()
 			_ = pair[1].Close()
 		}()
 	}
+}
+
+// lossy is a line on which all packets may get lost.
+type lossy struct {
+	net.Conn
+	swallowed *atomic.Bool
+}
+
+func (l lossy) Write(p []byte) (int, error) {
+	if l.swallowed.Load() {
+		return len(p), nil
+	}
+	return l.Conn.Write(p)
 }
 
 func (p *proxy) cut() {

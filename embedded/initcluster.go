@@ -29,9 +29,11 @@ type ClusterServer struct {
 	ClientPort, RoutePort, LeafPort int
 }
 
+// HQFolder is where InitCluster puts what an instance of head office needs: keys.json, hq.creds, ca.pem.
+const HQFolder = "hq"
+
 // File names that InitCluster makes.
 const (
-	hqFolder  = "hq" // in it what an instance of head office needs: keys.json, hq.creds, ca.pem
 	hqCreds   = "hq.creds"
 	caFile    = "ca.pem" // the authority of the servers' certificates, for head office and registers
 	caKeyFile = "ca.key"
@@ -62,13 +64,13 @@ func initCluster(dir string, servers []ClusterServer) error {
 	if there, err := os.ReadDir(dir); err == nil && len(there) > 0 {
 		return fmt.Errorf("%s is not empty", dir)
 	}
-	for _, folder := range append(names(servers), hqFolder) {
+	for _, folder := range append(names(servers), HQFolder) {
 		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
 			return err
 		}
 	}
 	// If we died anywhere below, what is there is incomplete and not in use: it is deleted, and made anew.
-	keys, err := openKeys(filepath.Join(dir, hqFolder))
+	keys, err := openKeys(filepath.Join(dir, HQFolder))
 	if err != nil {
 		return err
 	}
@@ -87,8 +89,8 @@ func initCluster(dir string, servers []ClusterServer) error {
 	files := map[string][]byte{
 		caFile:                           authority.cert,
 		caKeyFile:                        authority.key,
-		filepath.Join(hqFolder, caFile):  authority.cert,
-		filepath.Join(hqFolder, hqCreds): creds,
+		filepath.Join(HQFolder, caFile):  authority.cert,
+		filepath.Join(HQFolder, hqCreds): creds,
 	}
 	for _, s := range servers {
 		cert, key, err := authority.sign(s.Host)
@@ -117,7 +119,7 @@ func completeServers(servers []ClusterServer) ([]ClusterServer, error) {
 		return nil, fmt.Errorf("%d servers: want 3, or 5, or 1 to try things out", len(servers))
 	}
 	var complete []ClusterServer
-	seen := map[string]bool{hqFolder: true}
+	seen := map[string]bool{HQFolder: true}
 	for _, s := range servers {
 		if s.Name == "" {
 			s.Name = s.Host

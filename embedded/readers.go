@@ -21,7 +21,7 @@ import (
 // readerSubjects are all that a reader may ask: a batch of entries of one of HQ's streams.
 func readerSubjects() []string {
 	var all []string
-	for _, shard := range shardNames() {
+	for _, shard := range append(shardNames(), Repairs) {
 		all = append(all, "$JS.API.DIRECT.GET."+shard)
 	}
 	return all

@@ -115,7 +115,7 @@ func TestRightsOfAReader(t *testing.T) {
 	for _, c := range []struct{ name, subject, payload string }{
 		{"an entry", "pos.s001.r01.sale.concluded", "{}"},
 		{"an entry on its way from a register", "up.s001-r01.1", "{}"},
-		{"an announcement", "up.s001-r01.announce", "{}"},
+		{"an announcement", "up.s001-r01.ask.announce", "{}"},
 		{"reference data", "ref.s001.product.1", "{}"},
 		{"into a stream", shard, "{}"},
 		{"delete the stream", "$JS.API.STREAM.DELETE." + shard, ""},
@@ -159,7 +159,7 @@ func TestRightsOfAReader(t *testing.T) {
 		})
 	}
 	// What it may ask, with an answer that is to go where a register's entries go: it stays in the readers' account.
-	for _, subject := range []string{"up.s001-r01.1", "up.s001-r01.announce", "_INBOX_hq.x"} {
+	for _, subject := range []string{"up.s001-r01.1", "up.s001-r01.ask.announce", "_INBOX_hq.x"} {
 		t.Run("an answer to "+subject, func(t *testing.T) {
 			require.NoError(t, evil.PublishRequest("$JS.API.DIRECT.GET."+shard, subject, []byte(`{"seq":1,"batch":3}`)))
 			require.NoError(t, evil.Flush())

@@ -28,7 +28,7 @@ type Received struct {
 	ArrivedAt     time.Time
 }
 
-// Receive yields the entries of one shard from position `from` on, and goes on
+// Receive yields the entries of one shard, or of [Repairs], from position `from` on, and goes on
 // with new ones until ctx ends or yield returns an error, which it returns. Entries of one
 // journal come in order, and may come again: the reader goes by (Register, Epoch, Sequence).
 func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield func(Received) error) error {
@@ -59,20 +59,48 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	}
 }
 
+// Stored yields what can be read of a shard's messages up to one, in order, and ends there.
+// JetStream leaves out a message that it cannot read and says nothing.
+func (h *HQNode) Stored(ctx context.Context, shard string, last uint64, yield func(Received) error) error {
+	stream, err := h.js.Stream(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", shard, err)
+	}
+	j := &Journal{nc: h.nc, js: h.js, stream: stream}
+	return j.scanAll(ctx, 1, min(last, stream.CachedInfo().State.LastSeq), func(sequence uint64, msg *nats.Msg) error {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", shard, err)
+		}
+		r, err := h.receivedAs(ctx, shard, msg, sequence, meta.Timestamp)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", shard, err)
+		}
+		return yield(r)
+	})
+}
+
 func (h *HQNode) received(ctx context.Context, shard string, msg jetstream.Msg) (Received, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Received{}, err
 	}
+	return h.receivedAs(ctx, shard, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp)
+}
+
+func (h *HQNode) receivedAs(ctx context.Context, shard string, msg *nats.Msg, sequence uint64, at time.Time) (Received, error) {
 	r := Received{
-		Message:       events.Message{Subject: msg.Subject(), ID: msg.Headers().Get(nats.MsgIdHdr), Body: msg.Data()},
+		Message:       events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Body: msg.Data},
 		Shard:         shard,
-		ShardSequence: meta.Sequence.Stream,
-		ArrivedAt:     meta.Timestamp,
+		ShardSequence: sequence,
+		ArrivedAt:     at,
 	}
-	name, seq, err := parseSource(msg.Headers().Get("Nats-Stream-Source"))
+	if shard == Repairs {
+		return repaired(msg, r), nil
+	}
+	name, seq, err := parseSource(msg.Header.Get("Nats-Stream-Source"))
 	if err != nil {
-		h.log.Warn("message without a source", "shard", shard, "sequence", meta.Sequence.Stream, "error", err)
+		h.log.Warn("message without a source", "shard", shard, "sequence", sequence, "error", err)
 		return r, nil
 	}
 	r.Message.Sequence = seq

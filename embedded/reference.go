@@ -178,14 +178,14 @@ func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequen
 
 // openReference opens head office's reference data, or makes it when it is new.
 func (h *HQNode) openReference(ctx context.Context) error {
-	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", 1))
+	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", h.cfg.replicas()))
 	if err != nil {
 		return fmt.Errorf("open reference data: %w", err)
 	}
 	origin := referenceOriginal + "@" + stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 	h.reference = &Reference{nc: h.nc, js: h.js, stream: stream, origin: origin, disk: &diskGuard{dir: h.cfg.Dir}}
 	h.imports, err = h.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: 1,
+		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: h.cfg.replicas(),
 	})
 	if err != nil {
 		return fmt.Errorf("open imports: %w", err)
@@ -232,7 +232,15 @@ func (h *HQNode) StagedImport(ctx context.Context, name string) ([]byte, error) 
 
 // DropImport forgets an import that is finished.
 func (h *HQNode) DropImport(ctx context.Context, name string) error {
-	if err := h.imports.Delete(ctx, name); err != nil {
+	err := h.imports.Delete(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		// Another instance has finished it too, unless the replica that was asked is behind.
+		names, listing := h.StagedImports(ctx)
+		if listing == nil && !slices.Contains(names, name) {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("drop staged import: %w", err)
 	}
 	return nil

@@ -33,7 +33,9 @@ type RegisterConfig struct {
 	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger   *slog.Logger
 
-	unsynced bool // for tests: what happens without SyncAlways
+	unsynced bool          // for tests: what happens without SyncAlways
+	patience time.Duration // for tests: in place of linkPatience
+	ping     time.Duration // for tests: in place of pingInterval
 }
 
 func (cfg RegisterConfig) validate() error {
@@ -57,6 +59,7 @@ type RegisterNode struct {
 	server  *server.Server
 	nc      *nats.Conn
 	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
 	journal atomic.Pointer[Journal] // of the present epoch
 	link    *linkWatch
 	close   func() error
@@ -102,10 +105,16 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
 		return err
 	}
+	if n.repairs, err = jetstream.New(n.asking); err != nil {
+		return err
+	}
 	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
 		return err
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
+	if n.cfg.HQ != "" {
+		n.link.ended.Go(n.keepLinked)
+	}
 	return nil
 }
 
@@ -162,6 +171,9 @@ func (n *RegisterNode) stop() error {
 func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
+	if cfg.ping > 0 {
+		o.PingInterval = cfg.ping
+	}
 	user, err := addUsers(o, cfg.Register, cfg.Epoch)
 	if err != nil {
 		return nil, nil, err
@@ -183,6 +195,9 @@ func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
 	return user, o, nil
 }
 
+// epochsToCome is how many epochs a node that is up can begin before who reads along has no right to a new one.
+const epochsToCome = 10
+
 // addUsers makes the node the only one who may write. Anyone else, who can only
 // come in by the loopback listener, may read entries and listen to new ones. Reference
 // data is not for them: it holds the hashes of PINs.
@@ -196,7 +211,7 @@ func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, er
 		return nil, err
 	}
 	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
-	for epoch := 1; epoch <= epochs; epoch++ {
+	for epoch := 1; epoch <= epochs+epochsToCome; epoch++ {
 		name := journalName(epoch)
 		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
 	}
@@ -417,13 +432,18 @@ func (n *RegisterNode) SetLink(enabled bool) error {
 	}
 	n.reload.Lock()
 	defer n.reload.Unlock()
-	o := n.options.Clone()
-	remote := *o.LeafNode.Remotes[0]
-	remote.Disabled = !enabled
-	o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
-	if err := n.server.ReloadOptions(o); err != nil {
+	if err := n.switchLink(enabled); err != nil {
 		return fmt.Errorf("set link: %w", err)
 	}
 	n.link.setEnabled(enabled)
 	return nil
+}
+
+// switchLink needs reload to be locked.
+func (n *RegisterNode) switchLink(on bool) error {
+	o := n.options.Clone()
+	remote := *o.LeafNode.Remotes[0]
+	remote.Disabled = !on
+	o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
+	return n.server.ReloadOptions(o)
 }

@@ -93,6 +93,8 @@ func (*AffiliationsAdded) Type() string { return "sale.affiliations_added.v1" }
 type SaleSuspended struct {
 	Asked
 	OfSale
+	Terms Terms `json:"terms,omitzero"`
+	Printed
 }
 
 func (*SaleSuspended) Type() string { return "sale.suspended.v1" }

@@ -5,6 +5,7 @@ var hqVerifyFacts = []func() Fact{
 	func() Fact { return new(RegisterQuarantined) },
 	func() Fact { return new(CompletenessCertified) },
 	func() Fact { return new(PeriodClosed) },
+	func() Fact { return new(FindingAccepted) },
 }
 
 // RegisterQuarantined says that head office has found an epoch of a register to have
@@ -27,7 +28,7 @@ type CompletenessCertified struct {
 	Of           Register     `json:"of"`
 	BusinessDate string       `json:"business_date"` // YYYY-MM-DD
 	Covered      []Covered    `json:"covered"`       // empty on a day without a shift
-	Shifts       []ShiftID    `json:"shifts"`        // of that date, all closed
+	Shifts       []ShiftID    `json:"shifts"`        // of that date, all closed, or ended with their epoch
 	Sums         []PeriodSums `json:"sums"`          // by currency
 	// Note is the certificate itself: a note signed by head office. See docs/format.md.
 	Note string `json:"note"`
@@ -48,6 +49,7 @@ type PeriodClosed struct {
 	From         string         `json:"from"` // first business date, YYYY-MM-DD
 	To           string         `json:"to"`   // last
 	Registers    []PeriodTotals `json:"registers"`
+	LeftOut      []LeftOut      `json:"left_out,omitempty"`
 	Certificates int            `json:"certificates"` // one for each register and day
 	// Digest is over the certificates' notes, in the order of register and day, one after the other.
 	Digest Digest `json:"digest"`
@@ -70,3 +72,24 @@ type PeriodSums struct {
 
 func (*PeriodClosed) Type() string    { return "period.closed.v1" }
 func (f *PeriodClosed) About() string { return f.From + ".." + f.To }
+
+// LeftOut is a register that a person has left out of a period, and why: its journal can
+// never be complete, as when the till was destroyed with entries that nobody else had.
+type LeftOut struct {
+	Of  Register `json:"of"`
+	Why string   `json:"why"`
+}
+
+// FindingAccepted says that a person has looked into a finding, and that it stands no
+// longer in the way of closing a period. It changes nothing of what was found.
+type FindingAccepted struct {
+	Of       Register `json:"of"`
+	Epoch    int      `json:"epoch"`
+	Sequence uint64   `json:"sequence"`
+	Kind     string   `json:"kind"`
+	Got      string   `json:"got"` // as the finding has it
+	Why      string   `json:"why"`
+}
+
+func (*FindingAccepted) Type() string    { return "finding.accepted.v1" }
+func (f *FindingAccepted) About() string { return f.Of.String() }

@@ -80,7 +80,10 @@ type JournalFilter struct {
 	Shift       ShiftID       `json:"shift,omitempty"`
 	Staff       StaffID       `json:"staff,omitempty"` // who ended it
 	Product     ProductID     `json:"product,omitempty"`
-	Limit       int           `json:"limit,omitempty"` // how many rows at most
+	Barcode     string        `json:"barcode,omitempty"`  // as scanned
+	Customer    CustomerID    `json:"customer,omitempty"` // whom it was for
+	Order       OrderID       `json:"order,omitempty"`    // that it placed, or picked up
+	Limit       int           `json:"limit,omitempty"`    // how many rows at most
 }
 
 // JournalRow is one transaction in the list.

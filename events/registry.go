@@ -29,6 +29,9 @@ type Asked struct {
 	Input string `json:"input,omitempty"`
 	// Reason is the reason code that was given, where the operation asks for one.
 	Reason *Reason `json:"reason,omitempty"`
+	// StartReason and EndReason are those for a transaction that begins or ends with the fact.
+	StartReason *Reason `json:"start_reason,omitempty"`
+	EndReason   *Reason `json:"end_reason,omitempty"`
 }
 
 // Reason is a reason code as it was given: its text is kept, for the list of codes changes.

@@ -118,7 +118,7 @@ func samples() []Fact {
 		},
 		&JournalShown{
 			Asked: sampleAsked, Filter: JournalFilter{
-				From: "2026-03-01", To: "2026-03-02", Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Shift: "s001-r01-1-s1", Staff: "7", Product: "TEA", Limit: 20,
+				From: "2026-03-01", To: "2026-03-02", Transaction: "s001-r01-1-7", Receipt: "s001-r01-1-000042", Shift: "s001-r01-1-s1", Staff: "7", Product: "TEA", Limit: 20, Barcode: "4006381333931", Customer: "C1", Order: "SO-1",
 			},
 			Found: 1, AsOf: 41,
 			Rows: []JournalRow{{
@@ -168,7 +168,7 @@ func samples() []Fact {
 			Asked: sampleAsked, OfSale: sampleOfSale(0), Card: *sampleAttached.Loyalty, Customer: sampleAttached.Customer, Affiliations: sampleAttached.Affiliations,
 		},
 		&AffiliationsAdded{Asked: sampleAsked, OfSale: sampleOfSale(0), Affiliations: []Affiliation{{ID: "STAFF", Name: "Staff", PriceGroups: []string{"STAFF"}}}},
-		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0)},
+		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0), Terms: sampleTerms, Printed: samplePrinted},
 		&SaleRecalled{Asked: sampleAsked, OfSale: sampleOfSale(0), Dropped: []int{2}},
 		&CustomerAdded{Asked: sampleAsked, Customer: "P-s001-r01-1-3", Number: 3, Details: sampleDetails},
 		&CustomerEdited{Asked: sampleAsked, Customer: "C1", Changes: []FieldChange{{Field: "city", Old: "Leeds", New: "York"}}, Details: sampleDetails},
@@ -204,13 +204,15 @@ func samples() []Fact {
 		&StockCountCommitted{Asked: sampleAsked, Count: 1, Lines: []CountedLine{sampleCounted}},
 		&StockCountDiscarded{Asked: sampleAsked, Count: 1},
 		&RegisterQuarantined{Of: sampleRegister, Epoch: 1, Kind: FrozenForked, Sequence: 37, Want: "hash a", Got: "hash b"},
+		&FindingAccepted{Of: sampleRegister, Epoch: 1, Sequence: 37, Kind: "fork", Got: "hash b", Why: "a test image that was started by mistake"},
 		&CompletenessCertified{
 			Of: sampleRegister, BusinessDate: "2026-03-02", Covered: []Covered{{Range{1, 1, 41}, Hash([]byte("entry 41"))}}, Shifts: []ShiftID{"s001-r01-1-s1"},
 			Sums: samplePeriod, Note: "posnode completeness\ns001-r01\n2026-03-02\n1 1 41 MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n",
 		},
 		&PeriodClosed{
 			From: "2026-03-01", To: "2026-03-31", Registers: []PeriodTotals{{Of: sampleRegister, Sums: samplePeriod}}, Certificates: 31,
-			Digest: Hash([]byte("the notes")),
+			LeftOut: []LeftOut{{Of: Register{"s001", "r02"}, Why: "destroyed in a fire"}},
+			Digest:  Hash([]byte("the notes")),
 		},
 	}
 }
@@ -221,7 +223,8 @@ var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
 	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Own: -500}
-	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}}
+	sampleReason   = &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}
+	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: sampleReason, StartReason: sampleReason, EndReason: sampleReason}
 	sampleRights   = Rights{
 		Manager: true, Operations: []int{100, 200}, PriceOverride: "both",
 		LineDiscountPercent: sample(ParsePercent("10")), LineDiscountAmount: 1000,
@@ -248,7 +251,7 @@ var (
 		Number: 1, Staff: "7", BusinessDate: "2026-03-02", Opened: "2026-03-02T08:00:02.000000000Z", Currency: "GBP", Digits: 2, First: 3, Last: 41,
 		Totals: ShiftTotals{
 			Transactions: 2, CustomerSales: 1, Voided: 1, NoSale: 1, Suspended: 1, Sales: 1200, Returns: -200, Discounts: 100, Tax: 167, Rounding: 2,
-			GiftCards: 2500, PaidToAccount: 300, Income: 1200, Expense: 500, Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 833, Tax: 167}},
+			GiftCards: 2500, Deposits: 70, PaidToAccount: 300, Income: 1200, Expense: 500, Taxes: []TaxTotal{{TaxRate: sampleRate, Base: 833, Tax: 167}},
 			Tenders: []TenderTotal{{
 				Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 2200, Change: 500, Collected: 1700, Starting: 10000, Added: 500, Removed: 300,
 				BankDrop: 880, SafeDrop: 500, Expected: 10520, Declared: true, Counted: 10500, OverShort: -20,

@@ -110,6 +110,7 @@ type ShiftTotals struct {
 	Tax           Money          `json:"tax"`             // at all rates
 	Rounding      Money          `json:"rounding"`        // settled beyond the money taken
 	GiftCards     Money          `json:"gift_cards"`      // put on gift cards: owed, not sold
+	Deposits      Money          `json:"deposits"`        // paid for orders, less those of orders picked up or cancelled
 	PaidToAccount Money          `json:"paid_to_account"` // charged to customers' accounts
 	Income        Money          `json:"income"`          // of all accounts
 	Expense       Money          `json:"expense"`         // of all accounts, positive

@@ -355,6 +355,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			exec(`UPDATE codes SET used = 1 WHERE register = ? AND code = ?`, f.Register, f.Code.String()),
 			exec(`INSERT INTO users VALUES (?, ?, 0, ?)`, f.User, f.Register, e.Head.Sequence),
 			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
 		for _, user := range f.Users {

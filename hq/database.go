@@ -21,63 +21,92 @@ type database struct{ db *sql.DB }
 const schema = `
 CREATE TABLE IF NOT EXISTS shards (shard TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS journals (
-	register TEXT NOT NULL, epoch INTEGER NOT NULL,
-	sequence INTEGER NOT NULL, hash TEXT NOT NULL, -- the verified head
-	repeated INTEGER NOT NULL,                     -- entries that came again
-	arrived TEXT NOT NULL,                         -- when the last one came
-	PRIMARY KEY (register, epoch)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS findings (
-	id INTEGER PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
-	kind TEXT NOT NULL, want TEXT NOT NULL, got TEXT NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL
+	id INTEGER PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL,
+	sequence INTEGER NOT NULL DEFAULT 0, hash TEXT NOT NULL DEFAULT '', -- the verified head
+	reached INTEGER NOT NULL DEFAULT 0,  -- the last entry held, behind whatever gaps
+	key TEXT NOT NULL DEFAULT '',        -- verifies its checkpoints; of its activation record
+	previous INTEGER NOT NULL DEFAULT 0, -- entries of the epoch before, as the activation record has it
+	capped INTEGER NOT NULL DEFAULT 0,   -- the first entry that its key has not signed
+	broken INTEGER NOT NULL DEFAULT 0,   -- the first entry that does not follow from what is verified: what is behind does not count
+	repeated INTEGER NOT NULL DEFAULT 0, -- entries that came again
+	arrived TEXT NOT NULL DEFAULT '',    -- when the last one came
+	mode TEXT NOT NULL DEFAULT '', cause TEXT NOT NULL DEFAULT '', mode_since TEXT NOT NULL DEFAULT '', mode_sequence INTEGER NOT NULL DEFAULT 0,
+	UNIQUE (register, epoch)
 );
-CREATE TABLE IF NOT EXISTS sales (
-	register TEXT NOT NULL, date TEXT NOT NULL, currency TEXT NOT NULL,
-	concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
-	PRIMARY KEY (register, date, currency)
+CREATE TABLE IF NOT EXISTS entries (journal INTEGER NOT NULL, sequence INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (journal, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+	journal INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, prev BLOB NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (journal, first)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shifts (shift TEXT PRIMARY KEY, date TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unchecked ( -- checkpoints that came before the key that signed them
+	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, prev BLOB NOT NULL, note TEXT NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL,
+	PRIMARY KEY (journal, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lost (journal INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (journal, sequence)) WITHOUT ROWID; -- held, and no longer readable
+CREATE TABLE IF NOT EXISTS sales (
+	register TEXT NOT NULL, shift TEXT NOT NULL, currency TEXT NOT NULL,
+	concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	PRIMARY KEY (register, shift, currency)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shifts (
+	shift TEXT PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL, date TEXT NOT NULL,
+	opened INTEGER NOT NULL, closed INTEGER NOT NULL -- the entries that did, 0 while they are not verified
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are held and not yet verified
+	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, shift TEXT NOT NULL, date TEXT NOT NULL, closed INTEGER NOT NULL,
+	currency TEXT NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	PRIMARY KEY (journal, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantined (register TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS keys (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- recorded by head office
+CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, fact TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS periods (first TEXT PRIMARY KEY, last TEXT NOT NULL, fact TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accepted (
+	register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, got TEXT NOT NULL, at TEXT NOT NULL,
+	PRIMARY KEY (register, epoch, sequence, kind, got)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
-`
+` + findingsSchema
 
-// schemaVersion goes up when the meaning of a table changes, or when one is added that is
-// filled from the journals: everything is read again then.
-const schemaVersion = 2
+// schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
+const schemaVersion = 5
 
+// openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
-	d, err := openDatabaseFile(path)
-	if !errors.Is(err, errOtherVersion) {
-		return d, err
+	d, version, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	// Derived, so it can go: the journals are here. If we died in between, the next start does the rest.
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if version != 0 && version != schemaVersion {
+		if err := d.close(); err != nil {
 			return nil, err
 		}
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+		}
+		if d, _, err = openFile(path); err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
 	}
-	return openDatabaseFile(path)
+	if _, err := d.db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
+	}
+	return d, nil
 }
 
-// errOtherVersion says that another version of this program made the file.
-var errOtherVersion = errors.New("hq.db is of another version")
-
-func openDatabaseFile(path string) (*database, error) {
+// openFile opens a file and says of which version its tables are, 0 for none.
+func openFile(path string) (d *database, version int, err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)&_txlock=immediate")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var version, tables int
-	err = db.QueryRow(`SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version`).Scan(&version, &tables)
-	if err == nil && tables > 0 && version != schemaVersion {
-		err = errOtherVersion
-	}
-	if err == nil {
-		_, err = db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion))
-	}
+	// A file from before there were versions has tables and the version 0.
+	err = db.QueryRow(`SELECT CASE WHEN user_version = 0 AND EXISTS (SELECT 1 FROM sqlite_master) THEN 1 ELSE user_version END FROM pragma_user_version`).Scan(&version)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+		return nil, 0, errors.Join(err, db.Close())
 	}
-	return &database{db}, nil
+	return &database{db}, version, nil
 }
 
 func (d *database) close() error { return d.db.Close() }
@@ -91,25 +120,35 @@ func (d *database) position(ctx context.Context, shard string) (sequence uint64,
 	return sequence, err
 }
 
+// putBack moves a position back to where its shard ends now.
+func (d *database) putBack(ctx context.Context, shard string, sequence uint64) error {
+	_, err := d.db.ExecContext(ctx, `UPDATE shards SET sequence = ? WHERE shard = ?`, sequence, shard)
+	return err
+}
+
 // apply verifies a batch and moves the shard's position, all or nothing.
 func (d *database) apply(ctx context.Context, shard string, batch []embedded.Received) error {
+	return d.take(ctx, batch, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO shards VALUES (?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, shard, batch[len(batch)-1].ShardSequence)
+		return err
+	})
+}
+
+// take verifies a batch, and does what else belongs to it, all or nothing.
+func (d *database) take(ctx context.Context, batch []embedded.Received, also func(*sql.Tx) error) error {
 	tx, err := d.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := verifier{ctx: ctx, tx: tx, chains: map[embedded.JournalName]*chain{}}
-	for _, r := range batch {
-		if err := v.verify(r); err != nil {
+	v := verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
+	if err := v.verify(batch); err != nil {
+		return err
+	}
+	if also != nil {
+		if err := also(tx); err != nil {
 			return err
 		}
-	}
-	if err := v.store(); err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO shards VALUES (?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, shard, batch[len(batch)-1].ShardSequence)
-	if err != nil {
-		return err
 	}
 	return tx.Commit()
 }
@@ -135,39 +174,13 @@ func (h *HQ) Journals(ctx context.Context) (out []Journal, err error) {
 		if err := rows.Scan(&j.Register, &j.Head.Epoch, &j.Head.Sequence, &hash, &j.Repeated, &j.Arrived); err != nil {
 			return nil, err
 		}
-		if err := j.Head.Hash.UnmarshalText([]byte(hash)); err != nil {
+		if j.Head.Sequence > 0 {
+			err = j.Head.Hash.UnmarshalText([]byte(hash))
+		}
+		if err != nil {
 			return nil, err
 		}
 		out = append(out, j)
-	}
-	return out, rows.Err()
-}
-
-// Finding is something wrong with an entry as it arrived.
-type Finding struct {
-	Register string `json:"register"`
-	Epoch    int    `json:"epoch"`
-	Sequence uint64 `json:"sequence"`
-	Kind     string `json:"kind"`
-	Want     string `json:"want"`
-	Got      string `json:"got"`
-	Shard    string `json:"shard"`          // where the bytes are
-	At       uint64 `json:"shard_sequence"` // position in the shard
-}
-
-// Findings lists what is wrong, in the order in which it came.
-func (h *HQ) Findings(ctx context.Context) (out []Finding, err error) {
-	rows, err := h.db.db.QueryContext(ctx, `SELECT register, epoch, sequence, kind, want, got, shard, shard_sequence FROM findings ORDER BY id`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var f Finding
-		if err := rows.Scan(&f.Register, &f.Epoch, &f.Sequence, &f.Kind, &f.Want, &f.Got, &f.Shard, &f.At); err != nil {
-			return nil, err
-		}
-		out = append(out, f)
 	}
 	return out, rows.Err()
 }
@@ -183,9 +196,17 @@ type Day struct {
 	Tax       events.Money `json:"tax"`
 }
 
+// daysQuery sums the shifts of a register and date: what is verified, and what waits behind a gap. A
+// shift whose opening has not come has no date yet. What follows from another history does not count.
+const daysQuery = `SELECT booked.register, coalesce(shifts.date, '') AS date, currency, sum(concluded), sum(booked.sales), sum(returns), sum(tax) FROM (
+	SELECT register, shift, currency, concluded, sales, returns, tax FROM sales
+	UNION ALL SELECT register, shift, currency, concluded, sales, returns, tax FROM waiting JOIN journals ON journals.id = journal
+		WHERE concluded > 0 AND (broken = 0 OR waiting.sequence < broken)
+) AS booked LEFT JOIN shifts USING (shift)`
+
 // Days lists what was sold, by register and business date.
 func (h *HQ) Days(ctx context.Context) (out []Day, err error) {
-	rows, err := h.db.db.QueryContext(ctx, `SELECT register, date, currency, concluded, sales, returns, tax FROM sales ORDER BY date, register`)
+	rows, err := h.db.db.QueryContext(ctx, daysQuery+` GROUP BY 1, 2, 3 ORDER BY 2, 1, 3`)
 	if err != nil {
 		return nil, err
 	}

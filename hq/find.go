@@ -3,7 +3,6 @@ package hq
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +17,9 @@ import (
 // The Retail Server: it answers the data requests of registers, from head office's
 // reference data and from what every register has done since, as far as that has arrived.
 
+// Reference is head office's reference data, of all stores; its For gives the view of one register.
+func (h *HQ) Reference() *projections.Reference { return h.reference }
+
 // answerRequests serves the data requests until head office is closed.
 func (h *HQ) answerRequests() error {
 	if err := h.node.Answer(projections.FindService, h.find); err != nil {
@@ -29,11 +31,19 @@ func (h *HQ) answerRequests() error {
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
-	store, err := h.reference.db.For(r).Store(ctx)
-	if err != nil && !errors.Is(err, projections.ErrNoStore) {
+	record, found, err := h.reference.For(r).Find(ctx, ledger.Query{Kind: "profile", Key: string(r.ID)})
+	if err == nil && found {
+		g.Profile = record.(ledger.RegisterProfile).Version
+	}
+	if err == nil && !found {
+		record, found, err = h.reference.For(r).Find(ctx, ledger.Query{Kind: "store", Key: projections.StoreKey})
+	}
+	if store, ok := record.(ledger.Store); ok && found {
+		g.Profile = store.Profile.Version
+	}
+	if err != nil {
 		return nil, err
 	}
-	g.Profile = store.Profile.Version
 	return json.Marshal(g)
 }
 
@@ -125,28 +135,28 @@ func (h *HQ) lookUp(ctx context.Context, r events.Register, q ledger.Query) (ans
 		return own(h, ctx, r, q)
 	}
 	if kind, search := strings.CutSuffix(q.Kind, "_search"); search {
-		records, err := h.reference.db.For(r).Search(ctx, kind, q.Key, ledger.MaxHits+1)
+		records, err := h.reference.For(r).Search(ctx, kind, q.Key, ledger.MaxHits+1)
 		a := answer{}
 		for _, record := range records {
 			a.hits = append(a.hits, answer{record: record, key: keyOf(record)})
 		}
-		return h.orNotKept(ctx, r, a, kind, err)
+		return h.orNotKept(ctx, a, kind, err)
 	}
 	return h.refer(ctx, r, q)
 }
 
 // refer is the answer of the reference data.
 func (h *HQ) refer(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
-	record, _, err := h.reference.db.For(r).Find(ctx, q)
-	return h.orNotKept(ctx, r, answer{record: record}, q.Kind, err)
+	record, _, err := h.reference.For(r).Find(ctx, q)
+	return h.orNotKept(ctx, answer{record: record}, q.Kind, err)
 }
 
 // orNotKept says of an answer without anything whether head office would know.
-func (h *HQ) orNotKept(ctx context.Context, r events.Register, a answer, kind string, err error) (answer, error) {
+func (h *HQ) orNotKept(ctx context.Context, a answer, kind string, err error) (answer, error) {
 	if err != nil || a.record != nil || len(a.hits) > 0 {
 		return a, err
 	}
-	kept, err := h.reference.db.For(r).Keeps(ctx, kind)
+	kept, err := h.reference.Keeps(ctx, kind)
 	a.notKept = !kept
 	return a, err
 }
@@ -228,7 +238,7 @@ func (h *HQ) searchCustomers(ctx context.Context, r events.Register, q ledger.Qu
 			return a, err
 		}
 	}
-	records, err := h.reference.db.For(r).Search(ctx, "customer", q.Key, ledger.MaxHits+1)
+	records, err := h.reference.For(r).Search(ctx, "customer", q.Key, ledger.MaxHits+1)
 	if err != nil {
 		return a, err
 	}
@@ -237,7 +247,7 @@ func (h *HQ) searchCustomers(ctx context.Context, r events.Register, q ledger.Qu
 			return a, err
 		}
 	}
-	return h.orNotKept(ctx, r, a, "customer", nil)
+	return h.orNotKept(ctx, a, "customer", nil)
 }
 
 // lookUpOrder is an order, also one that was placed at a register, and picked up if any register says so.

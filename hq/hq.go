@@ -2,7 +2,6 @@ package hq
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
 )
 
 // Config says where head office lives.
@@ -24,6 +24,8 @@ type Config struct {
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
+
+	tailAfter time.Duration // for tests; else the constant
 }
 
 // Cluster says which stock servers head office works on, in place of a server of its own.
@@ -40,8 +42,9 @@ type HQ struct {
 	node *embedded.HQNode
 	db   *database
 	own  own
-
-	reference reference
+	// reference is what head office says of products, people and the rest.
+	reference *projections.Reference
+	importing sync.Mutex // one at a time imports or catches up
 
 	stop context.CancelFunc
 	wait sync.WaitGroup
@@ -51,19 +54,23 @@ type HQ struct {
 	settled chan struct{}
 
 	mu    sync.Mutex
-	heard map[embedded.JournalName]announcement
+	heard map[events.Register]*contact
+	added map[embedded.JournalName]bool // that are received
+	marks map[embedded.JournalName]signedMark
+	read  map[string]bool // shards of which all that was there has been read
+	doubt chan struct{}   // what is stored is to be looked at
 	close func() error
-}
-
-// announcement is the last one of a journal, and when HQ heard it.
-type announcement struct {
-	events.Announcement
-	heard time.Time
 }
 
 // Open brings head office up.
 func Open(ctx context.Context, cfg Config) (*HQ, error) {
-	h := &HQ{cfg: cfg, heard: map[embedded.JournalName]announcement{}, settled: make(chan struct{}, 1)}
+	if cfg.tailAfter == 0 {
+		cfg.tailAfter = tailAfter
+	}
+	h := &HQ{
+		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
+		doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+	}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open head office: %w", err), h.Close())
@@ -88,7 +95,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openOwn(ctx); err != nil {
 		return err
 	}
-	if err := h.openReferenceData(ctx); err != nil {
+	if err := h.openReference(ctx); err != nil {
 		return err
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
@@ -102,45 +109,26 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.wait.Go(func() { h.watch(ctx) })
-	for _, shard := range h.node.Shards() {
+	for _, shard := range h.streams() {
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
+	h.wait.Go(func() { h.checkStored(ctx) })
 	if err := h.answerRequests(); err != nil {
 		return err
 	}
-	return h.node.Announced(func(r events.Register, payload []byte) { h.hear(ctx, r, payload) })
+	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
+		return err
+	}
+	return h.node.Answer("announce", h.acknowledge)
 }
 
-// hear notes what a register says of its journal, and begins to receive one that is new.
-func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
-	a := announcement{heard: h.cfg.Clock()}
-	if err := json.Unmarshal(payload, &a.Announcement); err != nil || a.Epoch < 1 {
-		h.cfg.Logger.Warn("announcement cannot be read", "register", r, "error", err)
-		return
+// InitCluster writes what a cluster of stock nats-server needs to be head office's, see
+// [embedded.InitCluster], and the key by which all instances of head office sign.
+func InitCluster(dir string, servers []embedded.ClusterServer) error {
+	if err := embedded.InitCluster(dir, servers); err != nil {
+		return err
 	}
-	journal := embedded.JournalName{Register: r, Epoch: a.Epoch}
-	h.mu.Lock()
-	_, known := h.heard[journal]
-	h.heard[journal] = a
-	h.mu.Unlock()
-	if known {
-		return
-	}
-	if err := h.node.AddJournal(ctx, r, a.Epoch); err != nil && ctx.Err() == nil {
-		h.cfg.Logger.Error("journal could not be added", "journal", journal, "error", err)
-		h.mu.Lock()
-		delete(h.heard, journal) // its next announcement tries again
-		h.mu.Unlock()
-	}
-}
-
-// InitCluster writes what a cluster of stock nats-server needs to be head office's: see [embedded.InitCluster].
-func InitCluster(dir string, hosts []string) error {
-	var servers []embedded.ClusterServer
-	for _, host := range hosts {
-		servers = append(servers, embedded.ClusterServer{Host: host})
-	}
-	return embedded.InitCluster(dir, servers)
+	return new(own).openWitness(filepath.Join(dir, embedded.HQFolder))
 }
 
 // Enroll makes the credentials by which a register links to the head office whose
@@ -158,36 +146,37 @@ func EnrollReader(dir, name string) (creds []byte, err error) {
 // ClientURL is where readers connect to, "" when that is off.
 func (h *HQ) ClientURL() string { return h.node.ClientURL() }
 
+// streams are all that hold registers' entries.
+func (h *HQ) streams() []string { return append(h.node.Shards(), embedded.Repairs) }
+
+// level says whether all that was stored of a register's journals has been read since the start.
+func (h *HQ) level(r events.Register) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.read[h.node.ShardOf(r)] && h.read[embedded.Repairs]
+}
+
 // LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }
 
 // Received yields every entry that head office holds and has read, once for each
 // time that it is stored: for who wants to see the streams themselves.
 func (h *HQ) Received(ctx context.Context, yield func(events.Message)) error {
-	for _, shard := range h.node.Shards() {
+	for _, shard := range h.streams() {
 		last, err := h.db.position(ctx, shard)
 		if err != nil {
 			return err
 		}
-		if last == 0 {
-			continue
-		}
-		err = h.node.Receive(ctx, shard, 1, func(r embedded.Received) error {
+		err = h.node.Stored(ctx, shard, last, func(r embedded.Received) error {
 			yield(r.Message)
-			if r.ShardSequence >= last {
-				return errEnough
-			}
 			return nil
 		})
-		if !errors.Is(err, errEnough) {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// errEnough ends a reading that would else wait for what comes.
-var errEnough = errors.New("enough")
 
 // Close ends head office.
 func (h *HQ) Close() error { return h.close() }
@@ -204,15 +193,15 @@ func (h *HQ) shutdown() error {
 	if h.db != nil {
 		errs = append(errs, h.db.close())
 	}
-	if h.reference.db != nil {
-		errs = append(errs, h.reference.db.Close())
+	if h.reference != nil {
+		errs = append(errs, h.reference.Close())
 	}
 	return errors.Join(errs...)
 }
 
 // follow reads one shard until ctx ends.
 func (h *HQ) follow(ctx context.Context, shard string) {
-	h.keepOn(ctx, "reading "+shard, func() error { return h.read(ctx, shard) })
+	h.keepOn(ctx, "reading "+shard, func() error { return h.readShard(ctx, shard) })
 }
 
 // followOwn brings hq.db up to what other instances record, until ctx ends.
@@ -267,11 +256,41 @@ func gather(first embedded.Received, waiting <-chan embedded.Received) []embedde
 	return batch
 }
 
-// read verifies what a shard holds after the last position, many entries in one transaction where many wait.
-func (h *HQ) read(ctx context.Context, shard string) error {
-	from, err := h.db.position(ctx, shard)
+// noteLevel says that a shard has been read up to what it held when the reading began.
+func (h *HQ) noteLevel(shard string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.read[shard] = true
+}
+
+// begin is where reading a shard goes on, and how far it goes now. A shard that is
+// shorter than what was read of it has lost its end: reading goes on at its end, and what it lost is looked for.
+func (h *HQ) begin(ctx context.Context, shard string) (from, last uint64, err error) {
+	if from, err = h.db.position(ctx, shard); err != nil {
+		return 0, 0, err
+	}
+	if last, err = h.node.Last(ctx, shard); err != nil || last >= from {
+		return from, last, err
+	}
+	h.cfg.Logger.Warn("a stream of head office has lost its end", "shard", shard, "want", from, "got", last)
+	if err := h.db.putBack(ctx, shard, last); err != nil {
+		return 0, 0, err
+	}
+	select {
+	case h.doubt <- struct{}{}:
+	default:
+	}
+	return last, last, nil
+}
+
+// readShard verifies what a shard holds after the last position, many entries in one transaction where many wait.
+func (h *HQ) readShard(ctx context.Context, shard string) error {
+	from, last, err := h.begin(ctx, shard)
 	if err != nil {
 		return err
+	}
+	if from >= last {
+		h.noteLevel(shard)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	waiting := make(chan embedded.Received, most)
@@ -302,6 +321,9 @@ func (h *HQ) read(ctx context.Context, shard string) error {
 			return err
 		}
 		h.moreSettled()
+		if batch[len(batch)-1].ShardSequence >= last {
+			h.noteLevel(shard)
+		}
 	}
 	return receiving
 }

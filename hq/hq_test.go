@@ -55,17 +55,28 @@ func newFleet(t *testing.T) *fleet {
 }
 
 func (f *fleet) openHQ() {
+	cfg := hq.Config{Dir: filepath.Join(f.dir, "hq"), ListenLeaf: f.leaf, Clock: time.Now, Logger: f.log}
+	cfg.AskAfter(5 * time.Second)
 	var err error
-	f.hq, err = hq.Open(f.t.Context(), hq.Config{Dir: filepath.Join(f.dir, "hq"), ListenLeaf: f.leaf, Clock: time.Now, Logger: f.log})
+	f.hq, err = hq.Open(f.t.Context(), cfg)
 	require.NoError(f.t, err)
 }
 
-func (f *fleet) openTill() {
-	var err error
-	f.till, err = register.Open(f.t.Context(), register.Config{
-		Dir: filepath.Join(f.dir, "till"), Register: f.name, HQ: f.hq.LeafURL(), Creds: filepath.Join(f.dir, "creds"),
+func (f *fleet) openTill() { f.open("till", f.hq.LeafURL()) }
+
+// openTillAlone opens the register without a link.
+func (f *fleet) openTillAlone() { f.open("till", "") }
+
+func (f *fleet) tillConfig(dir, url string) register.Config {
+	return register.Config{
+		Dir: filepath.Join(f.dir, dir), Register: f.name, HQ: url, Creds: filepath.Join(f.dir, "creds"),
 		Zone: time.UTC, Clock: time.Now, Logger: f.log,
-	})
+	}
+}
+
+func (f *fleet) open(dir, url string) {
+	var err error
+	f.till, err = register.Open(f.t.Context(), f.tillConfig(dir, url))
 	require.NoError(f.t, err)
 }
 

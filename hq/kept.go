@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS moved ( -- what was sold less what came back, in a pr
 ) WITHOUT ROWID;
 `
 
-// keep takes what other registers may ask about from a verified entry.
+// keep takes what other registers may ask about from an entry that is held. It is told again what it was told before.
 func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 	switch f := e.Fact.(type) {
 	case *events.CustomerAdded:
@@ -58,11 +58,6 @@ func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 		return v.keepSale(r, e, f)
 	}
 	return nil
-}
-
-func (v *verifier) exec(query string, args ...any) error {
-	_, err := v.tx.ExecContext(v.ctx, query, args...)
-	return err
 }
 
 func (v *verifier) keepCustomer(e *events.Entry, id events.CustomerID, d events.CustomerDetails) error {

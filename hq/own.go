@@ -83,6 +83,30 @@ func (h *HQ) openOwn(ctx context.Context) error {
 		}
 		return &events.RegisterActivated{Record: string(record)}, nil
 	})
+	if err != nil {
+		return err
+	}
+	return h.checkWitness(ctx)
+}
+
+// checkWitness refuses a key that is not the one that this head office has signed with from
+// its beginning: two would contradict each other's marks.
+func (h *HQ) checkWitness(ctx context.Context) error {
+	m, err := h.node.Own().Get(ctx, 1)
+	if err != nil {
+		return err
+	}
+	entry, err := events.Decode(m.Body)
+	if err != nil {
+		return err
+	}
+	var record events.ActivationRecord
+	if f, ok := entry.Fact.(*events.RegisterActivated); ok {
+		err = json.Unmarshal([]byte(f.Record), &record)
+	}
+	if err == nil && record.Key != h.own.public {
+		err = fmt.Errorf("witness.json in %s holds another key than head office signs with, %s: copy it from where head office was set up", h.cfg.Dir, record.Key)
+	}
 	return err
 }
 
@@ -194,6 +218,16 @@ func foldOwn(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		e.Head.Sequence, e.Head.Hash.String())
 	if err != nil {
 		return err
+	}
+	switch f := e.Fact.(type) {
+	case *events.RegisterQuarantined:
+		return foldQuarantine(ctx, tx, e, f)
+	case *events.FindingAccepted:
+		return foldAccepted(ctx, tx, e, f)
+	case *events.CompletenessCertified:
+		return foldCertificate(ctx, tx, f)
+	case *events.PeriodClosed:
+		return foldPeriod(ctx, tx, f)
 	}
 	return errors.Join(foldDevices(ctx, tx, e), foldSettled(ctx, tx, e))
 }

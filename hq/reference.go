@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,31 +21,41 @@ import (
 // Reference data at head office is a stream, and reference.db is made of it: what is not
 // committed there is not visible here, and what is not visible here no register gets.
 
-// reference is this instance's view of the reference data.
-type reference struct {
-	mu sync.Mutex // one at a time imports or catches up
-	db *projections.Reference
-}
-
-// openReferenceData opens reference.db, which is derived, finishes imports that were cut off, and follows the stream.
-func (h *HQ) openReferenceData(ctx context.Context) (err error) {
+// openReference opens reference.db, which is derived, finishes imports that were cut off, and follows the stream.
+func (h *HQ) openReference(ctx context.Context) (err error) {
 	path := filepath.Join(h.cfg.Dir, "reference.db")
-	h.reference.db, err = projections.OpenReference(path)
-	if errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion) {
+	h.reference, err = projections.OpenReference(path)
+	again := errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion)
+	if err == nil {
+		if again, err = h.foreign(ctx); again {
+			err = errors.Join(err, h.reference.Close())
+		}
+	}
+	if again {
+		h.cfg.Logger.Warn("reference.db is made anew of the stream", "error", err)
 		if err = projections.DropReference(path); err == nil {
-			h.reference.db, err = projections.OpenReference(path)
+			h.reference, err = projections.OpenReference(path)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	return h.finishImports(ctx)
 }
 
-// Reference is the reference data of all stores; its For gives the view of one register.
-func (h *HQ) Reference() *projections.Reference { return h.reference.db }
+// foreign says whether reference.db is of another stream than head office's, or of a later state of it:
+// the stream was made anew, or put back from a backup. What is imported now would be compared with the wrong thing.
+func (h *HQ) foreign(ctx context.Context) (bool, error) {
+	stream := h.node.Reference()
+	feed, err := h.reference.Feed(ctx)
+	if err != nil || feed.Stream == "" {
+		return false, err
+	}
+	committed, err := stream.Committed(ctx)
+	return err == nil && (feed.Stream != stream.Origin() || feed.Position > committed), err
+}
 
 // followReferenceEvery is how soon one instance of head office sees what another has imported.
 const followReferenceEvery = time.Second
@@ -70,8 +79,8 @@ func (h *HQ) followReference(ctx context.Context) {
 }
 
 func (h *HQ) catchUpReference(ctx context.Context) error {
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	return h.applyReference(ctx)
 }
 
@@ -82,11 +91,11 @@ func (h *HQ) applyReference(ctx context.Context) error {
 	if err != nil || committed == 0 {
 		return err
 	}
-	feed, err := h.reference.db.Feed(ctx)
+	feed, err := h.reference.Feed(ctx)
 	if err != nil || feed.Stream == stream.Origin() && feed.Position >= committed {
 		return err
 	}
-	return h.reference.db.Follow(ctx, stream.Origin(), committed, func(from uint64, yield func(uint64, []byte) error) error {
+	return h.reference.Follow(ctx, stream.Origin(), committed, func(from uint64, yield func(uint64, []byte) error) error {
 		return stream.Read(ctx, from, committed, yield)
 	})
 }
@@ -103,17 +112,17 @@ type ImportOptions struct {
 //
 // After any other error it is unknown whether it was imported; the same import again tells, and finishes it.
 func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions) (projections.ImportReport, error) {
-	h.reference.mu.Lock()
-	defer h.reference.mu.Unlock()
+	h.importing.Lock()
+	defer h.importing.Unlock()
 	if err := h.finishImports(ctx); err != nil {
 		return projections.ImportReport{}, err
 	}
-	report, changes, err := h.reference.db.Plan(ctx, lines, options.Format)
+	report, changes, err := h.reference.Plan(ctx, lines, options.Format)
 	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
 		return report, err
 	}
 	now := h.cfg.Clock()
-	commit, err := h.reference.db.CommitOf(ctx, changes.Kinds, now)
+	commit, err := h.reference.CommitOf(ctx, changes.Kinds, now)
 	if err != nil {
 		return report, err
 	}
@@ -131,7 +140,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err := h.node.StageImport(ctx, id.String(), bytes.NewReader(staged)); err != nil {
 		return report, err
 	}
-	return report, h.finishImports(ctx)
+	if err := h.finishImport(ctx, id.String(), staged); err != nil {
+		return report, err
+	}
+	return report, h.applyReference(ctx)
 }
 
 // stage is an import as it is kept until it is published: its lines and its commit, each a line.
@@ -159,19 +171,24 @@ func (h *HQ) finishImports(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		messages, err := messagesOf(staged)
-		if err != nil {
-			return fmt.Errorf("staged import %s: %w", name, err)
-		}
-		// If we died in here, records are in the stream and the commit that makes them visible is not.
-		if err := h.node.Reference().Publish(ctx, messages); err != nil {
-			return err
-		}
-		if err := h.node.DropImport(ctx, name); err != nil {
+		if err := h.finishImport(ctx, name, staged); err != nil {
 			return err
 		}
 	}
 	return h.applyReference(ctx)
+}
+
+func (h *HQ) finishImport(ctx context.Context, name string, staged []byte) error {
+	messages, err := messagesOf(staged)
+	if err != nil {
+		return fmt.Errorf("staged import %s: %w", name, err)
+	}
+	// If we died in here, records are in the stream and the commit that makes them visible is not.
+	if err := h.node.Reference().Publish(ctx, messages); err != nil {
+		return err
+	}
+	// If we died here, the same is published again, before any import that comes later.
+	return h.node.DropImport(ctx, name)
 }
 
 // messagesOf are the messages of a staged import. The commit comes last.
@@ -197,14 +214,14 @@ func (h *HQ) answerReference(ctx context.Context, r events.Register, question []
 	if err := json.Unmarshal(question, &q); err != nil {
 		return nil, err
 	}
-	feed, err := h.reference.db.Feed(ctx)
+	feed, err := h.reference.Feed(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if q.Stream != feed.Stream {
 		q.After = 0 // another stream's position: the register begins anew
 	}
-	page, err := h.reference.db.For(r).Page(ctx, q.After)
+	page, err := h.reference.For(r).Page(ctx, q.After)
 	if err != nil {
 		return nil, err
 	}

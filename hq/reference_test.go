@@ -188,20 +188,44 @@ func TestStoresDoNotGetEachOthersRecords(t *testing.T) {
 	require.True(t, find(two))
 }
 
+// TestStreamMadeAnew: head office loses its stream. Registers go on with what they have, and change over when there is another.
+func TestStreamMadeAnew(t *testing.T) {
+	c := newChain(t)
+	c.load(base()+productLine(1, "1")+productLine(2, "2"), hq.ImportOptions{})
+	till := c.till("s001", "r01")
+	before := c.until(till).Feed
+	require.NoError(t, c.hq.Close())
+	streams, err := filepath.Glob(filepath.Join(c.dir, "hq", "jetstream", "*", "streams", "REFERENCE_1"))
+	require.NoError(t, err)
+	require.Len(t, streams, 1)
+	require.NoError(t, os.RemoveAll(streams[0]))
+	c.openHQ()
+	feed, err := c.hq.Reference().Feed(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, feed.Stream)
+	require.Equal(t, "2", price(t, till.Reference(), "P00002"))
+	require.Equal(t, 3, c.load(base()+productLine(1, "5"), hq.ImportOptions{}).Stored, "compared with the new stream, not with what was")
+	after := c.until(till).Feed
+	require.NotEqual(t, before.Stream, after.Stream)
+	require.Equal(t, "5", price(t, till.Reference(), "P00001"))
+	require.Empty(t, price(t, till.Reference(), "P00002"))
+}
+
 // An import is refused whole: every line that is wrong is named, and a nonsense profile leaves the last good one.
 func TestImportRefused(t *testing.T) {
 	c := newChain(t)
-	c.load(base()+`{"kind":"profile","key":"default","record":{"gift_card_per_card":100}}`, hq.ImportOptions{})
+	c.load(base()+`{"kind":"profile","key":"r01","record":{"register":"r01","gift_card_per_card":100}}`, hq.ImportOptions{})
 	report, err := c.hq.Import(t.Context(), strings.NewReader(productLine(1, "1")+
-		`{"kind":"profile","key":"default","record":{"gift_card_per_card":-1}}`+"\n{}\n"), hq.ImportOptions{})
+		`{"kind":"profile","key":"r01","record":{"register":"r01","gift_card_per_card":-1}}`+"\n{}\n"), hq.ImportOptions{})
 	require.ErrorIs(t, err, projections.ErrNotImported)
 	require.Equal(t, 2, report.Wrong)
-	require.Contains(t, report.Problems[0].What, "a limit of an amount is negative")
+	require.Contains(t, report.Problems[0].What, "negative")
 	require.Equal(t, 2, report.Problems[0].Line)
 	require.Empty(t, price(t, c.hq.Reference(), "P00001"))
-	store, err := c.hq.Reference().Store(t.Context())
+	profile, found, err := c.hq.Reference().Find(t.Context(), ledger.Query{Kind: "profile", Key: "r01"})
 	require.NoError(t, err)
-	require.EqualValues(t, 100, store.Profile.GiftCardPerCard)
+	require.True(t, found)
+	require.EqualValues(t, 100, profile.(ledger.RegisterProfile).GiftCardPerCard)
 
 	before, err := c.hq.Reference().Feed(t.Context())
 	require.NoError(t, err)
@@ -210,21 +234,6 @@ func TestImportRefused(t *testing.T) {
 	after, err := c.hq.Reference().Feed(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, before, after, "a dry run publishes nothing")
-}
-
-// The profile of one register stands before its store's, and that before everybody's.
-func TestProfiles(t *testing.T) {
-	c := newChain(t)
-	c.load(base()+`{"kind":"profile","key":"default","record":{"gift_card_per_card":1}}
-{"kind":"profile","key":"default","store":"s001","record":{"gift_card_per_card":2}}
-{"kind":"profile","key":"r02","store":"s001","record":{"gift_card_per_card":3}}`, hq.ImportOptions{})
-	for name, want := range map[string]int{"s002-r01": 1, "s001-r01": 2, "s001-r02": 3} {
-		r, err := events.ParseRegister(name)
-		require.NoError(t, err)
-		store, err := c.hq.Reference().For(r).Store(t.Context())
-		require.NoError(t, err)
-		require.EqualValues(t, want, store.Profile.GiftCardPerCard, name)
-	}
 }
 
 // cutOff is a reader that breaks off.

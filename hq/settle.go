@@ -245,7 +245,7 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 }
 
 // balance is what there is: as replicated, with every verified movement since, less what is reserved.
-func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b base) (balance events.Money, err error) {
+func (h *HQ) balance(ctx context.Context, q rowQuerier, want events.Reservation, b base) (balance events.Money, err error) {
 	moved, reserved := events.Money(0), events.Money(0)
 	err = errors.Join(
 		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ?`, b.kind, want.Key, sortable(b.asOf)).Scan(&moved),
@@ -258,13 +258,13 @@ func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b 
 	return b.balance + moved - reserved, err
 }
 
-// querier is a database or a transaction of it.
-type querier interface {
+// rowQuerier is a database or a transaction of it.
+type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // check says why a reservation cannot be granted, nil where it can.
-func (b base) check(ctx context.Context, q querier, want events.Reservation, balance events.Money) (*events.NotGranted, error) {
+func (b base) check(ctx context.Context, q rowQuerier, want events.Reservation, balance events.Money) (*events.NotGranted, error) {
 	var issued, claimed int
 	err := errors.Join(
 		q.QueryRowContext(ctx, `SELECT count(*) FROM moves WHERE kind = ? AND key = ? AND (issued OR kind = ?)`, b.kind, want.Key, events.ReserveOrder).Scan(&issued),
@@ -343,7 +343,7 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 		if err != nil || issued == 0 || q.Kind != "giftcard" {
 			return a, err
 		}
-		store, err := h.reference.db.For(r).Store(ctx)
+		store, err := h.reference.For(r).Store(ctx)
 		if err != nil {
 			return a, nil // a head office without settings
 		}

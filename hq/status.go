@@ -1,9 +1,12 @@
 package hq
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 )
 
@@ -23,29 +26,93 @@ type RegisterStatus struct {
 	Announced   uint64    `json:"announced"` // entries that the register says it has
 	Received    uint64    `json:"received"`  // entries held, counted once
 	Verified    uint64    `json:"verified"`  // without a gap from the first, chained and signed
-	Marked      uint64    `json:"marked"`    // countersigned
+	Marked      uint64    `json:"marked"`    // countersigned, as far as this instance knows
 	// Missing are the gaps behind which something was received, and what was
 	// announced and has not come; the oldest first, at most a few.
 	Missing []events.Range `json:"missing"`
-	// ClockDifference is the register's clock less head office's, as last announced.
+	// ClockDifference is the register's clock less head office's, as last announced, with the time that took.
 	ClockDifference time.Duration  `json:"clock_difference_ns"`
 	Version         string         `json:"version"`
 	Open            int            `json:"open_findings"`
 	Frozen          *events.Freeze `json:"frozen,omitempty"`
 }
 
-// silentAfter is how long a register may say nothing before it counts as silent: five announcements.
-const silentAfter = 15 * time.Second
-
 // Registers lists how every register stands that was ever heard of, by name.
 func (h *HQ) Registers(ctx context.Context) ([]RegisterStatus, error) {
-	journals, err := h.Journals(ctx)
+	newest, err := h.newestEpochs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []RegisterStatus
-	for _, j := range journals {
-		all = append(all, RegisterStatus{Register: j.Register, Epoch: j.Head.Epoch, Verified: j.Head.Sequence, Missing: []events.Range{}})
+	for r, epoch := range newest {
+		s, err := h.registerStatus(ctx, embedded.JournalName{Register: r, Epoch: epoch})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
 	}
+	slices.SortFunc(all, func(a, b RegisterStatus) int { return cmp.Compare(a.Register, b.Register) })
 	return all, nil
+}
+
+// newestEpochs are all registers that were ever heard of, with their last epoch.
+func (h *HQ) newestEpochs(ctx context.Context) (map[events.Register]int, error) {
+	names, err := journalNames(ctx, h.db.db, ``)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[events.Register]int{}
+	for _, name := range append(names, h.node.Journals()...) {
+		newest[name.Register] = max(newest[name.Register], name.Epoch)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for r, c := range h.heard {
+		newest[r] = max(newest[r], c.Epoch)
+	}
+	return newest, nil
+}
+
+func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (RegisterStatus, error) {
+	s := RegisterStatus{Register: name.Register.String(), Epoch: name.Epoch, Missing: []events.Range{}, Silent: true}
+	j, err := readJournal(ctx, h.db.db, name)
+	if err != nil {
+		return s, err
+	}
+	reached := uint64(0)
+	if j != nil {
+		s.Mode, s.Cause, s.ModeSince, s.LastContact = j.mode.mode, j.mode.cause, j.mode.when, j.arrived
+		for _, r := range j.runs {
+			s.Received += r.last - r.first + 1
+		}
+		reached = j.runs.reached()
+	}
+	head, err := h.db.head(ctx, name)
+	if err != nil {
+		return s, err
+	}
+	s.Verified = head.Sequence
+	if s.Missing, err = h.db.missing(ctx, name.Register); err != nil {
+		return s, err
+	}
+	if s.Frozen, err = quarantined(ctx, h.db.db, name); err != nil {
+		return s, err
+	}
+	err = h.db.db.QueryRowContext(ctx, `SELECT count(*) FROM findings WHERE register = ? AND resolved = ''`, s.Register).Scan(&s.Open)
+	if err != nil {
+		return s, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.Marked = h.marks[name].head.Sequence
+	if c := h.heard[name.Register]; c != nil && c.Epoch == name.Epoch {
+		s.LastContact, s.Announced, s.Version = c.heard, c.Sequence, c.Version
+		s.Silent = h.cfg.Clock().Sub(c.heard) >= silent
+		s.ClockDifference = c.Time.Sub(c.heard)
+	}
+	if s.Announced > reached {
+		s.Missing = append(s.Missing, events.Range{Epoch: name.Epoch, From: reached + 1, To: s.Announced})
+	}
+	s.Missing = append([]events.Range{}, s.Missing[:min(len(s.Missing), askedRanges)]...) // not null
+	return s, nil
 }

@@ -3,119 +3,618 @@ package hq
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
 )
 
-// verifier follows the chains of the entries of one batch.
+// Verification does not depend on the order in which entries come: each is held once, by
+// register, epoch and sequence, whenever it arrives. Those behind a gap are chained among
+// themselves, and join what is before when the gap is filled. Sums count what is held.
+
+// verifier takes in the entries of one batch.
 type verifier struct {
-	ctx    context.Context
-	tx     *sql.Tx
-	chains map[embedded.JournalName]*chain
+	ctx        context.Context
+	tx         *sql.Tx
+	journals   map[embedded.JournalName]*journal
+	statements map[string]*sql.Stmt
 }
 
-// chain is one journal as far as it is verified.
-type chain struct {
-	events.Chain
+// journal is one journal as far as it is held.
+type journal struct {
+	name     embedded.JournalName
+	id       int64
+	runs     runs
+	previous uint64 // entries of the epoch before
+	key      string // verifies its checkpoints; "" until its first entry is held
+	capped   uint64 // the first entry that head office does not vouch for, 0 for none
 	repeated int
 	arrived  time.Time
+	mode     modeSeen
+	moved    bool // the runs are to be stored
+	findings bool // there may be open ones
 }
 
-// verify looks at one entry as it arrived. It fails only where the database does.
-func (v *verifier) verify(r embedded.Received) error {
-	if r.Journal == (embedded.JournalName{}) {
-		return v.find(r, &events.CorruptError{Sequence: r.Message.Sequence, Kind: "origin", Want: "an entry of a known journal", Got: r.Message.Subject})
+// modeSeen is the newest change of mode among the entries held.
+type modeSeen struct {
+	sequence    uint64
+	mode        events.Mode
+	cause, when string
+}
+
+// effect is what an entry means for the books.
+type effect struct {
+	shift               events.ShiftID
+	date                string // of the shift that it opens
+	closed              bool   // it closes the shift
+	currency            string
+	concluded           int
+	sales, returns, tax events.Money
+}
+
+// effectOf is nil for nearly all entries.
+func effectOf(e *events.Entry) *effect {
+	switch f := e.Fact.(type) {
+	case *events.ShiftOpened:
+		return &effect{shift: f.Shift, date: f.BusinessDate}
+	case *events.ShiftClosed:
+		return &effect{shift: f.Shift, closed: true}
+	case *events.SaleConcluded:
+		return &effect{shift: e.Shift, currency: f.Terms.Currency, concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
 	}
-	c, err := v.chain(r.Journal)
+	return nil
+}
+
+// prepared is what can be found out about an entry without the database.
+type prepared struct {
+	received embedded.Received
+	hash     events.Digest
+	entry    *events.Entry
+	err      error // why it is no entry
+	unsigned error // why the key that was known does not vouch for its checkpoint
+	key      string
+}
+
+// verify takes in a batch. It fails only where the database does.
+func (v *verifier) verify(batch []embedded.Received) error {
+	all, err := v.prepare(batch)
 	if err != nil {
 		return err
 	}
-	c.arrived = r.ArrivedAt
-	if r.Message.Sequence <= c.Head.Sequence {
-		// Transport is at least once: what came before does not count again.
-		c.repeated++
-		if r.Message.Sequence == c.Head.Sequence && events.Hash(r.Message.Body) != c.Head.Hash {
-			return v.find(r, &events.CorruptError{Sequence: r.Message.Sequence, Kind: "fork", Want: c.Head.Hash.String(), Got: events.Hash(r.Message.Body).String()})
-		}
-		return nil
-	}
-	entry, err := events.Decode(r.Message.Body)
-	if err != nil {
-		return v.find(r, &events.CorruptError{Sequence: r.Message.Sequence, Kind: "undecodable", Want: "an entry", Got: err.Error()})
-	}
-	if err := c.Next(r.Message.Sequence, entry); err != nil {
-		corrupt, _ := errors.AsType[*events.CorruptError](err)
-		if err := v.find(r, corrupt); err != nil {
+	for i := range all {
+		if err := v.take(&all[i]); err != nil {
 			return err
 		}
-		if corrupt.Kind != "gap" && corrupt.Kind != "chain" {
-			return nil // it is not an entry of this journal at all
-		}
-		// It is this journal's, behind something missing: go on from here, so that what follows is verified too.
-		c.Head = entry.Head
 	}
-	if err := v.count(entry); err != nil {
+	return v.store()
+}
+
+// prepare decodes and checks signatures on all cores.
+func (v *verifier) prepare(batch []embedded.Received) ([]prepared, error) {
+	all := make([]prepared, len(batch))
+	for i, r := range batch {
+		all[i].received = r
+		if r.Journal == (embedded.JournalName{}) {
+			continue
+		}
+		j, err := v.journal(r.Journal)
+		if err != nil {
+			return nil, err
+		}
+		all[i].key = j.key
+	}
+	workers := runtime.GOMAXPROCS(0)
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < len(all); i += workers {
+				all[i].look()
+			}
+		})
+	}
+	wait.Wait()
+	return all, nil
+}
+
+// look is what one core does of prepare.
+func (p *prepared) look() {
+	r := p.received
+	if r.Journal == (embedded.JournalName{}) || len(r.Message.Body) > events.MaxBody {
+		return
+	}
+	p.hash = events.Hash(r.Message.Body)
+	if p.entry, p.err = events.Decode(r.Message.Body); p.err == nil && p.key != "" {
+		p.unsigned = checkSigned(p.entry, p.key)
+	}
+}
+
+// checkSigned says why key does not vouch for the checkpoint of e, nil where it does or there is none.
+func checkSigned(e *events.Entry, key string) error {
+	f, ok := e.Fact.(events.Checkpointed)
+	if !ok {
+		return nil
+	}
+	return checkNote(f.Sign().Checkpoint, key, e.Register, events.Head{Epoch: e.Head.Epoch, Sequence: e.Head.Sequence - 1, Hash: e.PrevHash})
+}
+
+// checkNote says why a signed note is not key's checkpoint of a head.
+func checkNote(signed, key string, r events.Register, head events.Head) error {
+	c, err := checkpoint.Open(signed, key)
+	if err != nil {
 		return err
 	}
-	return v.keep(r, entry)
+	if got := events.Digest(c.Hash); c.Origin != originOf(r, head.Epoch) || c.Size != head.Sequence || got != head.Hash {
+		return fmt.Errorf("a checkpoint of %s at %d with %s", c.Origin, c.Size, got)
+	}
+	return nil
 }
 
-// chain is the journal's chain so far.
-func (v *verifier) chain(j embedded.JournalName) (*chain, error) {
-	if c := v.chains[j]; c != nil {
-		return c, nil
+// originOf names a journal in checkpoints.
+func originOf(r events.Register, epoch int) string { return r.String() + "/" + strconv.Itoa(epoch) }
+
+// take holds one entry, or notes what is wrong with it.
+func (v *verifier) take(p *prepared) error {
+	r := p.received
+	if r.Journal == (embedded.JournalName{}) {
+		return v.find(r, KindOrigin, "an entry of a known journal", r.Message.Subject)
 	}
-	c := &chain{Chain: events.Chain{Register: j.Register, Head: events.Head{Epoch: j.Epoch}}}
-	var hash string
-	err := v.tx.QueryRowContext(v.ctx, `SELECT sequence, hash, repeated FROM journals WHERE register = ? AND epoch = ?`, j.Register.String(), j.Epoch).
-		Scan(&c.Head.Sequence, &hash, &c.repeated)
-	if err == nil {
-		err = c.Head.Hash.UnmarshalText([]byte(hash))
+	j := v.journals[r.Journal]
+	j.arrived = r.ArrivedAt
+	if len(r.Message.Body) > events.MaxBody {
+		return v.find(r, KindOversized, fmt.Sprintf("at most %d bytes", events.MaxBody), fmt.Sprintf("%d bytes", len(r.Message.Body)))
 	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("read chain of %s: %w", j, err)
+	sequence := r.Message.Sequence
+	if j.runs.holds(sequence) {
+		return v.again(j, p)
 	}
-	v.chains[j] = c
-	return c, nil
+	if p.err != nil {
+		return v.find(r, KindUndecodable, "an entry", p.err.Error())
+	}
+	e := p.entry
+	if e.Head.Sequence != sequence || e.Register != r.Journal.Register || e.Head.Epoch != r.Journal.Epoch {
+		return v.find(r, KindForged, fmt.Sprintf("entry %d of %s", sequence, r.Journal), fmt.Sprintf("entry %d of %s-%d, %s", e.Head.Sequence, e.Register, e.Head.Epoch, p.hash))
+	}
+	if sequence == 1 {
+		if taken, err := v.activate(j, p); err != nil || !taken {
+			return err
+		}
+	}
+	return v.hold(j, p)
 }
 
-func (v *verifier) find(r embedded.Received, e *events.CorruptError) error {
-	_, err := v.tx.ExecContext(v.ctx, `INSERT INTO findings (register, epoch, sequence, kind, want, got, shard, shard_sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Journal.Register.String(), r.Journal.Epoch, e.Sequence, e.Kind, e.Want, e.Got, r.Shard, r.ShardSequence)
+// again looks at an entry in a place that is taken. Transport is at least once: what came before does not count again.
+func (v *verifier) again(j *journal, p *prepared) error {
+	r := p.received
+	j.repeated++
+	var held []byte
+	err := v.row(`SELECT hash FROM entries WHERE journal = ? AND sequence = ?`, j.id, r.Message.Sequence).Scan(&held)
+	if err != nil {
+		return fmt.Errorf("read entry %d of %s: %w", r.Message.Sequence, j.name, err)
+	}
+	if events.Digest(held) != p.hash {
+		return v.find(r, KindFork, events.Digest(held).String(), p.hash.String())
+	}
+	return v.foundAgain(j, r)
+}
+
+// foundAgain says of an entry that head office had lost that it is there again.
+func (v *verifier) foundAgain(j *journal, r embedded.Received) error {
+	result, err := v.run(`DELETE FROM lost WHERE journal = ? AND sequence = ?`, j.id, r.Message.Sequence)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return resolveLost(v.ctx, v.tx, j.name, j.id, r.ArrivedAt)
+}
+
+// resolveLost closes the findings of lost ranges of which nothing is missing any more.
+func resolveLost(ctx context.Context, tx *sql.Tx, name embedded.JournalName, id int64, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'received again' WHERE register = ? AND epoch = ? AND kind = 'lost' AND resolved = ''
+		AND NOT EXISTS (SELECT 1 FROM lost WHERE journal = ? AND lost.sequence BETWEEN findings.sequence AND findings.through)`,
+		stamp(at), name.Register.String(), name.Epoch, id)
 	return err
 }
 
-// count adds a concluded sale to its day.
-func (v *verifier) count(e *events.Entry) error {
+// activate looks at the first entry of an epoch, which names the key of all others.
+func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
+	f, ok := p.entry.Fact.(*events.RegisterActivated)
+	if !ok {
+		return false, v.find(p.received, KindForged, "register.activated", p.entry.Type)
+	}
+	var record events.ActivationRecord
+	if err := json.Unmarshal([]byte(f.Record), &record); err != nil {
+		return false, v.find(p.received, KindUndecodable, "an activation record", err.Error())
+	}
+	if record.Register != j.name.Register || record.Epoch != j.name.Epoch {
+		return false, v.find(p.received, KindForged, "the activation of "+j.name.String(), fmt.Sprintf("that of %s-%d", record.Register, record.Epoch))
+	}
+	if want := events.Hash([]byte(f.Record)); p.entry.PrevHash != want {
+		return false, v.find(p.received, KindChain, "prevhash "+want.String(), p.entry.PrevHash.String())
+	}
+	known, err := v.knownKey(j, record.Key)
+	if err != nil {
+		return false, err
+	}
+	if known != record.Key {
+		if err := v.cap(j, p.received, 1, "the key "+known, record.Key); err != nil {
+			return false, err
+		}
+	}
+	j.key = record.Key
+	if record.Previous != nil {
+		j.previous = record.Previous.Sequence
+	}
+	return true, v.checkWaiting(j)
+}
+
+// knownKey is the key that an epoch must have: the one that head office recorded when it let
+// the register in. An epoch that was never enrolled, though an earlier one was, has none that would do. Before
+// the first enrolment a key is believed.
+func (v *verifier) knownKey(j *journal, said string) (key string, err error) {
+	var newest int
+	err = v.row(`SELECT coalesce(max(epoch), 0), coalesce(max(CASE WHEN epoch = ?2 THEN key END), '') FROM keys WHERE register = ?1`,
+		j.name.Register.String(), j.name.Epoch).Scan(&newest, &key)
+	switch {
+	case key != "":
+		return key, err
+	case newest > 0 && j.name.Epoch > newest:
+		return "of an enrolment", err
+	}
+	return said, err
+}
+
+// noteKey keeps the key that head office has recorded for an epoch of a register.
+func noteKey(ctx context.Context, tx *sql.Tx, register string, epoch int, key string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET key = excluded.key`, register, epoch, key)
+	return err
+}
+
+// checkWaiting checks the checkpoints that came before the key did.
+func (v *verifier) checkWaiting(j *journal) error {
+	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, prev, note, shard, shard_sequence FROM unchecked WHERE journal = ? ORDER BY sequence`, j.id)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	type waiting struct {
+		embedded.Received
+		prev []byte
+		note string
+	}
+	var all []waiting
+	for rows.Next() {
+		w := waiting{Received: embedded.Received{Journal: j.name, ArrivedAt: j.arrived}}
+		if err := rows.Scan(&w.Message.Sequence, &w.prev, &w.note, &w.Shard, &w.ShardSequence); err != nil {
+			return err
+		}
+		all = append(all, w)
+	}
+	if err := errorsOf(rows); err != nil {
+		return err
+	}
+	for _, w := range all {
+		head := events.Head{Epoch: j.name.Epoch, Sequence: w.Message.Sequence - 1, Hash: events.Digest(w.prev)}
+		if wrong := checkNote(w.note, j.key, j.name.Register, head); wrong != nil {
+			if err := v.cap(j, w.Received, w.Message.Sequence, "a signature of "+j.key, wrong.Error()); err != nil {
+				return err
+			}
+		}
+	}
+	err = v.exec(`DELETE FROM unchecked WHERE journal = ?`, j.id)
+	return err
+}
+
+// cap says that head office does not vouch for an entry, nor for what follows it.
+func (v *verifier) cap(j *journal, r embedded.Received, sequence uint64, want, got string) error {
+	if j.capped == 0 || sequence < j.capped {
+		j.capped = sequence
+	}
+	return v.find(r, KindSignature, want, got)
+}
+
+// hold keeps an entry that belongs where it is, and counts it.
+func (v *verifier) hold(j *journal, p *prepared) error {
+	e, r := p.entry, p.received
+	sequence := e.Head.Sequence
+	if err := v.exec(`INSERT INTO entries VALUES (?, ?, ?)`, j.id, sequence, p.hash[:]); err != nil {
+		return fmt.Errorf("hold entry %d of %s: %w", sequence, j.name, err)
+	}
+	for _, broken := range j.runs.add(sequence, e.PrevHash, p.hash) {
+		if err := v.find(r, KindChain, fmt.Sprintf("entry %d written after entry %d", broken, broken-1), fmt.Sprintf("entry %d after another, with the coming of %s", broken, p.hash)); err != nil {
+			return err
+		}
+	}
+	j.moved = true
+	if j.findings {
+		for _, kind := range []string{KindUndecodable, KindOversized, KindForged} {
+			if err := resolve(v.ctx, v.tx, j.name, sequence, kind, "received again", r.ArrivedAt); err != nil {
+				return err
+			}
+		}
+	}
+	if err := v.checkpoint(j, p); err != nil {
+		return err
+	}
 	if err := errors.Join(countNumbers(v.ctx, v.tx, e), settle(v.ctx, v.tx, e)); err != nil {
 		return err
 	}
-	switch f := e.Fact.(type) {
-	case *events.ShiftOpened:
-		_, err := v.tx.ExecContext(v.ctx, `INSERT OR REPLACE INTO shifts VALUES (?, ?)`, f.Shift, f.BusinessDate)
+	if broken := j.broken(); broken > 0 && sequence >= broken {
+		return v.count(j, e)
+	}
+	return errors.Join(v.count(j, e), v.keep(r, e))
+}
+
+// checkpoint checks the signature that an entry carries, or keeps it until its key is known.
+func (v *verifier) checkpoint(j *journal, p *prepared) error {
+	f, ok := p.entry.Fact.(events.Checkpointed)
+	if !ok {
+		return nil
+	}
+	if j.key == "" {
+		err := v.exec(`INSERT OR REPLACE INTO unchecked VALUES (?, ?, ?, ?, ?, ?)`,
+			j.id, p.entry.Head.Sequence, p.entry.PrevHash[:], f.Sign().Checkpoint, p.received.Shard, p.received.ShardSequence)
 		return err
-	case *events.SaleConcluded:
-		_, err := v.tx.ExecContext(v.ctx, `INSERT INTO sales VALUES (?1, coalesce((SELECT date FROM shifts WHERE shift = ?2), ''), ?3, 1, ?4, ?5, ?6)
-			ON CONFLICT DO UPDATE SET concluded = concluded + 1, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
-			e.Register.String(), e.Shift, f.Terms.Currency, f.Sales, f.Returns, f.After.Tax)
-		return err
+	}
+	if p.key != j.key { // it came in this batch
+		p.unsigned = checkSigned(p.entry, j.key)
+	}
+	if p.unsigned != nil {
+		return v.cap(j, p.received, p.entry.Head.Sequence, "a signature of "+j.key, p.unsigned.Error())
 	}
 	return nil
 }
 
-// store keeps the chains that the batch moved.
-func (v *verifier) store() error {
-	for j, c := range v.chains {
-		_, err := v.tx.ExecContext(v.ctx, `INSERT INTO journals VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, repeated = excluded.repeated, arrived = excluded.arrived`,
-			j.Register.String(), j.Epoch, c.Head.Sequence, c.Head.Hash.String(), c.repeated, c.arrived.UTC().Format(time.RFC3339Nano))
-		if err != nil {
+// count brings what an entry says to the books, or has it wait until it is verified.
+func (v *verifier) count(j *journal, e *events.Entry) error {
+	if f, ok := e.Fact.(*events.ModeChanged); ok && e.Head.Sequence > j.mode.sequence {
+		j.mode = modeSeen{e.Head.Sequence, f.To, f.Cause, e.Envelope.Time}
+	}
+	effect := effectOf(e)
+	switch {
+	case effect == nil:
+		return nil
+	case e.Head.Sequence <= j.vouched():
+		return v.book(j, e.Head.Sequence, effect)
+	}
+	if effect.date != "" { // known by its name, so that sales behind a gap have a date
+		if err := v.open(j, 0, effect); err != nil {
 			return err
 		}
 	}
+	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
+		effect.shift, effect.date, effect.closed, effect.currency, effect.concluded, effect.sales, effect.returns, effect.tax)
+	return err
+}
+
+// vouched is the last entry that is verified, 0 for none.
+func (j *journal) vouched() uint64 {
+	if len(j.runs) == 0 || j.runs[0].first != 1 {
+		return 0
+	}
+	if j.capped > 0 {
+		return min(j.runs[0].last, j.capped-1)
+	}
+	return j.runs[0].last
+}
+
+// broken is the first entry that does not follow from those before it, or was not signed; 0 for none.
+func (j *journal) broken() uint64 {
+	for i := 1; i < len(j.runs); i++ {
+		if first := j.runs[i].first; j.runs[i-1].last+1 == first && (j.capped == 0 || first < j.capped) {
+			return first
+		}
+	}
+	return j.capped
+}
+
+// book counts the effect of a verified entry.
+func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
+	switch {
+	case e.date != "":
+		return v.open(j, sequence, e)
+	case e.closed:
+		err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
+	default:
+		err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+			ON CONFLICT DO UPDATE SET concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
+			j.name.Register.String(), e.shift, e.currency, e.concluded, e.sales, e.returns, e.tax)
+	}
+	return err
+}
+
+// open keeps a shift's date. What a verified entry says, sequence above 0, counts.
+func (v *verifier) open(j *journal, sequence uint64, e *effect) error {
+	err := v.exec(`INSERT INTO shifts VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET date = excluded.date, opened = excluded.opened
+		WHERE opened = 0 AND excluded.opened > 0 AND register = excluded.register`, e.shift, j.name.Register.String(), j.name.Epoch, e.date, sequence)
+	return err
+}
+
+// settle books what has waited and is verified now.
+func (v *verifier) settle(j *journal) error {
+	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	type settled struct {
+		sequence uint64
+		effect
+	}
+	var all []settled
+	for rows.Next() {
+		var s settled
+		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	if err := errorsOf(rows); err != nil || len(all) == 0 {
+		return err
+	}
+	for _, s := range all {
+		if err := v.book(j, s.sequence, &s.effect); err != nil {
+			return err
+		}
+	}
+	err = v.exec(`DELETE FROM waiting WHERE journal = ? AND sequence <= ?`, j.id, j.vouched())
+	return err
+}
+
+// find notes what is wrong with an entry as it arrived.
+func (v *verifier) find(r embedded.Received, kind, want, got string) error {
+	if j := v.journals[r.Journal]; j != nil {
+		j.findings = true
+	}
+	return note(v.ctx, v.tx, Finding{
+		Register: r.Journal.Register.String(), Epoch: r.Journal.Epoch, Sequence: r.Message.Sequence, Kind: kind, Want: want, Got: got,
+		Shard: r.Shard, At: r.ShardSequence, Found: stamp(r.ArrivedAt),
+	})
+}
+
+// journal is what is held of a journal.
+func (v *verifier) journal(name embedded.JournalName) (*journal, error) {
+	if j := v.journals[name]; j != nil {
+		return j, nil
+	}
+	err := v.exec(`INSERT INTO journals (register, epoch) VALUES (?, ?) ON CONFLICT DO NOTHING`, name.Register.String(), name.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("read what is held of %s: %w", name, err)
+	}
+	j, err := readJournal(v.ctx, v.tx, name)
+	if err != nil {
+		return nil, err
+	}
+	err = v.row(`SELECT EXISTS (SELECT 1 FROM findings WHERE register = ? AND epoch = ? AND resolved = '')`, name.Register.String(), name.Epoch).Scan(&j.findings)
+	if err != nil {
+		return nil, err
+	}
+	v.journals[name] = j
+	return j, nil
+}
+
+// querier is a transaction, or the database itself.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// readJournal reads what is held of a journal, nil where none of it ever came.
+func readJournal(ctx context.Context, q querier, name embedded.JournalName) (*journal, error) {
+	j := &journal{name: name}
+	var arrived string
+	err := q.QueryRowContext(ctx, `SELECT id, key, previous, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
+		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.previous, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what is held of %s: %w", name, err)
+	}
+	j.arrived, _ = time.Parse(time.RFC3339Nano, arrived) // zero where nothing came
+	rows, err := q.QueryContext(ctx, `SELECT first, last, prev, hash FROM runs WHERE journal = ? ORDER BY first`, j.id)
+	if err != nil {
+		return nil, fmt.Errorf("read what is held of %s: %w", name, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r run
+		var prev, hash []byte
+		if err := rows.Scan(&r.first, &r.last, &prev, &hash); err != nil {
+			return nil, err
+		}
+		r.prev, r.hash = events.Digest(prev), events.Digest(hash)
+		j.runs = append(j.runs, r)
+	}
+	return j, errorsOf(rows)
+}
+
+// store keeps what the batch changed.
+func (v *verifier) store() error {
+	for _, j := range v.journals {
+		if err := v.storeJournal(j); err != nil {
+			return fmt.Errorf("store what is held of %s: %w", j.name, err)
+		}
+	}
 	return nil
+}
+
+func (v *verifier) storeJournal(j *journal) error {
+	head, err := v.verified(j)
+	if err != nil {
+		return err
+	}
+	err = v.exec(`UPDATE journals SET key = ?, previous = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
+		j.key, j.previous, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
+	if err != nil || !j.moved {
+		return err
+	}
+	if err := v.settle(j); err != nil {
+		return err
+	}
+	if err := v.exec(`DELETE FROM runs WHERE journal = ?`, j.id); err != nil {
+		return err
+	}
+	for _, r := range j.runs {
+		if err := v.exec(`INSERT INTO runs VALUES (?, ?, ?, ?, ?)`, j.id, r.first, r.last, r.prev[:], r.hash[:]); err != nil {
+			return err
+		}
+	}
+	return syncGaps(v.ctx, v.tx, j.name, j.runs.holes(j.name.Epoch), j.arrived)
+}
+
+// verified is the end of what head office vouches for.
+func (v *verifier) verified(j *journal) (events.Head, error) {
+	head := events.Head{Epoch: j.name.Epoch, Sequence: j.vouched()}
+	if head.Sequence == 0 {
+		return head, nil
+	}
+	if head.Sequence == j.runs[0].last {
+		head.Hash = j.runs[0].hash
+		return head, nil
+	}
+	var hash []byte
+	err := v.row(`SELECT hash FROM entries WHERE journal = ? AND sequence = ?`, j.id, head.Sequence).Scan(&hash)
+	if err == nil {
+		head.Hash = events.Digest(hash)
+	}
+	return head, err
+}
+
+// statement prepares a query once for the batch: parsing it costs more than running it.
+func (v *verifier) statement(query string) (*sql.Stmt, error) {
+	if s := v.statements[query]; s != nil {
+		return s, nil
+	}
+	s, err := v.tx.PrepareContext(v.ctx, query)
+	if err == nil {
+		v.statements[query] = s
+	}
+	return s, err
+}
+
+func (v *verifier) exec(query string, args ...any) error {
+	_, err := v.run(query, args...)
+	return err
+}
+
+func (v *verifier) run(query string, args ...any) (sql.Result, error) {
+	s, err := v.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(v.ctx, args...)
+}
+
+func (v *verifier) row(query string, args ...any) *sql.Row {
+	return v.tx.QueryRowContext(v.ctx, query, args...)
 }

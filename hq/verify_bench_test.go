@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func BenchmarkVerify(b *testing.B) {
 		size += len(r.Message.Body)
 	}
 	b.ReportMetric(float64(size)/float64(len(all)), "B/entry")
+	cpu := cpuTime(b)
 	for b.Loop() {
 		path := filepath.Join(b.TempDir(), "hq.db")
 		db, err := openDatabase(path)
@@ -41,6 +43,14 @@ func BenchmarkVerify(b *testing.B) {
 		b.ReportMetric(float64(info.Size())/float64(len(all)), "hq.db-B/entry")
 	}
 	b.ReportMetric(float64(len(all)*b.N)/b.Elapsed().Seconds(), "entries/s")
+	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(len(all)*b.N), "cpu-ns/entry")
+}
+
+// cpuTime is what this process has used: a busy machine makes it no longer.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // writer makes the entries of one journal, as head office receives them.

@@ -22,10 +22,10 @@ func (h *HQ) watch(ctx context.Context) {
 	h.node.Watch(ctx, embedded.Watch{Every: watchEvery, Patience: patience, Announced: func(j embedded.JournalName) uint64 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		a, known := h.heard[j]
-		if !known || h.cfg.Clock().Sub(a.heard) > silent {
+		c := h.heard[j.Register]
+		if c == nil || c.Epoch != j.Epoch || h.cfg.Clock().Sub(c.heard) > silent {
 			return 0
 		}
-		return a.Sequence
+		return c.Sequence
 	}})
 }

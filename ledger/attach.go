@@ -87,11 +87,6 @@ func askAffiliations(ids ...string) (all []Query) {
 	return all
 }
 
-// attach is how the transaction stands once it is for those in to, with its lines priced for them.
-func (d *deciding) attach(t *Transaction, begins *events.Terms, to events.Attached) (events.OfSale, error) {
-	return d.regroup(t, begins, priceGroups(to))
-}
-
 // askCart asks for what pricing the lines of the transaction in progress again
 // needs, besides what the operation asks for itself.
 func askCart(s *State, own ...Query) []Query { return append(own, askLines(s)...) }
@@ -151,7 +146,7 @@ func addLoyaltyCard(d *deciding) (events.Requested, error) {
 		}
 	}
 	var err error
-	f.OfSale, err = d.attach(t, begins, withCard(t.Attached, f))
+	f.OfSale, err = d.regroup(t, begins, priceGroups(withCard(t.Attached, f)))
 	return f, err
 }
 
@@ -196,7 +191,7 @@ func (d *deciding) addAffiliations(parameter string, ids ...string) (events.Requ
 	}
 	to.Affiliations = append(to.Affiliations, f.Affiliations...)
 	var err error
-	f.OfSale, err = d.attach(t, begins, to)
+	f.OfSale, err = d.regroup(t, begins, priceGroups(to))
 	return f, err
 }
 
@@ -234,14 +229,8 @@ func (s *State) applyCart(fact events.OfTransaction) error {
 	case *events.SaleSuspended:
 		s.Suspended, s.Transaction = append(s.Suspended, t), nil
 	case *events.SaleRecalled:
-		for _, number := range f.Dropped {
-			line := t.line(number)
-			if line == nil {
-				return fmt.Errorf("no line %d", number)
-			}
-			dropped := *line
-			dropped.Voided = true
-			t.replaceLine(&dropped)
+		if err := t.setVoided(&f.OfSale, true, f.Dropped); err != nil {
+			return err
 		}
 	case *events.OrderBegun:
 		t.Order = &CartOrder{Percent: f.Percent, RoundTo: f.RoundTo, PickUpOn: f.PickUpOn}

@@ -56,11 +56,32 @@ func newCatalogue() (all []*Operation) {
 			op.Params = append(op.Params, approvalParams...)
 		}
 		if op.Reason != "" {
-			op.Params = append(op.Params, reasonParams...)
+			op.Params = append(op.Params, reasonParams("reason", "")...)
+		}
+		if slices.Contains(beginning, op.ID) {
+			op.Params = append(op.Params, reasonParams("start_reason", "why a transaction begins, where it begins one: ")...)
+		}
+		if slices.Contains(ending, op.ID) {
+			op.Params = append(op.Params, reasonParams("end_reason", "why a transaction ends, where it concludes one: ")...)
 		}
 	}
 	slices.SortFunc(all, func(a, b *Operation) int { return a.ID - b.ID })
 	return all
+}
+
+// The operations that can begin a transaction, and that can conclude one: the store may
+// want a reason for either.
+var (
+	beginning = []int{100, 109, 114, 117, 134, 135, 512, 515, 519, 602}
+	ending    = []int{139, 200, 201, 202, 203, 204, 206, 207, 214}
+)
+
+// reasonParams give a reason code that an operation may ask for.
+func reasonParams(name, what string) []Parameter {
+	return []Parameter{
+		{Name: name, Kind: KindText, Max: 20, Doc: what + "reason code"},
+		{Name: name + "_note", Kind: KindText, Free: true, Max: 200, Doc: "what the cashier adds to the reason"},
+	}
 }
 
 var (
@@ -70,11 +91,5 @@ var (
 		{Name: "approver", Kind: KindText, Max: 20, Doc: "staff number of the manager who approves this one call"},
 		{Name: "approver_pin", Kind: KindText, Max: 40, Secret: true, Doc: "the manager's PIN"},
 	}
-	// reasonParams give the reason code that an operation may ask for.
-	reasonParams = []Parameter{
-		{Name: "reason", Kind: KindText, Max: 20, Doc: "reason code"},
-		{Name: "reason_note", Kind: KindText, Free: true, Max: 200, Doc: "what the cashier adds to the reason"},
-	}
-
 	commentParam = Parameter{Name: "comment", Kind: KindText, Free: true, Max: 200, Doc: "a note"}
 )

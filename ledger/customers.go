@@ -140,7 +140,7 @@ func searchOrSetCustomer(d *deciding) (events.Requested, error) {
 	}
 	to := t.Attached
 	to.Customer = c.onCart()
-	of, err := d.attach(t, begins, to)
+	of, err := d.regroup(t, begins, priceGroups(to))
 	return &events.SaleCustomerSet{OfSale: of, Customer: *to.Customer}, err
 }
 
@@ -188,7 +188,7 @@ func clearCustomer(d *deciding) (events.Requested, error) {
 	}
 	to := t.Attached
 	to.Customer = nil
-	of, err := d.attach(t, nil, to)
+	of, err := d.regroup(t, nil, priceGroups(to))
 	return &events.SaleCustomerCleared{OfSale: of, Customer: t.Customer.Customer}, err
 }
 

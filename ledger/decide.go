@@ -86,7 +86,8 @@ func Decide(s *State, c Command) (Decision, error) {
 		return Decision{}, err
 	}
 	asked := fact.Request()
-	asked.Input, asked.Reason = input, d.reason
+	*asked = d.reasons
+	asked.Input = input
 	if f, ok := fact.(events.Printable); ok {
 		*f.Print() = d.printed(f)
 	}
@@ -150,7 +151,7 @@ type deciding struct {
 	in       values
 	rights   events.Rights // of who asks, widened by who approves
 	approver events.StaffID
-	reason   *events.Reason
+	reasons  events.Asked  // the reasons that were given
 	wrongPIN events.Failed // the approver's
 }
 
@@ -176,7 +177,7 @@ func (d *deciding) decide() (events.Requested, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fact, d.reasonGiven()
+	return fact, d.reasonsGiven(fact)
 }
 
 // staffID is who asks: who is signed on, or whom the client's session names.

@@ -173,25 +173,57 @@ func (d *deciding) online() error {
 		instead("Connect (operation 917), or try again when the register is online.")
 }
 
-// reasonGiven: where the store wants a reason for what the operation does, one of its codes is given.
-func (d *deciding) reasonGiven() error {
-	trigger := d.Reference.Store.Reasons[d.op.Reason]
-	code := d.Input.Text("reason")
-	if code == "" {
-		if trigger.Mandatory {
-			return refuse("reason_required", "A reason is needed: %s.", strings.Join(trigger.names(), ", "))
-		}
-		return nil
+// reasonsGiven: where the store wants a reason for what the operation does, or for a
+// transaction that begins or ends with its fact, one of the codes is given.
+func (d *deciding) reasonsGiven(fact events.Requested) (err error) {
+	if d.reasons.Reason, err = d.reasonFor(d.op.Reason, "reason"); err != nil {
+		return err
 	}
-	for _, known := range trigger.Codes {
+	if f, ok := fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
+		if d.reasons.StartReason, err = d.reasonFor("start_of_transaction", "start_reason"); err != nil {
+			return err
+		}
+	}
+	if d.ends(fact) {
+		d.reasons.EndReason, err = d.reasonFor("end_of_transaction", "end_reason")
+	}
+	return err
+}
+
+// ends says whether a fact concludes its transaction, or asks a card terminal for what will.
+func (d *deciding) ends(fact events.Requested) bool {
+	switch f := fact.(type) {
+	case *events.SaleConcluded, *events.OrderPlaced:
+		return true
+	case *events.CardRequested:
+		return f.Action == events.ChargeCard && f.Payment.Amount == d.Transaction.Totals.Due
+	}
+	return false
+}
+
+// reasonFor is the reason that the command gives under name for a trigger, nil for none.
+func (d *deciding) reasonFor(trigger, name string) (*events.Reason, error) {
+	wanted := d.Reference.Store.Reasons[trigger]
+	code := d.Input.Text(name)
+	if code == "" {
+		if !wanted.Mandatory {
+			return nil, nil
+		}
+		r := refuse("reason_required", "A reason is needed: %s.", strings.Join(wanted.names(), ", "))
+		if name != "reason" {
+			r.Instead = "Give it as " + name + "."
+		}
+		return nil, r
+	}
+	for _, known := range wanted.Codes {
 		if known.Code != code {
 			continue
 		}
-		d.reason = &events.Reason{Code: code, Text: known.Text, Note: d.Input.note()}
-		if known.NoteRequired && d.reason.Note == "" {
-			return refuse("reason_note_required", "The reason %s needs a note.", known.Text)
+		reason := &events.Reason{Code: code, Text: known.Text, Note: d.Input.note(name)}
+		if known.NoteRequired && reason.Note == "" {
+			return nil, refuse("reason_note_required", "The reason %s needs a note.", known.Text)
 		}
-		return nil
+		return reason, nil
 	}
-	return refuse("unknown_reason", "There is no reason %.40s here.", code)
+	return nil, refuse("unknown_reason", "There is no reason %.40s here.", code)
 }

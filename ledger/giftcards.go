@@ -67,14 +67,14 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 		{"gift cards since the register was last online", profile.GiftCardInAll, total + d.Moved.Offline},
 	} {
 		if limit.now > limit.most {
-			return needsHQ("more than %s on %s", limit.most.Decimal(t.Terms.Digits), limit.what)
+			return needsHQ("more than %s on %s", limit.most.Decimal(t.Terms.Digits), limit.what).instead(payOtherwise)
 		}
 	}
 	if d.tooOld(card.AsOf) {
-		return needsHQ("a gift card whose balance of %s is too old", card.AsOf)
+		return needsHQ("a gift card whose balance of %s is too old", card.AsOf).instead(payOtherwise)
 	}
 	if d.Moved.full() {
-		return needsHQ("a gift card while so many others wait to be counted")
+		return needsHQ("a gift card while so many others wait to be counted").instead(payOtherwise)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (d *deciding) unknownGiftCard(blank bool) error {
 	case blank:
 		return refuse("unknown_gift_card", "The gift card has not been issued yet.")
 	case d.Mode == events.Offline:
-		return needsHQ("gift card %s", d.in.text("card"))
+		return needsHQ("gift card %s", d.in.text("card")).instead(payOtherwise)
 	}
 	return refuse("unknown_gift_card", "There is no gift card %s.", d.in.text("card"))
 }

@@ -42,6 +42,9 @@ func inquiryOperations() []*Operation {
 				{Name: "receipt", Kind: KindText, Max: 80, Doc: "receipt number"},
 				{Name: "staff", Kind: KindText, Max: 20, Doc: "who ended the transaction"},
 				{Name: "product", Kind: KindText, Max: 40, Doc: "item number on one of its lines"},
+				{Name: "barcode", Kind: KindText, Max: 64, Doc: "barcode that was scanned for one of its lines"},
+				{Name: "customer", Kind: KindText, Max: 40, Doc: "customer whom it was for"},
+				{Name: "order", Kind: KindText, Max: 60, Doc: "customer order that it placed, picked up or cancelled"},
 				{Name: "limit", Kind: KindNumber, Max: MaxShown, Doc: "how many transactions at most, the last first; 20 if absent"},
 				{Name: "print", Kind: KindText, Max: 10, Doc: "copy or gift: print the receipt with that number again, instead of a list"},
 			},
@@ -61,6 +64,7 @@ func journalFilter(in values) events.JournalFilter {
 		From: in.text("from"), To: in.text("to"), Transaction: events.TransactionID(in.text("transaction")),
 		Receipt: events.ReceiptNumber(in.text("receipt")), Shift: events.ShiftID(in.text("shift")),
 		Staff: events.StaffID(in.text("staff")), Product: events.ProductID(in.text("product")), Limit: in.number("limit"),
+		Barcode: in.text("barcode"), Customer: events.CustomerID(in.text("customer")), Order: events.OrderID(in.text("order")),
 	}
 	if f.Limit == 0 {
 		f.Limit = 20
@@ -107,7 +111,7 @@ func reprint(d *deciding) (events.Requested, error) {
 	if kind != events.ReceiptCopy && kind != events.ReceiptGift {
 		return nil, refuseParameter("print", "want copy or gift")
 	}
-	for _, name := range []string{"from", "to", "shift", "transaction", "staff", "product", "limit"} {
+	for _, name := range []string{"from", "to", "shift", "transaction", "staff", "product", "barcode", "customer", "order", "limit"} {
 		if d.in.has(name) {
 			return nil, refuseParameter(name, "does not go with print")
 		}
@@ -140,33 +144,6 @@ func viewReport(d *deciding) (events.Requested, error) {
 		return nil, deny("%s may not view the report %s.", d.State.Staff.ID, f.Report)
 	}
 	return f, checkDates(f.From, f.To)
-}
-
-// checkDates says whether both ends of a period are dates, or absent. Its error is nil or a *Refusal.
-func checkDates(from, to string) error {
-	for _, p := range []struct{ name, date string }{{"from", from}, {"to", to}} {
-		if p.date != "" && !IsDate(p.date) {
-			return refuseParameter(p.name, "want a date as YYYY-MM-DD")
-		}
-	}
-	if from != "" && to != "" && from > to {
-		return refuseParameter("to", "is before from")
-	}
-	return nil
-}
-
-// IsDate says whether s is written as a date, YYYY-MM-DD. That there is such a day nobody
-// needs to know: the period of one that there is not holds nothing.
-func IsDate(s string) bool {
-	if len(s) != len("2026-03-02") {
-		return false
-	}
-	for i := range len(s) {
-		if dash := i == 4 || i == 7; dash && s[i] != '-' || !dash && (s[i] < '0' || s[i] > '9') {
-			return false
-		}
-	}
-	return true
 }
 
 // printed is what paper says of a fact besides the fact.

@@ -36,6 +36,12 @@ func (w *till) shown(f events.JournalFilter) (shown ledger.Shown) {
 			continue
 		}
 		sells := slices.ContainsFunc(lines, func(l events.ConcludedLine) bool { return l.Product == f.Product })
+		sale, _ := e.Fact.(*events.SaleConcluded)
+		scanned := slices.ContainsFunc(lines, func(l events.ConcludedLine) bool { return l.Barcode == f.Barcode })
+		if f.Barcode != "" && !scanned || f.Customer != "" && (sale == nil || sale.Customer == nil || sale.Customer.Customer != f.Customer) ||
+			f.Order != "" && (sale == nil || sale.Order == nil || sale.Order.Order != f.Order) {
+			continue
+		}
 		if f.From > row.Date || f.To != "" && f.To < row.Date || f.Receipt != "" && f.Receipt != row.Receipt || f.Product != "" && !sells ||
 			f.Staff != "" && f.Staff != row.Staff || f.Transaction != "" && f.Transaction != row.Transaction || f.Shift != "" && f.Shift != e.Shift {
 			continue

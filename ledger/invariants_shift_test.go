@@ -127,6 +127,9 @@ func (w *till) recountEntry(e *events.Entry, s sums) {
 		if f.Customer != nil {
 			s.add("customer sales", 1)
 		}
+		if f.Order != nil {
+			s.add("deposits", -f.Order.Deposit)
+		}
 		for _, line := range f.Lines {
 			if line.Voided {
 				continue
@@ -164,6 +167,7 @@ func (w *till) recountEntry(e *events.Entry, s sums) {
 		}
 		s.payments(f.Terms.Currency, f.Payments)
 	case *events.OrderPlaced:
+		s.add("deposits", f.Placed.Deposit)
 		s.payments(f.Terms.Currency, f.Payments)
 	}
 }
@@ -193,7 +197,7 @@ func sumsOf(r *events.ShiftReport) sums {
 	s, t := sums{}, r.Totals
 	for name, m := range map[string]events.Money{
 		"transactions": events.Money(t.Transactions), "customer sales": events.Money(t.CustomerSales), "voided": events.Money(t.Voided), "no sale": events.Money(t.NoSale),
-		"sales": t.Sales, "returns": t.Returns, "gift cards": t.GiftCards, "discounts": t.Discounts, "tax": t.Tax, "rounding": t.Rounding, "income": t.Income, "expense": t.Expense,
+		"sales": t.Sales, "returns": t.Returns, "gift cards": t.GiftCards, "deposits": t.Deposits, "discounts": t.Discounts, "tax": t.Tax, "rounding": t.Rounding, "income": t.Income, "expense": t.Expense,
 	} {
 		s.add(name, m)
 	}
@@ -264,7 +268,7 @@ func (w *till) checkZ(entry *events.Entry, shift events.ShiftID) error {
 	}
 	for kind, want := range map[string]events.Money{
 		"tender": tender, "safe": safe, "bank": bank, "over_short": -over, "rounding": t.Rounding, "tax": -t.Tax,
-		"income": -t.Income, "expense": t.Expense,
+		"income": -t.Income, "expense": t.Expense, "deposits": -t.Deposits,
 	} {
 		if posted[kind] != want && !(foreign && strings.Contains("tender over_short safe bank", kind)) {
 			return fmt.Errorf("%d was posted to %s in the shift, and the Z report says %d", posted[kind], kind, want)

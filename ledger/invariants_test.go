@@ -111,7 +111,7 @@ func (w *till) checkPostings(entry *events.Entry) error {
 			if booked := shift.Booked["tender:"+tender]; strings.Contains(tender, ":") && booked == want {
 				continue // counted in its own currency
 			}
-			if got, booked := shift.Expected[events.TenderID(tender)], shift.Booked["tender:"+tender]; got != want || booked != want {
+			if got, booked := shift.Expected()[events.TenderID(tender)], shift.Booked["tender:"+tender]; got != want || booked != want {
 				return fmt.Errorf("the drawer should hold %d of %s by the postings, and %d or %d by the state", want, tender, got, booked)
 			}
 		}
@@ -152,7 +152,7 @@ func (w *till) checkForeign(entry *events.Entry) error {
 		return nil
 	}
 	for key, want := range w.books.foreign[w.state.Shift.Shift] {
-		if got := w.state.Shift.Expected[events.TenderID(key)]; got != want {
+		if got := w.state.Shift.Expected()[events.TenderID(key)]; got != want {
 			return fmt.Errorf("the drawer should hold %d of %s by the payments, and %d by the state", want, key, got)
 		}
 	}

@@ -10,6 +10,9 @@ func commentLine(d *deciding) (events.Requested, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.Transaction.pickUp() {
+		return nil, orderFixed(d.Transaction)
+	}
 	changed := *line
 	changed.Comment = d.in.text("comment")
 	of, err := d.withLines(d.Transaction, nil, []*Line{&changed})
@@ -163,6 +166,9 @@ func setSerial(d *deciding) (events.Requested, error) {
 
 // commentSale gives the transaction a comment, another, or none (operation 501).
 func commentSale(d *deciding) (events.Requested, error) {
+	if d.Transaction.pickUp() {
+		return nil, orderFixed(d.Transaction)
+	}
 	of, err := d.ofSale(d.Transaction, nil, d.Transaction.Totals)
 	return &events.SaleCommented{OfSale: of, Comment: d.in.text("comment")}, err
 }

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/posnode/posnode/events"
 )
@@ -99,7 +98,7 @@ func beginOrder(d *deciding) (events.Requested, error) {
 		return nil, refuse("payments_taken", "The transaction has payments.").instead("Void them first.")
 	case t.Totals.Lines == 0 || slices.ContainsFunc(t.Lines, func(l *Line) bool { return !l.Voided && !l.ordered() }):
 		return nil, notOrdered()
-	case day != "" && (!isDate(day) || day < d.Date):
+	case day != "" && (!IsDate(day) || day < d.Date):
 		return nil, refuseParameter("pickup_on", "must be a day from %s on, YYYY-MM-DD", d.Date)
 	}
 	order := &CartOrder{Percent: settings.DepositPercent, RoundTo: settings.RoundTo, PickUpOn: day}
@@ -114,12 +113,6 @@ func (l *Line) ordered() bool { return l.Quantity.Sign() > 0 && l.GiftCard == ni
 
 func notOrdered() *Refusal {
 	return refuse("order_needs_products", "An order is for products, and returns none.").instead("Do the rest in a transaction of its own.")
-}
-
-// isDate says whether s looks like YYYY-MM-DD.
-func isDate(s string) bool {
-	return len(s) == 10 && s[4] == '-' && s[7] == '-' && strings.Trim(s[:4]+s[5:7]+s[8:], "0123456789") == "" &&
-		s[5:7] >= "01" && s[5:7] <= "12" && s[8:] >= "01" && s[8:] <= "31"
 }
 
 // asOrder is how the transaction stands as that order.
@@ -209,11 +202,11 @@ func recallOrder(d *deciding) (events.Requested, error) {
 	offline, store := d.Mode != events.Online, d.Reference.Store
 	switch {
 	case !known && offline:
-		return nil, needsRealtimeService("an order that is not among the open ones of this store").instead("Try again when the register is online.")
+		return nil, needsHQ("an order that is not among the open ones of this store").instead("Try again when the register is online.")
 	case !known:
 		return nil, refuse("unknown_order", "There is no order %s.", id)
 	case o.Store != d.Register.Store && offline:
-		return nil, needsRealtimeService("an order of another store").instead("Pick it up at store " + string(o.Store) + ", or try again when the register is online.")
+		return nil, needsHQ("an order of another store").instead("Pick it up at store " + string(o.Store) + ", or try again when the register is online.")
 	case o.Status == OrderPickedUp:
 		return nil, refuse("order_picked_up", "Order %s was picked up already.", o.ID)
 	case o.Status != OrderOpen:

@@ -113,8 +113,8 @@ func (in Input) approver() string {
 	return id
 }
 
-// note is what the cashier adds to a reason.
-func (in Input) note() string { return strings.TrimSpace(in.Text("reason_note")) }
+// note is what the cashier adds to the reason of that name.
+func (in Input) note(reason string) string { return strings.TrimSpace(in.Text(reason + "_note")) }
 
 // values are parameters checked against their operation.
 type values map[string]any
@@ -222,6 +222,26 @@ func (p Parameter) readText(s string) (string, error) {
 		}
 	}
 	return s, nil
+}
+
+// IsDate says whether s is written as a date, YYYY-MM-DD. Whether that month has such a day
+// nobody needs to know: the period of one that it has not holds nothing.
+func IsDate(s string) bool {
+	return len(s) == 10 && s[4] == '-' && s[7] == '-' && strings.Trim(s[:4]+s[5:7]+s[8:], "0123456789") == "" &&
+		s[5:7] >= "01" && s[5:7] <= "12" && s[8:] >= "01" && s[8:] <= "31"
+}
+
+// checkDates says whether both ends of a period are dates, or absent. Its error is nil or a *Refusal.
+func checkDates(from, to string) error {
+	for _, p := range []struct{ name, date string }{{"from", from}, {"to", to}} {
+		if p.date != "" && !IsDate(p.date) {
+			return refuseParameter(p.name, "want a date as YYYY-MM-DD")
+		}
+	}
+	if from != "" && to != "" && from > to {
+		return refuseParameter("to", "is before from")
+	}
+	return nil
 }
 
 // has says whether the client gave the parameter.

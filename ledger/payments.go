@@ -113,7 +113,7 @@ func payAccount(d *deciding) (events.Requested, error) {
 	customer, known := find[Customer](d.Reference, "customer", string(t.account()))
 	switch {
 	case !known && d.Mode == events.Offline:
-		return nil, needsHQ("customer %s", t.account())
+		return nil, needsHQ("customer %s", t.account()).instead(payOtherwise)
 	case !known:
 		return nil, refuse("unknown_customer", "There is no customer %s.", t.account())
 	case customer.Blocked:
@@ -139,9 +139,9 @@ func payAccount(d *deciding) (events.Requested, error) {
 		return nil, refuse("credit_limit_exceeded", "Customer %s can owe %s more.", customer.ID,
 			max(0, account.CreditLimit-account.Available()).Decimal(t.Terms.Digits))
 	case offline && d.tooOld(customer.AsOf):
-		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf)
+		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf).instead(payOtherwise)
 	case offline && (account.Own+p.Amount > account.OfflineLimit || d.Moved.full()):
-		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits))
+		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits)).instead(payOtherwise)
 	}
 	p.Account = account
 	return d.take(p)
@@ -152,12 +152,6 @@ func askCustomer(s *State, _ values) []Query {
 		return nil
 	}
 	return []Query{{"customer", string(s.Transaction.account())}}
-}
-
-// needsHQ refuses what only HQ could say.
-func needsHQ(what string, args ...any) error {
-	return refuse("realtime_service_unavailable", "Head office cannot be asked about "+what+".", args...).
-		instead("Take another way to pay, or try again when the register is online.")
 }
 
 // payLoyalty takes points for money (operation 207).

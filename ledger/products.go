@@ -1,9 +1,7 @@
 package ledger
 
 import (
-	"math"
 	"slices"
-	"time"
 
 	"github.com/posnode/posnode/events"
 )
@@ -33,9 +31,34 @@ type Product struct {
 	Variants        []Variant        `json:"variants,omitempty"`
 	Prices          []GroupPrice     `json:"prices,omitempty"` // besides Price
 	Offers          []Offer          `json:"offers,omitempty"`
-	Changes         []PriceChange    `json:"price_changes,omitempty"` // of the price, at their times
 	// Linked are products that are added with it, each on a line of its own, and voided with it.
 	Linked []LinkedProduct `json:"linked,omitempty"`
+	// Changes are those of the price, at their times.
+	Changes []PriceChange `json:"price_changes,omitempty"`
+}
+
+// PriceChange is the price of a product, or of one of its variants or units, from an
+// instant on, in the place of the one before. The last of those whose time has come counts.
+type PriceChange struct {
+	At      events.Instant `json:"at"`
+	Variant string         `json:"variant,omitempty"`
+	Unit    string         `json:"unit,omitempty"` // one besides the product's own
+	Price   events.Price   `json:"price"`
+}
+
+// changed is the price that the changes up to a time have made of one, by Unix time.
+// The time is that of the command: a register decides by its own clock, and the fact holds the price.
+func (p Product) changed(price *events.Price, variant, unit string, at int64) *events.Price {
+	last := -1
+	for i, c := range p.Changes {
+		if c.Variant == variant && c.Unit == unit && int64(c.At) <= at && (last < 0 || c.At >= p.Changes[last].At) {
+			last = i
+		}
+	}
+	if last >= 0 {
+		return &p.Changes[last].Price
+	}
+	return price
 }
 
 // LinkedProduct is what comes with a product, such as the deposit on its bottle.
@@ -53,28 +76,6 @@ func (p Product) leads() (all []Query) {
 		all = append(all, Query{"product", string(l.Product)})
 	}
 	return all
-}
-
-// PriceChange is the price of a product, or of one of its variants or units, from an
-// instant on, in the place of the one before. The last of those whose time has come counts.
-type PriceChange struct {
-	At      string       `json:"at"` // RFC 3339 in UTC
-	Variant string       `json:"variant,omitempty"`
-	Unit    string       `json:"unit,omitempty"` // one besides the product's own
-	Price   events.Price `json:"price"`
-}
-
-// changed is the price that the changes up to a time have made of one, by Unix time.
-// The time is that of the command: a register decides by its own clock, and the fact holds the price.
-func (p Product) changed(price *events.Price, variant, unit string, at int64) *events.Price {
-	last := int64(math.MinInt64)
-	for i, c := range p.Changes {
-		from, err := time.Parse(time.RFC3339, c.At)
-		if err == nil && c.Variant == variant && c.Unit == unit && from.Unix() <= at && from.Unix() >= last {
-			last, price = from.Unix(), &p.Changes[i].Price
-		}
-	}
-	return price
 }
 
 // unsound says whether the record holds what no product can have: pricing takes

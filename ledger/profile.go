@@ -2,7 +2,8 @@ package ledger
 
 import (
 	"fmt"
-	"time"
+
+	"github.com/posnode/posnode/events"
 )
 
 // Switching is the part of the offline profile that says when a register goes
@@ -24,23 +25,10 @@ type Switching struct {
 	MaxAgeHours int `json:"max_age_hours,omitempty"`
 }
 
-// usualTimeout is how long a request may take where the profile says nothing.
-const usualTimeout = 2 * time.Second
-
-// Timeout is how long a request to the Retail Server may take.
-func (s Switching) Timeout() time.Duration {
-	if s.TimeoutMillis == 0 {
-		return usualTimeout
-	}
-	return time.Duration(s.TimeoutMillis) * time.Millisecond
-}
-
-// Reconnect is the interval between attempts, usual where the profile says nothing.
-func (s Switching) Reconnect(usual time.Duration) time.Duration {
-	if s.ReconnectSeconds == 0 {
-		return usual
-	}
-	return time.Duration(s.ReconnectSeconds) * time.Second
+// RegisterProfile is the offline profile of one register, in the place of its store's.
+type RegisterProfile struct {
+	Register events.RegisterID `json:"register"`
+	Profile
 }
 
 // Bounds of what a profile may say.
@@ -76,6 +64,6 @@ func (p Profile) Check() error {
 // allows. What it never dated has no age.
 func (d *deciding) tooOld(asOf string) bool {
 	hours := d.Reference.Store.Profile.MaxAgeHours
-	said, err := time.Parse(time.RFC3339, asOf)
-	return hours > 0 && err == nil && d.At-said.Unix() > int64(hours)*60*60
+	said, dated := events.UnixSeconds(asOf)
+	return hours > 0 && dated && d.At-said > int64(hours)*60*60
 }

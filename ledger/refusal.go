@@ -24,6 +24,14 @@ func refuseParameter(name, why string, args ...any) *Refusal {
 	return &Refusal{Code: "invalid_parameter", Parameter: name, Why: name + ": " + fmt.Sprintf(why, args...)}
 }
 
+// needsHQ refuses the part of an operation that only head office can do.
+func needsHQ(what string, args ...any) *Refusal {
+	return refuse("realtime_service_unavailable", "Head office cannot be reached, and is needed for "+what+".", args...)
+}
+
+// payOtherwise is what to do where head office is needed for a payment.
+const payOtherwise = "Take another way to pay, or try again when the register is online."
+
 // instead says what could be done instead.
 func (r *Refusal) instead(what string) *Refusal {
 	r.Instead = what

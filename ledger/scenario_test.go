@@ -284,8 +284,8 @@ func (s *scenario) describe() string {
 	}
 	if state.Shift != nil {
 		fmt.Fprintf(&out, "shift %s of %s, started %v\n", state.Shift.Shift, state.Shift.BusinessDate, state.Shift.Started)
-		for _, tender := range slices.Sorted(maps.Keys(state.Shift.Expected)) {
-			fmt.Fprintf(&out, "  %s %s\n", tender, state.Shift.Expected[tender].Decimal(s.store.Digits))
+		for _, tender := range slices.Sorted(maps.Keys(state.Shift.Expected())) {
+			fmt.Fprintf(&out, "  %s %s\n", tender, state.Shift.Expected()[tender].Decimal(s.store.Digits))
 		}
 	}
 	if t := state.Transaction; t != nil {

@@ -17,8 +17,6 @@ type Shift struct {
 	Opened  string `json:"opened"`  // time of the entry that opened it
 	First   uint64 `json:"first"`   // sequence of that entry
 	Started bool   `json:"started"` // its start amount is declared
-	// Expected is what the drawer should hold of each tender, and of each foreign currency as "<tender>:<currency>".
-	Expected map[events.TenderID]events.Money `json:"expected"`
 	// Booked is what was posted to each tender's account, in the shift's currency.
 	Booked   map[string]events.Money `json:"booked"`
 	Recounts int                     `json:"recounts,omitempty"` // asked for since the last declaration
@@ -101,7 +99,15 @@ func (s *Shift) change(tender events.TenderID, currency string, change func(t *e
 	if t.Declared {
 		t.OverShort = t.Counted - t.Expected
 	}
-	s.Expected[s.drawerKey(tender, currency)] = t.Expected
+}
+
+// Expected is what the drawer should hold of each tender, and of each foreign currency as "<tender>:<currency>".
+func (s *Shift) Expected() map[events.TenderID]events.Money {
+	all := map[events.TenderID]events.Money{}
+	for _, t := range s.Totals.Tenders {
+		all[s.drawerKey(t.Tender, t.Currency)] = t.Expected
+	}
+	return all
 }
 
 // post adds postings to what was booked to the tenders' accounts.
@@ -123,6 +129,9 @@ func (s *Shift) countSale(f *events.SaleConcluded) {
 	t.Sales += f.Sales
 	t.Returns += f.Returns
 	t.GiftCards += f.GiftCards
+	if f.Order != nil {
+		t.Deposits -= f.Order.Deposit
+	}
 	t.Discounts += f.Discounts()
 	t.Tax += f.After.Tax
 	for _, tax := range f.Taxes {
@@ -229,7 +238,7 @@ func (s *State) applyShift(fact events.OfShift) error {
 		}
 		s.Shift = &Shift{
 			ShiftOpened: *f, Status: shiftOpen, First: s.Head.Sequence + 1,
-			Expected: map[events.TenderID]events.Money{}, Booked: map[string]events.Money{},
+			Booked: map[string]events.Money{},
 		}
 		s.Shifts = f.Number
 		return nil

@@ -21,6 +21,13 @@ func withMoreStores(all map[string]ledger.Store) map[string]ledger.Store {
 	checks.Tenders["cash"] = ledger.Tender{ID: "cash", Name: "Cash", Kind: "cash", OverPaid: true, Refund: true, ChangeAbove: "check", ChangeThreshold: 2000}
 	checks.SignOn = ledger.SignOn{Failures: 3, Minutes: 5}
 	all["checks"] = checks
+	why := all["tenders"]
+	why.Reasons = map[string]ledger.Reasons{
+		"start_of_transaction": {Mandatory: true, Codes: []ledger.ReasonCode{{Code: "WALKIN", Text: "Walked in"}, {Code: "OTHER", Text: "Otherwise", NoteRequired: true}}},
+		"end_of_transaction":   {Mandatory: true, Codes: []ledger.ReasonCode{{Code: "SATISFIED", Text: "Satisfied"}}},
+		"return_item":          {Mandatory: true, Codes: []ledger.ReasonCode{{Code: "BROKEN", Text: "Broken"}}},
+	}
+	all["why"] = why
 	return all
 }
 

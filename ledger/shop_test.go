@@ -56,6 +56,11 @@ func stores() map[string]ledger.Store {
 		}),
 		// Every tender, and no limit.
 		"tenders": variant(func(s *ledger.Store) { allTenders(s) }),
+		// Nobody switches by hand, and what head office said more than an hour ago is too old.
+		"headstrong": variant(func(s *ledger.Store) {
+			allTenders(s)
+			s.Profile.Switching = ledger.Switching{Version: "7", ForbidManualSwitch: true, MaxAgeHours: 1}
+		}),
 		// The smallest coin is 0.05, and all that is not cash is exact.
 		"swiss": variant(func(s *ledger.Store) {
 			s.Currency = "CHF"

@@ -130,19 +130,7 @@ func clock(d *deciding) (events.Requested, error) {
 // viewTimeEntries records that someone looks at the time clock's entries, which the offline database lists (operation 921).
 func viewTimeEntries(d *deciding) (events.Requested, error) {
 	f := &events.TimeEntriesViewed{Of: events.StaffID(d.in.text("staff")), From: d.in.text("from"), To: d.in.text("to")}
-	for _, name := range []string{"from", "to"} {
-		if day := d.in.text(name); day != "" && !isDay(day) {
-			return nil, refuseParameter(name, "want a day, YYYY-MM-DD")
-		}
-	}
-	return f, nil
-}
-
-// isDay says whether s has the form of a day, YYYY-MM-DD.
-func isDay(s string) bool {
-	var year, month, day int
-	n, err := fmt.Sscanf(s, "%4d-%2d-%2d", &year, &month, &day)
-	return n == 3 && err == nil && s == fmt.Sprintf("%04d-%02d-%02d", year, month, day) && month >= 1 && month <= 12 && day >= 1 && day <= 31
+	return f, checkDates(f.From, f.To)
 }
 
 // applyStaff folds a fact about who works at the register.

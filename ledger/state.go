@@ -317,6 +317,7 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		}
 		s.Receipts[receiptSale]++
 		s.Transaction, s.Orders = nil, f.Placed.Number
+		s.Shift.Totals.Deposits += f.Placed.Deposit
 		s.Shift.countPayments(f.Payments, f.Postings) // nothing is sold yet
 		return nil
 	default:

@@ -86,11 +86,11 @@ func lookUpStock(d *deciding) (events.Requested, error) {
 	}
 	key, offline := stockKey(d.State, product, store), d.Mode != events.Online
 	if key != product && offline {
-		return nil, needsRealtimeService("the stock of another store").instead("Look up this store's, or try again when the register is online.")
+		return nil, needsHQ("the stock of another store").instead("Look up this store's, or try again when the register is online.")
 	}
 	s, known := find[Stock](d.Reference, "stock", key)
 	if !known && offline {
-		return nil, needsRealtimeService("a product whose stock was never sent here").instead("Try again when the register is online.")
+		return nil, needsHQ("a product whose stock was never sent here").instead("Try again when the register is online.")
 	}
 	if !known {
 		return nil, refuse("unknown_stock", "There is no figure for the stock of %s.", product)

@@ -60,7 +60,7 @@ func suspendTransaction(d *deciding) (events.Requested, error) {
 	case len(d.Suspended) >= limit:
 		return nil, refuse("too_many_suspended", "%d transactions are suspended at this register.", len(d.Suspended)).instead("Recall one, or void it.")
 	}
-	return &events.SaleSuspended{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}}, nil
+	return &events.SaleSuspended{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Terms: t.Terms}, nil
 }
 
 // held is the suspended transaction that the command names.
@@ -70,14 +70,9 @@ func (d *deciding) held() (*Transaction, error) {
 		return d.Suspended[i], nil
 	}
 	if d.Mode != events.Online && !strings.HasPrefix(string(id), d.Register.String()+"-") {
-		return nil, needsRealtimeService("a transaction that another register suspended").instead("Recall it at the register that suspended it.")
+		return nil, needsHQ("a transaction that another register suspended").instead("Recall it at the register that suspended it.")
 	}
 	return nil, refuse("not_on_hold", "Transaction %s is not suspended.", id)
-}
-
-// needsRealtimeService refuses the part of an operation that only head office can do.
-func needsRealtimeService(what string) *Refusal {
-	return refuse("realtime_service_unavailable", "Head office cannot be reached, and is needed for %s.", what)
 }
 
 func askSuspended(s *State, in values) (all []Query) {
@@ -115,7 +110,7 @@ func recallTransaction(d *deciding) (events.Requested, error) {
 		left.Sums = left.Sums.plus(line, -1, t.Terms.TaxIncluded)
 		f.Dropped = append(f.Dropped, line.Number)
 	}
-	f.OfSale, err = d.attach(&left, nil, left.Attached)
+	f.OfSale, err = d.regroup(&left, nil, priceGroups(left.Attached))
 	return f, err
 }
 

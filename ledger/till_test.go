@@ -122,7 +122,12 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	if !w.hasty {
 		before = w.snapshot()
 	}
+	begins := ledger.Begins(w.state, c)
 	decision, err := ledger.Decide(w.state, c)
+	// Where a transaction begins a register tries to reconnect, before it decides: it must have seen it coming.
+	if f, ok := decision.Fact.(events.OfTransaction); err == nil && ok && (f.Sale().Begins != nil) != begins {
+		panic(fmt.Sprintf("operation %d: a transaction begins: %t, foreseen: %t", c.Operation, f.Sale().Begins != nil, begins))
+	}
 	if !w.hasty && string(before) != string(w.snapshot()) {
 		panic(fmt.Sprintf("operation %d: Decide changed the state\nfrom %s\nto   %s", c.Operation, before, w.snapshot()))
 	}

@@ -56,7 +56,7 @@ func (d *deciding) nextReceipt() events.ReceiptNumber {
 // voidTransaction gives the whole transaction up (operation 500).
 func voidTransaction(d *deciding) (events.Requested, error) {
 	t := d.Transaction
-	if slices.ContainsFunc(t.Payments, func(p *Payment) bool { return !p.Voided }) {
+	if t.hasPayments() {
 		return nil, refuse("payments_taken", "The transaction has payments.").instead("Void them first.")
 	}
 	return &events.SaleVoided{OfSale: events.OfSale{Transaction: t.ID, After: t.Totals}, Receipt: d.nextReceipt(), Terms: t.Terms}, nil

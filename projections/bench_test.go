@@ -102,3 +102,15 @@ func BenchmarkReference(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFollow makes the database of a new register of a stream of 50,000 products.
+func BenchmarkFollow(b *testing.B) {
+	lines := strings.Split(strings.TrimSpace(products(50_000)), "\n")
+	for b.Loop() {
+		r, err := OpenReference(filepath.Join(b.TempDir(), "reference.db"))
+		require.NoError(b, err)
+		require.NoError(b, follow(b, r, "REFERENCE_1@x", 1, lines...))
+		require.NoError(b, r.Close())
+	}
+	b.ReportMetric(50_000*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

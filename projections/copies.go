@@ -56,9 +56,13 @@ func (db *DB) Printed(ctx context.Context, number events.ReceiptNumber) (*ledger
 const shownWhere = ` FROM transactions JOIN shifts USING (shift)
 	WHERE (?1 = '' OR date >= ?1) AND (?2 = '' OR date <= ?2) AND (?3 = '' OR transactions.transaction_id = ?3)
 	AND (?4 = '' OR receipt = ?4) AND (?5 = '' OR shift = ?5) AND (?6 = '' OR transactions.staff = ?6)
-	AND (?7 = '' OR EXISTS (
+	AND (?7 = '' AND ?8 = '' OR EXISTS (
 		SELECT 1 FROM journal, json_each(CAST(journal.body AS TEXT), '$.data.lines') AS line
-		WHERE journal.at = transactions.at AND json_extract(line.value, '$.product') = ?7))`
+		WHERE journal.at = transactions.at AND (?7 = '' OR json_extract(line.value, '$.product') = ?7) AND (?8 = '' OR json_extract(line.value, '$.barcode') = ?8)))
+	AND (?9 = '' AND ?10 = '' OR EXISTS (
+		SELECT 1 FROM journal WHERE journal.at = transactions.at
+		AND (?9 = '' OR json_extract(CAST(journal.body AS TEXT), '$.data.customer.number') = ?9)
+		AND (?10 = '' OR json_extract(CAST(journal.body AS TEXT), '$.data.order.order') = ?10 OR json_extract(CAST(journal.body AS TEXT), '$.data.placed.order') = ?10)))`
 
 func shownRow(r *events.JournalRow) []any {
 	return []any{&r.Transaction, &r.Receipt, &r.Status, &r.Date, &r.Staff, &r.Lines, &r.Total, &r.Currency, &r.Ended}
@@ -66,7 +70,7 @@ func shownRow(r *events.JournalRow) []any {
 
 // Shown lists the transactions that a filter selects, the last one first.
 func (db *DB) Shown(ctx context.Context, f events.JournalFilter) (shown ledger.Shown, err error) {
-	args := []any{f.From, f.To, string(f.Transaction), string(f.Receipt), string(f.Shift), string(f.Staff), string(f.Product)}
+	args := []any{f.From, f.To, string(f.Transaction), string(f.Receipt), string(f.Shift), string(f.Staff), string(f.Product), f.Barcode, string(f.Customer), string(f.Order)}
 	found, err := list(ctx, db, "transactions", column[int], "SELECT count(*)"+shownWhere, args...)
 	if err != nil {
 		return shown, err
@@ -74,6 +78,6 @@ func (db *DB) Shown(ctx context.Context, f events.JournalFilter) (shown ledger.S
 	shown.Found = found[0]
 	shown.Rows, err = list(ctx, db, "transactions", shownRow, `
 		SELECT transactions.transaction_id, receipt, status, date, transactions.staff, lines, total, currency, ended`+shownWhere+`
-		ORDER BY at DESC LIMIT ?8`, append(args, bounded(f.Limit, ledger.MaxShown))...)
+		ORDER BY at DESC LIMIT ?11`, append(args, bounded(f.Limit, ledger.MaxShown))...)
 	return shown, err
 }

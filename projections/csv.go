@@ -82,11 +82,13 @@ func (f Format) csvLines(from io.Reader) source {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			number, _ := rows.FieldPos(0)
+			number := 0
 			if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 				number, err = parse.StartLine, parse.Err
 			} else if err != nil {
-				return fmt.Errorf("read line %d: %w", number, err)
+				return fmt.Errorf("read CSV: %w", err)
+			} else {
+				number, _ = rows.FieldPos(0)
 			}
 			line, row := Line{Kind: f.CSV, Store: f.Store}, map[string]string{}
 			for i, cell := range cells[:min(len(cells), len(header))] {

@@ -667,7 +667,7 @@ func requireSums(t require.TestingT, db *DB, w *till) {
 		require.NoError(t, err)
 		for _, b := range balance {
 			if b.Account == "tender:cash" {
-				require.Equal(t, shift.Expected["cash"], b.Amount)
+				require.Equal(t, shift.Expected()["cash"], b.Amount)
 			}
 		}
 	}

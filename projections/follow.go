@@ -150,6 +150,7 @@ func (in *importing) takeOver(stream string) (position uint64, err error) {
 			return 0, err
 		}
 	}
+	in.fresh = true // and the stream has each record once
 	_, err = in.tx.Exec("INSERT INTO feed VALUES (1, ?, 0, ?)", stream, time.Time{}.Format(time.RFC3339Nano))
 	return 0, err
 }

@@ -153,3 +153,20 @@ func (db *DB) Prior(ctx context.Context, key events.CommandKey) (*ledger.Done, e
 	}
 	return done, nil
 }
+
+// maxCounted bounds how many entries BytesAfter looks at: more are reckoned by their average.
+const maxCounted = 20_000
+
+// BytesAfter is how many bytes the entries after one have, of which there are count.
+func (db *DB) BytesAfter(ctx context.Context, after events.Head, count uint64) (int64, error) {
+	type sum struct{ bytes, entries int64 }
+	s, err := one(ctx, db, "size of entries", func(s *sum) []any { return []any{&s.bytes, &s.entries} },
+		"SELECT coalesce(sum(size), 0), count(*) FROM (SELECT length(body) AS size FROM journal WHERE at > ? ORDER BY at LIMIT ?)", place(after), maxCounted)
+	if err != nil || s == nil || s.entries == 0 {
+		return 0, err
+	}
+	if uint64(s.entries) < min(count, maxCounted) || count > maxCounted {
+		return int64(float64(s.bytes) / float64(s.entries) * float64(count)), nil
+	}
+	return s.bytes, nil
+}

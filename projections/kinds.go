@@ -44,17 +44,7 @@ var kinds = map[string]kind{
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
 	"order":       kindOf(inspectOrder),
 	"stock":       kindOf(inspectStock),
-	"profile":     keylessKindOf(func(p ledger.Profile) (key, text string, err error) { return "", "", p.Check() }),
-}
-
-// DefaultProfile is the key of the offline profile of all registers of a store that
-// have none under their own id.
-const DefaultProfile = "default"
-
-func keylessKindOf[T any](inspect func(T) (key, text string, err error)) kind {
-	k := kindOf(inspect)
-	k.keyless = true
-	return k
+	"profile":     kindOf(func(p ledger.RegisterProfile) (key, text string, err error) { return string(p.Register), "", p.Check() }),
 }
 
 func inspectOrder(o ledger.Order) (key, text string, err error) {
@@ -164,8 +154,8 @@ func inspectPrices(p ledger.Product) error {
 		}
 	}
 	for _, c := range p.Changes {
-		if err := inspectTime(c.At); err != nil || c.At == "" || c.Price.Sign() < 0 {
-			return fmt.Errorf("price change at %q: want a time in UTC, and a price that is not negative", c.At)
+		if c.Price.Sign() < 0 || c.At == 0 {
+			return fmt.Errorf("price change to %s: want a time, and a price that is not negative", c.Price)
 		}
 	}
 	for _, o := range p.Offers {

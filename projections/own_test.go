@@ -110,9 +110,35 @@ func TestOwn(t *testing.T) {
 	q, err = db.Moved(background, "TEA", events.Head{}, pickUp.Envelope.Time)
 	require.NoError(t, err)
 	require.Zero(t, q.Sign())
+	for filter, want := range map[events.JournalFilter]int{
+		{Limit: 9, Order: placed.Placed.Order}: 2, {Limit: 9, Order: "SO-77"}: 0,
+		{Limit: 9, Customer: "P-s001-r01-1-1"}: 2, {Limit: 9, Customer: "C7"}: 0, {Limit: 9, Customer: "P-s001-r01-1-1", Product: "GHOST"}: 0,
+		{Limit: 9, Product: "TEA", Order: placed.Placed.Order}: 2, {Limit: 9, Barcode: "1"}: 0, {Limit: 9}: 4,
+	} {
+		shown, err := db.Shown(background, filter)
+		require.NoError(t, err)
+		require.Equal(t, want, shown.Found, "%+v", filter)
+		require.Len(t, shown.Rows, want)
+	}
 	waiting, err = db.Suspended(background)
 	require.NoError(t, err)
 	require.Empty(t, waiting)
+
+	// One that was cancelled is no more to be picked up, and its deposit was given back.
+	before = len(w.journal)
+	w.do(100, `{"product":"TEA"}`)
+	w.do(602, `{"customer":"P-s001-r01-1-1"}`)
+	w.do(620, `{}`)
+	w.do(132, `{"amount":200}`)
+	w.do(206, ``)
+	cancelled := w.last().Entry.Fact.(*events.OrderPlaced).Placed.Order
+	w.do(515, fmt.Sprintf(`{"order":%q,"action":"cancel"}`, cancelled))
+	w.do(206, ``)
+	apply(t, db, w.journal[before:])
+	order, err = db.OwnOrder(background, cancelled)
+	require.NoError(t, err)
+	require.Equal(t, "cancelled", order.Status)
+	require.Zero(t, deposits())
 
 	w.do(100, `{"product":"TEA"}`)
 	w.do(503, ``)

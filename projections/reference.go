@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,9 +37,10 @@ type referenceFile struct {
 	// same few hundred all day, and for the store's settings with every operation.
 	mu        sync.Mutex
 	read      map[storeQuery]any
-	imports   int       // that have been committed: what was read before one is not kept after it
-	confirmed time.Time // when head office last said that there is nothing newer
-	persisted time.Time // the one of these that was last written
+	counted   map[events.StoreID][]AsOf // without confirmed
+	imports   int                       // that have been committed: what was read before one is not kept after it
+	confirmed time.Time                 // when head office last said that there is nothing newer
+	persisted time.Time                 // the one of these that was last written
 }
 
 // storeQuery is a query in the view of one store.
@@ -62,7 +64,7 @@ const maxRead = 1000
 func (r *referenceFile) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.read = nil
+	r.read, r.counted = nil, nil
 	r.imports++
 }
 
@@ -210,8 +212,7 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 // received reference data.
 var ErrNoStore = errors.New("reference data has no store")
 
-// Store is the settings of the store, with the register's own offline profile where
-// there is one: the profile under the register's id, or else the one under [DefaultProfile]. It fails with [ErrNoStore] where there are none.
+// Store is the settings of the store. It fails with [ErrNoStore] where there are none.
 func (r *Reference) Store(ctx context.Context) (ledger.Store, error) {
 	record, found, err := r.Find(ctx, ledger.Query{Kind: "store", Key: StoreKey})
 	if err == nil && !found {
@@ -220,18 +221,7 @@ func (r *Reference) Store(ctx context.Context) (ledger.Store, error) {
 	if err != nil {
 		return ledger.Store{}, err
 	}
-	store := record.(ledger.Store)
-	for _, key := range []string{string(r.register.ID), DefaultProfile} {
-		record, found, err := r.Find(ctx, ledger.Query{Kind: "profile", Key: key})
-		if err != nil {
-			return store, err
-		}
-		if found {
-			store.Profile = record.(ledger.Profile)
-			break
-		}
-	}
-	return store, nil
+	return record.(ledger.Store), nil
 }
 
 // MaxHits is how many records [Reference.Search] gives at most.
@@ -297,22 +287,42 @@ type AsOf struct {
 
 // AsOf says for every kind that was ever imported how much there is, and since when.
 func (r *Reference) AsOf(ctx context.Context) ([]AsOf, error) {
+	r.mu.Lock()
+	all, imports, confirmed := slices.Clone(r.counted[r.register.Store]), r.imports, r.confirmed
+	r.mu.Unlock()
+	if all == nil {
+		var err error
+		if all, err = r.count(ctx); err != nil {
+			return nil, fmt.Errorf("read age of reference data: %w", err)
+		}
+		r.mu.Lock()
+		if imports == r.imports {
+			if r.counted == nil {
+				r.counted = map[events.StoreID][]AsOf{}
+			}
+			r.counted[r.register.Store] = slices.Clone(all)
+		}
+		r.mu.Unlock()
+	}
+	for i := range all {
+		if all[i].Time.Before(confirmed) {
+			all[i].Time = confirmed
+		}
+	}
+	return all, nil
+}
+
+// count reads every record's place, so it is not for every look at the status page.
+func (r *Reference) count(ctx context.Context) ([]AsOf, error) {
 	all := []AsOf{}
-	confirmed := r.Confirmed()
 	err := each(ctx, r.reader, (*AsOf).columns, `
 		SELECT kind, (SELECT count(*) FROM records WHERE records.kind = imports.kind AND`+inScope+`), at FROM imports ORDER BY kind`,
 		[]any{string(r.register.Store), string(r.register.Store)},
 		func(a AsOf) bool {
-			if a.Time.Before(confirmed) {
-				a.Time = confirmed
-			}
 			all = append(all, a)
 			return true
 		})
-	if err != nil {
-		return nil, fmt.Errorf("read age of reference data: %w", err)
-	}
-	return all, nil
+	return all, err
 }
 
 func (a *AsOf) columns() []any { return []any{&a.Kind, &a.Count, textTime{&a.Time}} }

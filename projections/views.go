@@ -40,6 +40,7 @@ var journalOnly = []events.Fact{
 	(*events.RegisterQuarantined)(nil),
 	(*events.CompletenessCertified)(nil),
 	(*events.PeriodClosed)(nil),
+	(*events.FindingAccepted)(nil),
 	(*events.ModeChanged)(nil),
 	(*events.StaffLoggedOn)(nil),
 	(*events.StaffLoggedOff)(nil),

@@ -23,6 +23,8 @@ func Text(e *events.Entry) (string, bool) {
 		p.zReport(e, f)
 	case *events.SaleVoided:
 		p.voided(e, f)
+	case *events.SaleSuspended:
+		p.suspended(e, f)
 	case *events.StartAmountDeclared:
 		p.startAmount(e, f)
 	case *events.FloatAdded:
@@ -326,6 +328,14 @@ func (p *paper) voided(e *events.Entry, f *events.SaleVoided) {
 	p.row("Lines", fmt.Sprint(f.After.Lines))
 	p.row("Given up "+f.Terms.Currency, f.After.Total.Decimal(f.Terms.Digits))
 	p.row("TOTAL "+f.Terms.Currency, events.Money(0).Decimal(f.Terms.Digits))
+	p.foot(e, &f.Printed)
+}
+
+// suspended is the slip with which a transaction that was set aside is recalled.
+func (p *paper) suspended(e *events.Entry, f *events.SaleSuspended) {
+	p.head(e, &f.Printed, "SUSPENDED", "No. "+events.EntryNumber(e.Register, e.Head), "Transaction "+string(f.Transaction))
+	p.row("Lines", fmt.Sprint(f.After.Lines))
+	p.row("To pay "+f.Terms.Currency, f.After.Due.Decimal(f.Terms.Digits))
 	p.foot(e, &f.Printed)
 }
 

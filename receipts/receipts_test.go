@@ -118,7 +118,7 @@ func documents(t *testing.T) map[string]string {
 	report := events.ShiftReport{
 		Number: 1, Staff: "7", BusinessDate: "2026-07-02", Opened: "2026-07-02T07:00:00.000000000Z", Currency: "GBP", Digits: 2, First: 3, Last: 23,
 		Totals: events.ShiftTotals{
-			Transactions: 2, Voided: 1, NoSale: 3, Sales: 1038, Returns: -795, Discounts: 100, Tax: -36, Rounding: -2, Expense: 500,
+			Transactions: 2, Voided: 1, NoSale: 3, Sales: 1038, Returns: -795, Discounts: 100, Tax: -36, Rounding: -2, Expense: 500, GiftCards: 2500, Deposits: 560,
 			Taxes:    []events.TaxTotal{{TaxRate: standard, Base: -99, Tax: -40}},
 			Tenders:  []events.TenderTotal{{Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 205, Change: 460, Collected: -255, Starting: 10000, SafeDrop: 2000, Expected: 7745, Declared: true, Counted: 7740, OverShort: -5}},
 			Accounts: []events.AccountTotal{{Account: "window", Name: "Window cleaning", Expense: 500}},
@@ -162,6 +162,9 @@ func documents(t *testing.T) map[string]string {
 	cancelled.Order = &events.PickUp{Order: "SO-1", Deposit: 200, Cancelled: true}
 	cancelled.After = events.Totals{Elsewhere: 200, Paid: -200}
 	slips["cancelled"] = cancelled
+	slips["suspended"] = &events.SaleSuspended{
+		OfSale: events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}}, Terms: sale().Terms, Printed: shop,
+	}
 	all := map[string]string{
 		"sale": text(original), "copy": reprint(events.ReceiptCopy, 2), "gift": reprint(events.ReceiptGift, 1),
 		"return": text(entry(t, 18, back)), "long": text(entry(t, 19, long)),

@@ -39,6 +39,14 @@ func (p *paper) shiftReport(e *events.Entry, printed *events.Printed, title stri
 	} {
 		p.row(a.label, money(a.amount))
 	}
+	for _, a := range []struct {
+		label  string
+		amount events.Money
+	}{{"Put on gift cards", t.GiftCards}, {"Deposits of orders", t.Deposits}} {
+		if a.amount != 0 {
+			p.row(a.label, money(a.amount))
+		}
+	}
 	for _, tax := range t.Taxes {
 		p.row(fmt.Sprintf("Tax %s %s%% on %s", tax.Code, tax.Rate, money(tax.Base)), money(tax.Tax))
 	}

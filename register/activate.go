@@ -113,7 +113,7 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact)
 	if r.state.Mode == events.Offline || r.cfg.HQ == "" {
 		return nil
 	}
-	within := c.Reference.Store.Profile.Timeout()
+	within := timeout(c.Reference.Store.Profile)
 	if f, ok := fact.(events.Confirmable); ok {
 		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(within.Milliseconds() / 2)}
 		answer, err := askHQ[events.Confirmation](ctx, r, within, "confirm", question)

@@ -18,7 +18,8 @@
 //	snapshot.json     the ledger's state at some entry; made again when lost
 //	offline.db        the offline database; rebuilt from the journal when lost
 //	terminal.json     what the simulated card terminal remembers
-//	reference.db      products, staff and settings as last received
+//	reference.db      products, staff and settings; made of the copy of head office's stream in
+//	                  jetstream/, or of a file at a register that stands alone, which nobody else has
 //
 // # Start
 //

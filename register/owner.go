@@ -123,13 +123,16 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	damage := r.Damage()
 	c.Frozen = damage != nil
 	if damage != nil && c.Operation != 707 {
-		return ledger.Answer{}, &ledger.Refusal{
-			Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
-			Instead: "Call support, sell at another register, or begin anew with an activation code (operation 707).",
-		}
+		return ledger.Answer{}, damaged(damage)
 	}
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
+	}
+	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
+	if !c.Frozen && !c.NeedsActivation { // how it comes to be neither needs no reference data
+		if err := r.needReference(ctx, c.Operation); err != nil {
+			return ledger.Answer{}, err
+		}
 	}
 	if !c.Frozen {
 		if err := r.beforehand(ctx, req); err != nil {
@@ -137,7 +140,6 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 		}
 	}
 	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
-	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
 	var err error
 	if c.Operation == 708 {
 		if c.Unsent, err = r.node.Unsent(ctx); err != nil {

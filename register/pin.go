@@ -93,11 +93,11 @@ func (r *Register) checkPINs(ctx context.Context, p *request, c *ledger.Command)
 // not succeed is for the owner to record; the offline database has answered then.
 func (r *Register) lookPrepared(ctx context.Context, p *request, queries []ledger.Query) (map[ledger.Query]held, error) {
 	offline := offlineSource{r.reference}
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	if err != nil || r.View().Mode != events.Online {
 		return offline.look(ctx, queries...) // without settings the owner says what is missing
 	}
-	p.online = r.online(store.Profile.Timeout())
+	p.online = r.online(timeout(store.Profile))
 	known, err := p.online.look(context.WithoutCancel(ctx), queries...)
 	p.online.pause()
 	if failed, ok := errors.AsType[*lost](err); ok {

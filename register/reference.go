@@ -23,6 +23,13 @@ type copying struct {
 	copied   *embedded.Reference // nil until head office has had some
 	asked    time.Time           // when head office last answered
 	received atomic.Uint64       // records, since the start
+	attempt  atomic.Pointer[copyAttempt]
+}
+
+// copyAttempt is what became of the last attempt to copy what is new.
+type copyAttempt struct {
+	at     time.Time // the register's clock
+	failed error
 }
 
 const (
@@ -77,7 +84,9 @@ func (r *Register) copyReference(ctx context.Context) {
 		if !link.Connected || r.copying.asked.After(link.Since) && time.Since(r.copying.asked) < askReferenceEvery {
 			continue
 		}
-		if err := r.askReference(ctx); err != nil && ctx.Err() == nil {
+		err := r.askReference(ctx)
+		r.copying.attempt.Store(&copyAttempt{r.cfg.Clock(), err})
+		if err != nil && ctx.Err() == nil {
 			if failed != err.Error() {
 				r.cfg.Logger.Warn("reference data could not be copied", "error", err)
 			}
@@ -177,14 +186,19 @@ func (r *Register) storePage(ctx context.Context, page projections.Page) (err er
 	return nil
 }
 
-// errNoReference: a register that has never had reference data sells nothing rather than nonsense.
-func (r *Register) errNoReference() *ledger.Refusal {
+// needReference refuses where there has never been reference data: such a register sells
+// nothing rather than nonsense. How it comes to have some, operations on the device itself, needs none.
+func (r *Register) needReference(ctx context.Context, operation int) error {
+	_, err := r.reference.Store(ctx)
+	if op := ledger.Find(operation); !errors.Is(err, projections.ErrNoStore) || op != nil && op.Group == "device" {
+		return nil // any other error shows where the settings are used
+	}
 	refusal := &ledger.Refusal{
 		Code: "no_reference_data", Why: "This register has never received reference data: it knows no products, no prices and no staff.",
 		Instead: "Connect it to head office once, and let head office import some.",
 	}
 	if r.cfg.HQ == "" {
-		refusal.Instead = fmt.Sprintf("Start it with --reference FILE: register %s stands alone.", r.cfg.Register)
+		refusal.Instead = "Start it with --reference FILE: it stands alone."
 	}
 	return refusal
 }

@@ -66,6 +66,7 @@ type Register struct {
 
 	opened  time.Time
 	contact contact // with head office
+	witness witness // head office's word on the journal
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 
@@ -124,6 +125,9 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
+		return err
+	}
+	if err := r.loadWitness(ctx); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {

@@ -55,6 +55,41 @@ func shorten(s string) string {
 	return s
 }
 
+// usualTimeout is how long a request may take where the offline profile says nothing.
+const usualTimeout = 2 * time.Second
+
+// timeout is how long all that one operation asks of the Retail Server may take.
+func timeout(p ledger.Profile) time.Duration {
+	if p.TimeoutMillis == 0 {
+		return usualTimeout
+	}
+	return time.Duration(p.TimeoutMillis) * time.Millisecond
+}
+
+// interval is from one attempt to reconnect to the next.
+func (r *Register) interval(p ledger.Profile) time.Duration {
+	if p.ReconnectSeconds == 0 {
+		return r.cfg.Reconnect
+	}
+	return time.Duration(p.ReconnectSeconds) * time.Second
+}
+
+// settings are the store's, with this register's own offline profile where it has one.
+func (r *Register) settings(ctx context.Context) (ledger.Store, error) {
+	store, err := r.reference.Store(ctx)
+	if errors.Is(err, projections.ErrNoStore) {
+		return store, nil // carryOut has let the operation pass: it needs none
+	}
+	if err != nil {
+		return store, err
+	}
+	record, found, err := r.reference.Find(ctx, ledger.Query{Kind: "profile", Key: string(r.cfg.Register.ID)})
+	if own, ok := record.(ledger.RegisterProfile); ok && found {
+		store.Profile = own.Profile
+	}
+	return store, err
+}
+
 // throwSwitch is what comes before an operation, whatever it is: the register is in the
 // mode that its link, and what was asked for this operation so far, allow.
 func (r *Register) throwSwitch(ctx context.Context, req request) error {
@@ -64,7 +99,7 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 	if err := r.followLink(ctx); err != nil || req.failed == nil {
 		return err
 	}
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,18 +109,11 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 // consult fills in what a command asks: from the Retail Server while the register is
 // online, and from the offline database where that does not succeed.
 func (r *Register) consult(ctx context.Context, c *ledger.Command, online *onlineSource) (err error) {
-	c.Reference.Store, err = r.reference.Store(ctx)
-	if op := ledger.Find(c.Operation); errors.Is(err, projections.ErrNoStore) && op != nil && op.Group == "device" {
-		return nil // how a register comes to have reference data
-	}
-	if errors.Is(err, projections.ErrNoStore) {
-		return r.errNoReference()
-	}
-	if err != nil {
+	if c.Reference.Store, err = r.settings(ctx); err != nil {
 		return err
 	}
 	if online == nil {
-		online = r.online(c.Reference.Store.Profile.Timeout())
+		online = r.online(timeout(c.Reference.Store.Profile))
 	}
 	asks := ledger.Asks(r.state, *c)
 	offline := func() (err error) {
@@ -122,7 +150,7 @@ func (r *Register) connect(ctx context.Context, c *ledger.Command, online *onlin
 	if byHand {
 		c.LinkDown = err != nil
 		if err != nil {
-			_, c.WhyDown = causeOf(err, profile.Timeout())
+			_, c.WhyDown = causeOf(err, timeout(profile))
 		}
 		return nil
 	}
@@ -135,7 +163,7 @@ func (r *Register) connect(ctx context.Context, c *ledger.Command, online *onlin
 // due says whether the interval since the last attempt has passed. A clock that went back has no say.
 func (r *Register) due(profile ledger.Profile) bool {
 	since := r.cfg.Clock().Sub(r.contact.lastAttempt())
-	return since < 0 || since >= profile.Reconnect(r.cfg.Reconnect)
+	return since < 0 || since >= r.interval(profile)
 }
 
 // greet asks head office whether it is there and can read its database.
@@ -158,18 +186,18 @@ func (r *Register) begin(ctx context.Context) error {
 		return nil
 	}
 	r.begun = true
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	offline := r.state.Mode == events.Offline
 	if err != nil || r.cfg.HQ == "" || offline && (r.state.ManualOffline || r.state.Transaction != nil) {
 		return nil // without settings nothing can be done: the operation will say so
 	}
 	// Connecting takes a moment, and counts against the time of the first request.
-	waiting, cancel := context.WithDeadline(ctx, r.opened.Add(store.Profile.Timeout()))
+	waiting, cancel := context.WithDeadline(ctx, r.opened.Add(timeout(store.Profile)))
 	defer cancel()
 	for !r.node.Link().Connected && waiting.Err() == nil {
 		sleep(waiting, 10*time.Millisecond)
 	}
-	err = r.greet(ctx, r.online(store.Profile.Timeout()))
+	err = r.greet(ctx, r.online(timeout(store.Profile)))
 	switch {
 	case err != nil && !offline:
 		return r.goOffline(ctx, err, store.Profile)
@@ -184,11 +212,10 @@ func (r *Register) followLink(ctx context.Context) error {
 	if r.state.Mode == events.Offline || r.node.Link().Connected {
 		return nil
 	}
-	store, err := r.reference.Store(ctx)
+	store, err := r.settings(ctx)
 	if err != nil {
 		return err
 	}
-	r.contact.note(r.cfg.Clock(), embedded.ErrLinkDown)
 	return r.goOffline(ctx, embedded.ErrLinkDown, store.Profile)
 }
 
@@ -197,9 +224,10 @@ func (r *Register) goOffline(ctx context.Context, err error, profile ledger.Prof
 	if r.state.Mode == events.Offline {
 		return nil
 	}
+	r.contact.note(r.cfg.Clock(), err)
 	fact := &events.ModeChanged{To: events.Offline, Profile: profile.Version}
-	if fact.Cause, fact.Detail = causeOf(err, profile.Timeout()); fact.Cause == causeTimeout {
-		fact.TimeoutMillis = int(profile.Timeout().Milliseconds())
+	if fact.Cause, fact.Detail = causeOf(err, timeout(profile)); fact.Cause == causeTimeout {
+		fact.TimeoutMillis = int(timeout(profile).Milliseconds())
 	}
 	return r.changeMode(ctx, fact)
 }

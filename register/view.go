@@ -3,7 +3,6 @@ package register
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -18,12 +17,15 @@ type View struct {
 	Staff       *ledger.Staff        `json:"staff,omitempty"`
 	Shift       events.ShiftID       `json:"shift,omitempty"`
 	Transaction events.TransactionID `json:"transaction,omitempty"`
+
+	switched ledger.Switched
+	manual   bool // disconnected by hand
 }
 
 // publish makes the state's view readable for everyone.
 func (r *Register) publish() {
 	s := r.state
-	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode}
+	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode, switched: s.Switched, manual: s.ManualOffline}
 	if s.Staff != nil {
 		staff := *s.Staff // the owner goes on to change its own
 		v.Staff = &staff
@@ -39,56 +41,6 @@ func (r *Register) publish() {
 
 // View is how the register stands now.
 func (r *Register) View() View { return *r.view.Load() }
-
-// Status is the connection status page.
-type Status struct {
-	View
-	HQ struct {
-		Configured bool      `json:"configured"`
-		LinkUp     bool      `json:"link_up"`
-		Since      time.Time `json:"since,omitzero"`
-		Sent       uint64    `json:"sent"`   // entries of this epoch that HQ has on disk
-		Unsent     uint64    `json:"unsent"` // entries of all epochs not yet there
-	} `json:"hq"`
-	Offline struct {
-		Sequence uint64 `json:"sequence"` // of the last entry in the offline database
-		Failing  bool   `json:"failing"`
-	} `json:"offline_database"`
-	Reference []projections.AsOf   `json:"reference"` // empty where there has never been any: the register sells nothing
-	Feed      Feed                 `json:"reference_feed"`
-	Damage    *events.CorruptError `json:"damage,omitempty"`
-}
-
-// Status gathers the connection status.
-func (r *Register) Status(ctx context.Context) (Status, error) {
-	s := Status{View: r.View(), Damage: r.Damage()}
-	link := r.node.Link()
-	s.HQ.Configured, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", link.Connected, link.Since
-	var err error
-	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
-		return s, err
-	}
-	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
-		return s, err
-	}
-	at, err := r.offline.Position(ctx)
-	if err != nil {
-		return s, err
-	}
-	s.Offline.Sequence, s.Offline.Failing = at.Sequence, r.projector.failing.Load()
-	if s.Reference, err = r.reference.AsOf(ctx); err != nil {
-		return s, err
-	}
-	s.Feed.Received = r.copying.received.Load()
-	s.Feed.Feed, err = r.reference.Feed(ctx)
-	return s, err
-}
-
-// Feed is where the reference data comes from, and what has come since the start.
-type Feed struct {
-	projections.Feed
-	Received uint64 `json:"received"` // records
-}
 
 // Look lets f read the state while no operation is carried out. f must not keep or change it.
 func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {

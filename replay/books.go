@@ -103,7 +103,7 @@ func (b *books) resume(fact events.Fact) {
 			b.transactionUnsure, b.off = false, events.Totals{}
 		}
 		if takesMoney(fact) && b.shiftUnsure && s.Shift == nil {
-			s.Shift = &ledger.Shift{Expected: map[events.TenderID]events.Money{}, Booked: map[string]events.Money{}}
+			s.Shift = &ledger.Shift{Booked: map[string]events.Money{}}
 		}
 	case *events.ShiftOpened:
 		if b.shiftUnsure {
@@ -206,7 +206,7 @@ func (b *books) checkRunning(said events.Totals, t *ledger.Transaction) {
 	settle(&sums, t.Terms.TaxIncluded)
 	off := minus(said, sums)
 	if off != (events.Totals{}) && off != b.off && !b.transactionUnsure {
-		b.add(KindTotals, sums, said, "the lines and payments so far add up to something else")
+		b.add(KindTotals, totalsText(sums, t.Terms.Digits), totalsText(said, t.Terms.Digits), "the lines and payments so far add up to something else")
 	}
 	b.off = off
 }
@@ -267,14 +267,14 @@ func (b *books) checkDocument(f *events.SaleConcluded, placed *events.Placement)
 	}
 	settle(&sums, f.Terms.TaxIncluded)
 	if sums != f.After || sums.Due != 0 {
-		b.add(KindTotals, sums, f.After, "the document's lines, taxes and payments add up to something else, or leave something due")
+		b.add(KindTotals, totalsText(sums, f.Terms.Digits), totalsText(f.After, f.Terms.Digits), "the document's lines, taxes and payments add up to something else, or leave something due")
 	}
 	if sales != f.Sales || returns != f.Returns || giftCards != f.GiftCards {
 		b.add(KindTotals, fmt.Sprintf("sales %d returns %d gift cards %d", sales, returns, giftCards),
 			fmt.Sprintf("sales %d returns %d gift cards %d", f.Sales, f.Returns, f.GiftCards), "the document's lines add up to something else")
 	}
 	b.checkTaxes(f)
-	b.checkPayments(f.Payments)
+	b.checkPayments(f.Payments, f.Terms.Digits)
 	b.checkBalance(f.Postings)
 	b.checkTenderPostings(f)
 	b.checkDepositPostings(f, placed)
@@ -342,10 +342,10 @@ func taxTable(totals []events.TaxTotal) (s string) {
 	return s
 }
 
-func (b *books) checkPayments(payments []events.Payment) {
+func (b *books) checkPayments(payments []events.Payment, digits int) {
 	for _, p := range payments {
 		if p.Tendered-p.Change != p.Amount-p.Rounding {
-			b.add(KindPayments, fmt.Sprintf("payment %d: tendered less change is amount less rounding", p.Number), fmt.Sprintf("%+v", p), "")
+			b.add(KindPayments, fmt.Sprintf("payment %d: tendered less change is amount less rounding", p.Number), paymentText(p, digits), "")
 		}
 	}
 }
@@ -389,10 +389,10 @@ func (b *books) checkTenderPostings(f *events.SaleConcluded) {
 // checkAgainst compares a concluded document with the transaction that led to it.
 func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
 	if f.Terms != t.Terms {
-		b.add(KindLines, fmt.Sprintf("terms %+v", t.Terms), fmt.Sprintf("%+v", f.Terms), "")
+		b.add(KindLines, termsText(t.Terms), termsText(f.Terms), "")
 	}
 	if len(f.Lines) != len(t.Lines) {
-		b.add(KindLines, fmt.Sprintf("%d lines", len(t.Lines)), len(f.Lines), "the document is not what was entered")
+		b.add(KindLines, plural(len(t.Lines), "line"), plural(len(f.Lines), "line"), "the document is not what was entered")
 		return
 	}
 	for i, line := range t.Lines {
@@ -412,7 +412,7 @@ func same[T any](a, b T) bool {
 
 func sameLine(a, b *events.Line) bool {
 	return a.Number == b.Number && a.Product == b.Product && a.Description == b.Description && a.Gross == b.Gross && a.Amount() == b.Amount() && sameOriginal(a.Original, b.Original) &&
-		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate) && same(a.GiftCard, b.GiftCard)
+		a.Quantity.Cmp(b.Quantity) == 0 && a.Price.Cmp(b.Price) == 0 && slices.EqualFunc(a.Taxes, b.Taxes, sameRate) && same(a.GiftCard, b.GiftCard) && same(a.Linked, b.Linked)
 }
 
 // sameOriginal says whether two lines return the same line of the same receipt.
@@ -438,6 +438,6 @@ func (b *books) checkTaken(f *events.SaleConcluded, t *ledger.Transaction) {
 		}
 	}
 	if n := len(f.Payments) - len(taken); n < 0 || n > 1 || !slices.EqualFunc(taken, f.Payments[:len(taken)], same[events.Payment]) {
-		b.add(KindPayments, fmt.Sprintf("%+v and at most one more", taken), fmt.Sprintf("%+v", f.Payments), "the document's payments are not those that were taken")
+		b.add(KindPayments, paymentsText(taken, f.Terms.Digits)+" and at most one more", paymentsText(f.Payments, f.Terms.Digits), "the document's payments are not those that were taken")
 	}
 }

@@ -36,6 +36,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 	config := huma.DefaultConfig("posnode register "+r.View().Register.String(), "1")
 	config.DocsPath, config.SchemasPath = "", ""
 	config.OpenAPIPath = "/openapi"
+	config.Components.SecuritySchemes = securitySchemes
 	config.CreateHooks = nil // no $schema field in answers
 	api := humago.New(mux, config)
 	a := &registerAPI{register: r, log: log, metrics: newMetrics(r)}
@@ -49,7 +50,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 	huma.Get(api, "/v1/transactions/{id}", a.document, answers("a transaction that has ended", "application/json", "text/plain"))
 	huma.Get(api, "/v1/receipts/{number}", a.receipt, answers("a document by its receipt number", "application/json", "text/plain"))
 	huma.Get(api, "/v1/receipts/{number}/qr.png", a.qr, answers("the signed checkpoint that covers the document", "image/png"))
-	huma.Get(api, "/v1/reports/{name}", a.report)
+	huma.Get(api, "/v1/reports/{name}", a.report, func(op *huma.Operation) { op.Security = signedOn })
 	for path, plain := range map[string]struct {
 		of    string
 		kind  string
@@ -65,6 +66,7 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 		api.OpenAPI().AddOperation(&op)
 		mux.HandleFunc("GET "+path, plain.serve)
 	}
+	a.servePages(mux)
 	mux.HandleFunc("POST /v1/operations/{id}", func(w http.ResponseWriter, req *http.Request) {
 		writeProblem(w, a.problem(0, &ledger.Refusal{Code: "unknown_operation", Why: "There is no such operation.", Instead: "See /v1/operations."}))
 	})
@@ -105,6 +107,10 @@ type answer struct {
 
 // operation registers the route of one line of the catalogue.
 func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
+	security := signedOn
+	if op.Gates.Open {
+		security = nil
+	}
 	params := &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: inputSchema(op)}}}
 	huma.Register(api, huma.Operation{
 		OperationID:   fmt.Sprintf("operation-%d", op.ID),
@@ -115,6 +121,7 @@ func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 		Tags:          []string{op.Group},
 		MaxBodyBytes:  ledger.MaxInput + 1, // one more, so that the ledger refuses it with its own code
 		DefaultStatus: http.StatusOK,
+		Security:      security,
 		RequestBody:   params,
 		// The ledger checks the body, so that the API, the pages and the journal agree on what is wrong with it.
 		SkipValidateBody: true,
@@ -174,6 +181,8 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		out.Body.Print, err = a.reprint(ctx, done.Entries[0].Sequence, f)
 	case *events.ReportViewed:
 		out.Body.Report, err = a.makeReport(ctx, &reportInput{Name: f.Report, From: f.From, To: f.To, Shift: string(f.Shift)})
+	case *events.SaleSuspended:
+		out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
 	case events.OfShift:
 		if _, printed := f.(events.Printable); printed { // an X report, or a slip
 			out.Body.Print, err = a.printed(ctx, done.Entries[0].Sequence)
@@ -281,7 +290,16 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 		return err == nil && out.Flush() == nil
 	}
 	status := func() bool {
-		raw, err := json.Marshal(a.register.View())
+		s, err := a.register.Status(req.Context())
+		var raw []byte
+		if err == nil {
+			raw, err = json.Marshal(s)
+		}
+		if err != nil && req.Context().Err() == nil {
+			// What else there is to tell goes on: entries, and the mode with them.
+			a.log.Warn("the connection status could not be told", "error", err)
+			raw, err = json.Marshal(a.register.View())
+		}
 		return err == nil && send("event: status\ndata: %s\n\n", raw)
 	}
 	beat := time.NewTicker(eventBeat)
@@ -294,7 +312,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 		case <-req.Context().Done():
 			return
 		case <-beat.C:
-			sent = send(": still here\n\n")
+			sent = status()
 		case s := <-entries:
 			_, mode := s.Entry.Fact.(*events.ModeChanged)
 			name := "entry"
@@ -310,7 +328,9 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 }
 
 const (
-	eventBeat     = 15 * time.Second // so that both ends notice a connection that is gone
+	// eventBeat is how often the status is told without a reason, so that both ends notice
+	// a connection that is gone, and a page what has changed without an entry.
+	eventBeat     = 15 * time.Second
 	eventPatience = 10 * time.Second
 )
 

@@ -351,8 +351,13 @@ func TestTwoClientsAtOnce(t *testing.T) {
 func TestOpenAPI(t *testing.T) {
 	s := openShop(t)
 	var doc struct {
-		OpenAPI string
-		Paths   map[string]map[string]struct {
+		OpenAPI    string
+		Components struct {
+			SecuritySchemes map[string]struct{ Type, Scheme, In, Name string }
+		}
+		Paths map[string]map[string]struct {
+			Security    []map[string][]string
+			Parameters  []struct{ Name string }
 			RequestBody struct {
 				Content map[string]struct {
 					Schema struct {
@@ -368,9 +373,20 @@ func TestOpenAPI(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(s.get("/openapi.json"), &doc))
 	require.True(t, strings.HasPrefix(doc.OpenAPI, "3.1"), doc.OpenAPI)
+	require.Len(t, doc.Paths["/v1/reports/{name}"]["get"].Security, 2)
+	require.Equal(t, "bearer", doc.Components.SecuritySchemes["bearer"].Scheme)
+	require.Equal(t, sessionCookie, doc.Components.SecuritySchemes["cookie"].Name)
+	require.Equal(t, "cookie", doc.Components.SecuritySchemes["cookie"].In)
 	for _, op := range ledger.Catalogue() {
 		path, ok := doc.Paths[fmt.Sprintf("/v1/operations/%d", op.ID)]["post"]
 		require.True(t, ok, "operation %d", op.ID)
+		require.Equal(t, op.Gates.Open, len(path.Security) == 0, "operation %d is for whoever is signed on", op.ID)
+		for _, one := range path.Security {
+			for scheme := range one {
+				require.Contains(t, doc.Components.SecuritySchemes, scheme)
+			}
+		}
+		require.Len(t, path.Parameters, 2, "the idempotency key and the content type; how a session is shown is said by its scheme")
 		schema := path.RequestBody.Content["application/json"].Schema
 		require.Len(t, schema.Properties, len(op.Params), "operation %d", op.ID)
 		var required []string

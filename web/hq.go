@@ -36,6 +36,8 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	huma.Get(api, "/v1/journals", list(h.Journals))
 	huma.Get(api, "/v1/findings", list(h.Findings))
 	huma.Get(api, "/v1/days", list(h.Days))
+	a.verification(api)
+	a.registerImport(api)
 	a.devices(api)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return newHandler(a, mux)

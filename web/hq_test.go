@@ -29,7 +29,7 @@ func TestHeadOfficeNeedsItsToken(t *testing.T) {
 		api.ServeHTTP(w, req)
 		return w
 	}
-	for _, path := range []string{"/v1/journals", "/v1/findings", "/v1/days", "/v1/exceptions"} {
+	for _, path := range []string{"/v1/journals", "/v1/findings", "/v1/days", "/v1/registers", "/v1/exceptions"} {
 		for _, wrong := range []string{"", "wrong"} {
 			w := get(path, wrong)
 			require.Equal(t, http.StatusUnauthorized, w.Code)

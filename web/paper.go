@@ -79,10 +79,7 @@ type documentInput struct {
 }
 
 func (a *registerAPI) document(ctx context.Context, in *documentInput) (*raw, error) {
-	if register, at, ok := events.ParseEntryNumber(in.ID); ok {
-		return a.slip(ctx, in.Accept, register, at)
-	}
-	return a.paper(ctx, in.Accept, func(ctx context.Context, db *projections.DB) (*projections.Document, error) {
+	return a.paper(ctx, in.ID, in.Accept, func(ctx context.Context, db *projections.DB) (*projections.Document, error) {
 		return db.Transaction(ctx, events.TransactionID(in.ID))
 	})
 }
@@ -93,10 +90,7 @@ type receiptInput struct {
 }
 
 func (a *registerAPI) receipt(ctx context.Context, in *receiptInput) (*raw, error) {
-	if register, at, ok := events.ParseEntryNumber(in.Number); ok {
-		return a.slip(ctx, in.Accept, register, at)
-	}
-	return a.paper(ctx, in.Accept, byReceipt(in.Number))
+	return a.paper(ctx, in.Number, in.Accept, byReceipt(in.Number))
 }
 
 func byReceipt(number string) func(context.Context, *projections.DB) (*projections.Document, error) {
@@ -149,8 +143,11 @@ func (a *registerAPI) noDocument() error {
 	return (&Problem{Status: http.StatusNotFound, Detail: "There is no such document at this register."}).complete(a, nil)
 }
 
-// paper answers with a document, as JSON or as it was printed.
-func (a *registerAPI) paper(ctx context.Context, accept string, find func(context.Context, *projections.DB) (*projections.Document, error)) (*raw, error) {
+// paper answers with a document, or with the slip that has that number, as JSON or as it was printed.
+func (a *registerAPI) paper(ctx context.Context, number, accept string, find func(context.Context, *projections.DB) (*projections.Document, error)) (*raw, error) {
+	if register, at, ok := events.ParseEntryNumber(number); ok {
+		return a.slip(ctx, accept, register, at)
+	}
 	doc, e, err := a.find(ctx, find)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/posnode/posnode/events"
 )
 
@@ -55,9 +57,18 @@ func (s *sessions) of(token string) events.StaffID {
 
 // Session are the headers by which a client shows that it has one.
 type Session struct {
-	Authorization string `header:"Authorization" doc:"Bearer token from operation 700"`
-	Cookie        string `header:"Cookie"`
+	Authorization string `header:"Authorization" hidden:"true"`
+	Cookie        string `header:"Cookie" hidden:"true"`
 }
+
+// securitySchemes are the two ways in which a client shows its session, as the OpenAPI document names them.
+var securitySchemes = map[string]*huma.SecurityScheme{
+	"bearer": {Type: "http", Scheme: "bearer", Description: "the token that operation 700 gives"},
+	"cookie": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "the cookie that operation 700 sets"},
+}
+
+// signedOn asks for a session in either way.
+var signedOn = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 
 // staffOf is who the client's session belongs to, "" for nobody.
 func (a *registerAPI) staffOf(in Session) events.StaffID {

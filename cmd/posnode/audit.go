@@ -22,12 +22,13 @@ import (
 
 // auditCmd is the auditor's desk. Nothing here writes to what it reads.
 type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
-	Show   auditShowCmd   `cmd:"" help:"Print entries."`
-	Report auditReportCmd `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
-	At     auditAtCmd     `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
-	Export auditExportCmd `cmd:"" help:"Write a journal to a bundle."`
-	Diff   auditDiffCmd   `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
+	Verify      auditVerifyCmd      `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
+	Show        auditShowCmd        `cmd:"" help:"Print entries."`
+	Report      auditReportCmd      `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
+	At          auditAtCmd          `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
+	Export      auditExportCmd      `cmd:"" help:"Write a journal to a bundle."`
+	Certificate auditCertificateCmd `cmd:"" help:"Check a certificate of head office, with its public key and perhaps with the journal."`
+	Diff        auditDiffCmd        `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
 }
 
 // journalArg names a journal.
@@ -230,7 +231,7 @@ func (j audited) snapshotHead() (head events.Head) {
 }
 
 func printVerified(w io.Writer, path string, r replay.Report) error {
-	fmt.Fprintf(w, "%s: register %s, %d entries\n", path, r.Register, r.Entries)
+	fmt.Fprintf(w, "%s: register %s, %s\n", path, r.Register, plural(r.Entries, "entry"))
 	for i, h := range r.Heads {
 		fmt.Fprintf(w, "  epoch %d ends at entry %d, hash %s\n", h.Epoch, h.Sequence, h.Hash)
 		if r.Keys[i] != "" {
@@ -342,6 +343,18 @@ func (t *teller) fact(fact events.Fact) string {
 		return fmt.Sprintf(": %s, staff %s", f.BusinessDate, f.Staff)
 	case *events.StartAmountDeclared:
 		return fmt.Sprintf(": %s %s", money(f.Amount), f.Tender)
+	case *events.LineTurned:
+		return fmt.Sprintf(": line %d, %s", f.Line, f.Quantity)
+	case *events.FloatAdded:
+		return fmt.Sprintf(": %s %s", money(f.Amount), f.Tender)
+	case *events.TenderRemoved:
+		return fmt.Sprintf(": %s %s", money(f.Amount), f.Tender)
+	case *events.SafeDropped:
+		return ": " + plural(len(f.Amounts), "amount")
+	case *events.BankDropped:
+		return fmt.Sprintf(": bag %s, %s", f.Bag, plural(len(f.Amounts), "amount"))
+	case *events.GiftCardPINRefused:
+		return ": " + f.Code
 	case *events.LineAdded:
 		return fmt.Sprintf(": line %d, %s x %s %q at %s = %s", f.Line.Number, f.Line.Quantity, f.Line.Product, f.Line.Description, f.Line.Price, money(f.Line.Gross))
 	case *events.CardRequested:
@@ -367,7 +380,7 @@ func (t *teller) fact(fact events.Fact) string {
 	case *events.SaleVoided:
 		return fmt.Sprintf(": receipt %s", f.Receipt)
 	case *events.SaleConcluded:
-		return fmt.Sprintf(": receipt %s, %d lines, total %s", f.Receipt, f.After.Lines, money(f.After.Total))
+		return fmt.Sprintf(": receipt %s, %s, total %s", f.Receipt, plural(f.After.Lines, "line"), money(f.After.Total))
 	}
 	return ""
 }

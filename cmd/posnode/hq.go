@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/web"
 )
@@ -20,6 +21,12 @@ type hqCmd struct {
 	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
 	Init   hqInitCmd   `cmd:"" help:"Write keys, certificates and configurations for a cluster of stock nats-server to be head office's."`
 	Enroll hqEnrollCmd `cmd:"" help:"Write the credentials by which a register links to head office."`
+	Import hqImportCmd `cmd:"" help:"Import reference data into a running head office, from where it reaches the registers."`
+
+	ClosePeriod   hqClosePeriodCmd   `cmd:"" help:"Record that business days are complete at all registers, or say who is missing what."`
+	Certificate   hqCertificateCmd   `cmd:"" help:"Print the signed statement that all of a register's business day is here."`
+	AcceptFinding hqAcceptFindingCmd `cmd:"" help:"Record that someone has looked into a finding, so that it stands in nobody's way."`
+	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
 
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
 	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
@@ -100,7 +107,11 @@ type hqInitCmd struct {
 
 // Run writes the files and says what to do with them.
 func (c *hqInitCmd) Run(std stdio) error {
-	if err := hq.InitCluster(c.Dir, c.Host); err != nil {
+	var servers []embedded.ClusterServer
+	for _, host := range c.Host {
+		servers = append(servers, embedded.ClusterServer{Host: host})
+	}
+	if err := hq.InitCluster(c.Dir, servers); err != nil {
 		return err
 	}
 	urls, leafs := make([]string, len(c.Host)), make([]string, len(c.Host))

@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/posnode/posnode/events"
 )
@@ -31,13 +30,15 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Head office and two registers on this machine: a day of sales, with the link cut in the middle."`
 	Register   registerCmd   `cmd:"" help:"Run a till: its journal, its offline database, its API on loopback."`
 	HQ         hqCmd         `cmd:"" name:"hq" help:"Run head office, which receives the journals of all registers."`
+	Status     statusCmd     `cmd:"" help:"How a running register stands with head office: its mode and why, what is unsent, how old its data is."`
 	Audit      auditCmd      `cmd:"" help:"Verify, show and report what a journal holds."`
 	Schemas    schemasCmd    `cmd:"" help:"Print the JSON Schema of an entry, with those of all facts inside."`
 	Operations operationsCmd `cmd:"" help:"List every operation and what it needs offline."`
 	PIN        pinCmd        `cmd:"" name:"pin" help:"Read a PIN from standard input and print the hash that stands in the reference data."`
 	Bench      benchCmd      `cmd:"" help:"Measure this machine, each figure beside its floor."`
 
-	Config kong.ConfigFlag `placeholder:"FILE" help:"YAML file with values for flags."`
+	Config  kong.ConfigFlag  `placeholder:"FILE" help:"YAML file with values for flags."`
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
 // Exit codes.
@@ -90,7 +91,8 @@ func run(args []string, std stdio) int {
 		kong.Name("posnode"),
 		kong.Description("The offline-first transaction ledger for shops."),
 		kong.DefaultEnvars("POSNODE"),
-		kong.Configuration(kongyaml.Loader),
+		kong.Configuration(loadConfig),
+		kong.Vars{"version": version()},
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { exited = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -101,20 +103,25 @@ func run(args []string, std stdio) int {
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return exitFine // --help has been printed
+		return exitFine // --help or --version has been printed
 	}
 	if err != nil {
-		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
+		printError(std.err, err)
 		return exitUsage
 	}
 	if err := parsed.Run(); err != nil {
-		fmt.Fprintf(std.err, "posnode: error: %v\n", err)
-		if h, ok := errors.AsType[hinted](err); ok {
-			fmt.Fprintf(std.err, "posnode: hint: %s\n", h.hint)
-		}
+		printError(std.err, err)
 		return exitCode(err)
 	}
 	return exitFine
+}
+
+// printError tells a person what went wrong and, if there is something, what to do about it.
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "posnode: error: %v\n", err)
+	if h, ok := errors.AsType[hinted](err); ok {
+		fmt.Fprintf(w, "posnode: hint: %s\n", h.hint)
+	}
 }
 
 func exitCode(err error) int {

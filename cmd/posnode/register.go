@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/posnode/posnode/projections"
@@ -35,6 +38,26 @@ type registerCmd struct {
 	Zone      string        `default:"Local" help:"Time zone of the store, such as Europe/London: the business date is the date there."`
 	MaxBytes  int64         `help:"The journal's share of the disk, in bytes; 0 for 8 GiB or what the disk allows."`
 	Check     bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
+}
+
+// leafSchemes are the beginnings of a head office's leaf URL.
+var leafSchemes = []string{"nats-leaf", "tls"}
+
+// Validate says what is wrong with how the register would reach head office.
+func (c *registerCmd) Validate() error {
+	if c.HQ == "" {
+		return nil
+	}
+	for address := range strings.SplitSeq(c.HQ, ",") {
+		u, err := url.Parse(strings.TrimSpace(address))
+		if err != nil || !slices.Contains(leafSchemes, u.Scheme) || u.Host == "" {
+			return hinted{fmt.Errorf("--hq %s is no leaf URL", address), "it is like nats-leaf://hq.example:7422 or tls://hq.example:7422, as head office prints it"}
+		}
+	}
+	if c.Creds == "" {
+		return hinted{errors.New("--hq needs --creds"), "head office makes them: posnode hq enroll"}
+	}
+	return nil
 }
 
 func (c *registerCmd) config(log *slog.Logger) (register.Config, error) {

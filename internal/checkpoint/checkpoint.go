@@ -41,25 +41,39 @@ func NewSigner(private string) (*Signer, error) {
 
 // Sign returns the signed note of c.
 func (s *Signer) Sign(c Checkpoint) (string, error) {
-	text := fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Hash[:]))
-	signed, err := note.Sign(&note.Note{Text: text}, s.signer)
+	signed, err := s.SignText(fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Hash[:])))
 	if err != nil {
 		return "", fmt.Errorf("sign checkpoint of %s: %w", c.Origin, err)
 	}
-	return string(signed), nil
+	return signed, nil
+}
+
+// SignText returns the signed note of a text, which must end with a line end.
+func (s *Signer) SignText(text string) (string, error) {
+	signed, err := note.Sign(&note.Note{Text: text}, s.signer)
+	return string(signed), err
+}
+
+// OpenText checks a signed note against a public key and returns its text.
+func OpenText(signed, public string) (string, error) {
+	v, err := note.NewVerifier(public)
+	if err != nil {
+		return "", fmt.Errorf("read verifier key: %w", err)
+	}
+	n, err := note.Open([]byte(signed), note.VerifierList(v))
+	if err != nil {
+		return "", err
+	}
+	return n.Text, nil
 }
 
 // Open checks a signed note against a public key and reads the checkpoint in it.
 func Open(signed, public string) (Checkpoint, error) {
-	v, err := note.NewVerifier(public)
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("read verifier key: %w", err)
-	}
-	n, err := note.Open([]byte(signed), note.VerifierList(v))
+	text, err := OpenText(signed, public)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("open checkpoint: %w", err)
 	}
-	lines := strings.Split(n.Text, "\n")
+	lines := strings.Split(text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
 		return Checkpoint{}, fmt.Errorf("checkpoint has %d lines, want 3", len(lines)-1)
 	}

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/internal/stock"
+	"github.com/posnode/posnode/register"
+)
+
+var (
+	fleetSize  = flag.Int("fleet", 6, "registers in the fleet")
+	fleetSales = flag.Int("fleetsales", 8, "sales of each register before the outage, and again during it")
+	fleetReal  = flag.Bool("fleetreal", false, "deal out the invoices of a real day instead, as many times as it takes")
+)
+
+// fleet is three stock servers, two instances of head office as processes, and
+// registers in this process.
+type fleet struct {
+	t       *testing.T
+	dir     string
+	binary  string
+	servers []*stock.Server
+	members []embedded.ClusterServer
+	hqs     []*hqProcess
+	tills   []*fleetTill
+	sales   []*invoice // to sell, in turns
+}
+
+type fleetTill struct {
+	*register.Register
+	name events.Register
+	next int
+}
+
+// hqProcess is head office as a program.
+type hqProcess struct {
+	cmd   *exec.Cmd
+	dir   string
+	stdio *bytes.Buffer
+}
+
+func newStockFleet(t *testing.T) *fleet {
+	binary, err := stock.Build(t.Context())
+	if err != nil {
+		t.Skipf("no stock nats-server here: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(filepath.Dir(binary))) })
+	f := &fleet{t: t, dir: t.TempDir(), binary: binary, servers: make([]*stock.Server, 3)}
+	ports, err := stock.Ports(9)
+	require.NoError(t, err)
+	for i := range 3 {
+		f.members = append(f.members, embedded.ClusterServer{
+			Name: fmt.Sprintf("n%d", i+1), Host: "127.0.0.1", ClientPort: ports[3*i], RoutePort: ports[3*i+1], LeafPort: ports[3*i+2],
+		})
+	}
+	require.NoError(t, hq.InitCluster(filepath.Join(f.dir, "cluster"), f.members))
+	for i := range f.servers {
+		f.startServer(i)
+	}
+	t.Cleanup(func() {
+		for _, s := range f.servers {
+			s.Stop()
+		}
+	})
+	for i := range 2 {
+		f.startHQ(i)
+	}
+	return f
+}
+
+func (f *fleet) startServer(i int) {
+	var err error
+	f.servers[i], err = stock.Start(f.binary, filepath.Join(f.dir, "cluster", f.members[i].Name))
+	require.NoError(f.t, err)
+}
+
+func (f *fleet) urls(port func(embedded.ClusterServer) int) string {
+	var urls []string
+	for _, m := range f.members {
+		urls = append(urls, fmt.Sprintf("tls://127.0.0.1:%d", port(m)))
+	}
+	return strings.Join(urls, ",")
+}
+
+func (f *fleet) clients() string {
+	return f.urls(func(m embedded.ClusterServer) int { return m.ClientPort })
+}
+func (f *fleet) leafs() string {
+	return f.urls(func(m embedded.ClusterServer) int { return m.LeafPort })
+}
+func (f *fleet) ca() string { return filepath.Join(f.dir, "cluster", "ca.pem") }
+
+// startHQ starts instance i, in a copy of what was made for head office.
+func (f *fleet) startHQ(i int) {
+	p := &hqProcess{dir: filepath.Join(f.dir, fmt.Sprintf("hq-%d", i+1)), stdio: new(bytes.Buffer)}
+	require.NoError(f.t, os.CopyFS(p.dir, os.DirFS(filepath.Join(f.dir, "cluster", embedded.HQFolder))))
+	p.cmd = posnode("hq", "run", "--data", p.dir, "--creds", filepath.Join(p.dir, "hq.creds"), "--ca", f.ca(), "--nats", f.clients(), "--http", "127.0.0.1:0")
+	p.cmd.Stderr = p.stdio
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(f.t, err)
+	require.NoError(f.t, p.cmd.Start())
+	f.t.Cleanup(p.kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(f.t, err, "%s", p.stdio)
+	require.Contains(f.t, line, "head office is up")
+	f.hqs = append(f.hqs, p)
+}
+
+func (p *hqProcess) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	_ = p.cmd.Wait()
+}
+
+// startTills enrolls and opens the registers, each with an open shift.
+func (f *fleet) startTills(shop []byte) {
+	for i := range *fleetSize {
+		t := &fleetTill{name: events.Register{Store: events.StoreID(fmt.Sprintf("s%03d", i/10+1)), ID: events.RegisterID(fmt.Sprintf("r%02d", i%10+1))}, next: i}
+		dir := filepath.Join(f.dir, t.name.String())
+		creds, err := hq.Enroll(f.hqs[0].dir, t.name)
+		require.NoError(f.t, err)
+		require.NoError(f.t, os.WriteFile(dir+".creds", creds, 0o600))
+		t.Register, err = register.Open(f.t.Context(), register.Config{
+			Dir: dir, Register: t.name, HQ: f.leafs(), CA: f.ca(), Creds: dir + ".creds",
+			Zone: time.UTC, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		})
+		require.NoError(f.t, err)
+		f.t.Cleanup(func() { require.NoError(f.t, t.Close()) })
+		report, err := t.Reference().Import(f.t.Context(), bytes.NewReader(shop), time.Now(), false)
+		require.NoError(f.t, err, "%v", report.Problems)
+		f.tills = append(f.tills, t)
+		require.NoError(f.t, t.do(f.t.Context(), 700, fmt.Sprintf(`{"staff":%q,"pin":%q}`, demoStaff, demoPIN)))
+		require.NoError(f.t, t.do(f.t.Context(), 1050, `{}`))
+	}
+}
+
+func (t *fleetTill) do(ctx context.Context, operation int, params string) error {
+	_, err := t.Do(ctx, register.Request{Operation: operation, Key: events.CommandKey(newKey()), Body: []byte(params), Staff: demoStaff})
+	if err != nil {
+		return fmt.Errorf("%s, operation %d: %w", t.name, operation, err)
+	}
+	return nil
+}
+
+// sell sells each register's next sales, all registers at once, two at a time.
+func (f *fleet) sell(ctx context.Context, sales int, during func()) {
+	var wait sync.WaitGroup
+	errs, slots := make(chan error, len(f.tills)), make(chan struct{}, 2)
+	for _, t := range f.tills {
+		wait.Go(func() {
+			for range sales {
+				slots <- struct{}{}
+				err := t.sell(ctx, f.sales[t.next%len(f.sales)])
+				<-slots
+				if err != nil {
+					errs <- err
+					return
+				}
+				t.next += len(f.tills)
+			}
+		})
+	}
+	during()
+	wait.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(f.t, err)
+	}
+}
+
+func (t *fleetTill) sell(ctx context.Context, inv *invoice) error {
+	for _, line := range inv.lines {
+		operation, quantity := 100, line.quantity
+		if quantity.Sign() < 0 {
+			operation, quantity = 109, quantity.Neg()
+		}
+		params, err := json.Marshal(map[string]any{"product": line.product, "quantity": quantity, "price": line.price, "description": shorten(line.description, 120)})
+		if err != nil {
+			return err
+		}
+		if err := t.do(ctx, operation, string(params)); err != nil {
+			return err
+		}
+	}
+	err := t.do(ctx, 206, ``)
+	if err != nil && strings.Contains(err.Error(), "nothing_due") {
+		err = t.do(ctx, 139, ``)
+	}
+	return err
+}
+
+func (f *fleet) setLinks(up bool) {
+	for _, t := range f.tills {
+		require.NoError(f.t, t.SetLink(up))
+	}
+}
+
+// verified is how many entries an instance of head office has verified.
+func (f *fleet) verified(p *hqProcess) (entries uint64, all bool) {
+	var journals []hq.Journal
+	if err := (runningHQ{Data: p.dir}).call(f.t.Context(), http.MethodGet, "/v1/journals", nil, &journals); err != nil {
+		return 0, false
+	}
+	heads := map[string]events.Head{}
+	for _, j := range journals {
+		heads[j.Register] = j.Head
+		entries += j.Head.Sequence
+	}
+	for _, t := range f.tills {
+		if heads[t.name.String()] != t.View().Head {
+			return entries, false
+		}
+	}
+	return entries, true
+}
+
+func (f *fleet) total() (entries uint64) {
+	for _, t := range f.tills {
+		entries += t.View().Head.Sequence
+	}
+	return entries
+}
+
+// TestFleet: three stock servers, two instances of head office, many registers. A
+// server and an instance are killed, links are cut at random. What head office has in the end is the union of
+// what the registers have, in order, once.
+func TestFleet(t *testing.T) {
+	f := newStockFleet(t)
+	shop := f.invoices()
+	start := time.Now()
+	f.startTills(shop)
+	t.Logf("%d registers opened, enrolled and their shifts opened in %v", len(f.tills), time.Since(start))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	start = time.Now()
+	before := f.total()
+	f.sell(t.Context(), *fleetSales, func() {
+		victim := random.IntN(3)
+		f.servers[victim].Kill()
+		for range len(f.tills) {
+			require.NoError(t, f.tills[random.IntN(len(f.tills))].SetLink(false))
+		}
+		f.startServer(victim)
+		f.hqs[1].kill()
+		for range len(f.tills) {
+			require.NoError(t, f.tills[random.IntN(len(f.tills))].SetLink(true))
+		}
+	})
+	t.Logf("%d entries sold in %v while a server and an instance of head office were killed and links cut", f.total()-before, time.Since(start))
+	start = time.Now()
+	f.setLinks(true)
+	f.caughtUp("what was left of them", 0, start)
+
+	f.setLinks(false)
+	before = f.total()
+	f.sell(t.Context(), *fleetSales, func() {})
+	start = time.Now()
+	f.setLinks(true)
+	f.caughtUp("all links back after an outage", f.total()-before, start)
+
+	var findings []hq.Finding
+	require.NoError(t, (runningHQ{Data: f.hqs[0].dir}).call(t.Context(), http.MethodGet, "/v1/findings", nil, &findings))
+	require.Empty(t, findings)
+	f.requireUnion()
+	t.Logf("%d entries at head office: the union of %d registers, in order, once", f.total(), len(f.tills))
+	for i, s := range f.servers {
+		t.Logf("server n%d: %s resident; instance of head office: %s", i+1, resident(s.PID()), resident(f.hqs[0].cmd.Process.Pid))
+	}
+}
+
+// resident is how much memory a process has, where Linux says so.
+func resident(pid int) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return "unknown"
+	}
+	_, rss, _ := strings.Cut(string(data), "VmRSS:")
+	rss, _, _ = strings.Cut(rss, "\n")
+	return strings.TrimSpace(rss)
+}
+
+// invoices are what the registers sell, and the shop that has it.
+func (f *fleet) invoices() (shop []byte) {
+	if *fleetReal {
+		f.sales = realInvoices(f.t)
+	} else {
+		path := filepath.Join(f.t.TempDir(), "sales.csv")
+		var text strings.Builder
+		text.WriteString(strings.Join(invoiceColumns, ",") + "\n")
+		for n := range 20 {
+			for line := range 1 + n%5 {
+				fmt.Fprintf(&text, "%d,P%d,Product %d,%d,2010-12-01 08:26:00,%d.%02d,17850,United Kingdom\n", 536365+n, line, line, 1+line, 1+n, line)
+			}
+		}
+		require.NoError(f.t, os.WriteFile(path, []byte(text.String()), 0o600))
+		var err error
+		f.sales, err = readInvoices(path, func(u unreadable) { require.NoError(f.t, u) })
+		require.NoError(f.t, err)
+	}
+	return []byte(strings.Replace(string(keyedShop(f.sales)), `"record":{"currency"`, `"record":{"profile":{"shift_operations_offline":true},"currency"`, 1))
+}
+
+// caughtUp waits until the instance that lives has verified everything.
+func (f *fleet) caughtUp(what string, entries uint64, start time.Time) {
+	base, _ := f.verified(f.hqs[0])
+	first := time.Duration(0)
+	require.Eventually(f.t, func() bool {
+		n, all := f.verified(f.hqs[0])
+		if first == 0 && n > base {
+			first = time.Since(start)
+		}
+		return all
+	}, 5*time.Minute, 20*time.Millisecond, "%s", f.hqs[0].stdio)
+	took := time.Since(start)
+	f.t.Logf("%s: first verified after %v, all after %v; %d entries, %.0f entries/s", what, first, took, entries, float64(entries)/took.Seconds())
+}
+
+// requireUnion reads the streams themselves, past head office, and compares them with the registers' journals.
+func (f *fleet) requireUnion() {
+	dir := filepath.Join(f.dir, "reader")
+	require.NoError(f.t, os.CopyFS(dir, os.DirFS(filepath.Join(f.dir, "cluster", embedded.HQFolder))))
+	node, err := embedded.StartHQ(f.t.Context(), embedded.HQConfig{Dir: dir, URLs: strings.Split(f.clients(), ","), CA: f.ca()})
+	require.NoError(f.t, err)
+	defer func() { require.NoError(f.t, node.Close()) }()
+	got := map[events.Register][]string{}
+	var mu sync.Mutex
+	missing := f.total()
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	defer cancel()
+	var wait sync.WaitGroup
+	for _, shard := range node.Shards() {
+		wait.Go(func() {
+			err := node.Receive(ctx, shard, 1, func(r embedded.Received) error { // ends with ctx
+				mu.Lock()
+				defer mu.Unlock()
+				got[r.Journal.Register] = append(got[r.Journal.Register], fmt.Sprintf("%d %s", r.Message.Sequence, events.Hash(r.Message.Body)))
+				if missing--; missing == 0 {
+					// A moment more, in which what is there twice would come.
+					time.AfterFunc(time.Second, cancel)
+				}
+				return nil
+			})
+			assert.ErrorIs(f.t, err, ctx.Err())
+		})
+	}
+	wait.Wait()
+	require.Zero(f.t, missing, "entries that head office does not have")
+	for _, t := range f.tills {
+		var want []string
+		require.NoError(f.t, t.Journal().Read(f.t.Context(), 1, func(m events.Message) error {
+			want = append(want, fmt.Sprintf("%d %s", m.Sequence, events.Hash(m.Body)))
+			return nil
+		}))
+		require.Equal(f.t, want, got[t.name], "%s", t.name)
+	}
+}

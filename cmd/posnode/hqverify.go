@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/web"
+)
+
+// post asks the running head office to do something.
+func (c runningHQ) post(ctx context.Context, path string, in, out any) error {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPost, path, bytes.NewReader(raw), out)
+}
+
+type hqClosePeriodCmd struct {
+	runningHQ
+	From    string            `arg:"" placeholder:"FROM" help:"First business date, YYYY-MM-DD."`
+	To      string            `arg:"" placeholder:"TO" help:"Last business date."`
+	Without map[string]string `placeholder:"STORE-REGISTER=WHY" help:"Leave out a register that can never be complete, as when it was destroyed. Stands in the record. Repeatable."`
+	JSON    bool              `name:"json" help:"Print the record as a JSON object."`
+}
+
+// Run closes the period, or says what is missing.
+func (c *hqClosePeriodCmd) Run(ctx context.Context, std stdio) error {
+	var leftOut []events.LeftOut
+	for name, why := range c.Without {
+		r, err := events.ParseRegister(name)
+		if err != nil {
+			return fmt.Errorf("--without: %w", err)
+		}
+		leftOut = append(leftOut, events.LeftOut{Of: r, Why: why})
+	}
+	var closed events.PeriodClosed
+	err := c.post(ctx, "/v1/periods", map[string]any{"from": c.From, "to": c.To, "left_out": leftOut}, &closed)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std.out, closed)
+	}
+	fmt.Fprintf(std.out, "%s to %s is closed: %d certificates, digest %s\n", closed.From, closed.To, closed.Certificates, closed.Digest)
+	for _, r := range closed.Registers {
+		for _, s := range r.Sums {
+			fmt.Fprintf(std.out, "%s  %s  %d transactions  sales %d  returns %d  tax %d (minor units)\n", r.Of, s.Currency, s.Transactions, s.Sales, s.Returns, s.Tax)
+		}
+	}
+	for _, l := range closed.LeftOut {
+		fmt.Fprintf(std.out, "%s is left out: %s\n", l.Of, l.Why)
+	}
+	return nil
+}
+
+type hqCertificateCmd struct {
+	runningHQ
+	Name registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register."`
+	Date string       `arg:"" placeholder:"DATE" help:"Business date, YYYY-MM-DD."`
+}
+
+// Run prints the certificate, or says what is in its way.
+func (c *hqCertificateCmd) Run(ctx context.Context, std stdio) error {
+	var out web.Certified
+	if err := c.call(ctx, http.MethodGet, "/v1/certificates/"+c.Name.String()+"/"+c.Date, nil, &out); err != nil {
+		return err
+	}
+	if out.Certificate == nil {
+		var all []string
+		for _, o := range out.Obstacles {
+			all = append(all, o.String())
+		}
+		return errors.New("no certificate: " + strings.Join(all, "; "))
+	}
+	_, err := io.WriteString(std.out, out.Certificate.Note)
+	return err
+}
+
+type hqAcceptFindingCmd struct {
+	runningHQ
+	ID  int64  `arg:"" help:"Number of the finding."`
+	Why string `arg:"" help:"What was found out about it."`
+}
+
+// Run records the acceptance.
+func (c *hqAcceptFindingCmd) Run(ctx context.Context) error {
+	return c.post(ctx, "/v1/findings/"+strconv.FormatInt(c.ID, 10)+"/accept", map[string]string{"why": c.Why}, nil)
+}
+
+type hqPublicKeyCmd struct{ runningHQ }
+
+// Run prints the key.
+func (c *hqPublicKeyCmd) Run(ctx context.Context, std stdio) error {
+	var out struct{ Key string }
+	if err := c.call(ctx, http.MethodGet, "/v1/key", nil, &out); err != nil {
+		return err
+	}
+	fmt.Fprintln(std.out, out.Key)
+	return nil
+}
+
+// auditCertificateCmd needs nothing but head office's public key.
+type auditCertificateCmd struct {
+	File    string `arg:"" type:"existingfile" help:"A certificate, as 'posnode hq certificate' prints it."`
+	Key     string `required:"" placeholder:"KEY" help:"Head office's public key."`
+	Journal string `placeholder:"PATH" help:"The register's journal, a bundle or the data directory of a stopped register: must have what is certified."`
+}
+
+// Run checks the signature, prints what is certified, and compares it with a journal.
+func (c *auditCertificateCmd) Run(ctx context.Context, std stdio) error {
+	note, err := os.ReadFile(c.File)
+	if err != nil {
+		return err
+	}
+	certificate, err := hq.OpenCertificate(string(note), c.Key)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "head office holds all that %s recorded on %s\n", certificate.Register, certificate.Date)
+	verify := auditVerifyCmd{journalArg: journalArg{Path: c.Journal}}
+	for _, covered := range certificate.Covered {
+		fmt.Fprintf(std.out, "entries %s, the last %s\n", covered.Range, covered.Hash)
+		verify.Head = append(verify.Head, knownHeads{[]events.Head{{Epoch: covered.Epoch, Sequence: covered.To, Hash: covered.Hash}}})
+	}
+	for _, s := range certificate.Sums {
+		fmt.Fprintf(std.out, "%s  %d transactions  sales %d  returns %d  tax %d (minor units)\n", s.Currency, s.Transactions, s.Sales, s.Returns, s.Tax)
+	}
+	if c.Journal == "" {
+		return nil
+	}
+	return verify.Run(ctx, std)
+}

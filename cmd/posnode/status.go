@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/posnode/posnode/register"
+	"github.com/posnode/posnode/web"
+)
+
+// statusCmd shows how a running register stands with head office.
+type statusCmd struct {
+	At   string `default:"http://127.0.0.1:8085" placeholder:"URL" help:"Where the register's API is."`
+	JSON bool   `name:"json" help:"Print what GET /v1/status answers."`
+}
+
+// maxStatus bounds the answer in bytes: whatever is at that address may be no register.
+const maxStatus = 8 << 20
+
+// Run asks the register and prints what it says.
+func (c *statusCmd) Run(ctx context.Context, std stdio) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.At, "/")+"/v1/status", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return hinted{fmt.Errorf("reach the register: %w", err), "is it running, and is --at its address?"}
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
+	if err != nil {
+		return fmt.Errorf("read the register's status: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var p web.Problem
+		if json.Unmarshal(raw, &p) == nil && p.Code != "" {
+			return hinted{&p, p.Instead}
+		}
+		return fmt.Errorf("the register answered %s", resp.Status)
+	}
+	var s register.Status
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return fmt.Errorf("read the register's status: %w", err)
+	}
+	if c.JSON {
+		return printJSON(std.out, json.RawMessage(raw))
+	}
+	return printStatus(std.out, &s)
+}
+
+// printStatus is the status for a person.
+func printStatus(w io.Writer, s *register.Status) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	row("register", "%s, version %s", s.Register, s.Version)
+	row("mode", "%s", s.Mode)
+	if s.Connection.Cause != "" {
+		row("cause", "%s: %s", s.Connection.Cause, s.Connection.Detail)
+		row("since", "%s", s.Connection.At)
+	}
+	if s.Connection.Manual {
+		row("disconnected", "by hand, until operation 917")
+	}
+	if s.HQ.Configured {
+		link := "down"
+		if s.HQ.LinkUp {
+			link = "up"
+		}
+		row("retail server", "%s, link %s since %s", s.HQ.URL, link, at(s.HQ.Since))
+		row("last attempt", "%s %s %s", at(s.HQ.Attempted), s.HQ.Outcome, s.HQ.Detail)
+		if !s.HQ.NextAttempt.IsZero() {
+			row("next attempt", "at the beginning of a transaction, not before %s", at(s.HQ.NextAttempt))
+		}
+		if s.HQ.ClockAhead != nil {
+			row("clock of head office", "%+.3f s", *s.HQ.ClockAhead)
+		}
+		row("not yet at head office", "%d entries, %d bytes, oldest %s", s.Unsent.Entries, s.Unsent.Bytes, at(s.Unsent.Oldest))
+		row("offline profile", "%s: time-out %d ms, reconnect after %d s", or(s.Profile.Version, "without a version"), s.Profile.TimeoutMillis, s.Profile.ReconnectSeconds)
+	} else {
+		row("retail server", "none: this register stands alone")
+	}
+	row("last synchronisation", "%s: %s; current as of %s", at(s.Synchronised.Attempted), s.Synchronised.Result, at(s.Synchronised.Current))
+	for _, kind := range s.Reference {
+		row("  "+kind.Kind, "%d as of %s", kind.Count, at(kind.Time))
+	}
+	for _, warning := range s.Warnings {
+		row("warning", "%s", warning)
+	}
+	if s.Damage != nil {
+		row("damage", "%v", s.Damage)
+	}
+	return out.Flush()
+}
+
+func or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}

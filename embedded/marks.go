@@ -1,0 +1,78 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/posnode/posnode/events"
+)
+
+const marksStream = "MARKS"
+
+// marksConfig is the stream of the checkpoints that head office has signed: the last of
+// each journal. It is what keeps all instances, and one that lost its database, from
+// signing two histories.
+func marksConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              marksStream,
+		Description:       "the last signed checkpoint of each journal",
+		Subjects:          []string{"mark.>"},
+		Retention:         jetstream.LimitsPolicy,
+		Storage:           jetstream.FileStorage,
+		Replicas:          replicas,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardOld, // the older of one journal
+		MaxMsgSize:        4 << 10,
+		DenyDelete:        true,
+		DenyPurge:         true,
+		AllowDirect:       false, // what is read decides, so the leader answers
+	}
+}
+
+func markSubject(j JournalName) string { return fmt.Sprintf("mark.%s.%d", j.Register, j.Epoch) }
+
+// Mark is the last stored mark of a journal and its revision; "" and 0 for none.
+func (h *HQNode) Mark(ctx context.Context, j JournalName) (note string, revision uint64, err error) {
+	stream, err := h.js.Stream(ctx, marksStream)
+	if err != nil {
+		return "", 0, fmt.Errorf("read mark of %s: %w", j, err)
+	}
+	raw, err := stream.GetLastMsgForSubject(ctx, markSubject(j))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", 0, nil
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("read mark of %s: %w", j, err)
+	}
+	return string(raw.Data), raw.Sequence, nil
+}
+
+// PutMark stores a mark in place of the one of a revision, and returns the new revision
+// once it is on disk. events.ErrConflict says that another instance was first.
+func (h *HQNode) PutMark(ctx context.Context, j JournalName, note string, revision uint64) (uint64, error) {
+	ack, err := h.js.PublishMsg(ctx, &nats.Msg{Subject: markSubject(j), Data: []byte(note)},
+		jetstream.WithExpectStream(marksStream), jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, fmt.Errorf("store mark of %s: %w", j, appendError(err))
+	}
+	return ack.Sequence, nil
+}
+
+// Overhear calls f with every question to a service, whichever instance answers it.
+func (h *HQNode) Overhear(service string, f func(r events.Register, question []byte)) error {
+	_, err := h.nc.Subscribe(askSubject("*", service), func(m *nats.Msg) {
+		if r, err := askedBy(m.Subject); err == nil {
+			f(r, m.Data)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("overhear %s: %w", service, err)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+)
+
+// record is a message of reference data.
+func record(i int, origin uint64, body string) ReferenceMessage {
+	return ReferenceMessage{Subject: ReferenceSubject("all", "product", fmt.Sprintf("P%d", i)), Origin: origin, Body: []byte(body)}
+}
+
+// storedReference is what a stream of reference data holds up to its last commit, and where that is.
+func storedReference(t *testing.T, r *Reference) (bodies []string, committed uint64) {
+	committed, err := r.Committed(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, r.Read(t.Context(), 1, committed, func(_ uint64, body []byte) error {
+		bodies = append(bodies, string(body))
+		return nil
+	}))
+	return bodies, committed
+}
+
+func TestReferenceKeepsTheLastOfEach(t *testing.T) {
+	h := startHQ(t, t.TempDir(), "")
+	r := h.Reference()
+	_, committed := storedReference(t, r)
+	require.Zero(t, committed)
+
+	var many []ReferenceMessage
+	for i := range 2500 { // three batches of the server
+		many = append(many, record(i, 0, "old"))
+	}
+	require.NoError(t, r.Publish(t.Context(), append(many, ReferenceCommit(0, []byte("commit")))))
+	bodies, committed := storedReference(t, r)
+	require.EqualValues(t, 2501, committed)
+	require.Len(t, bodies, 2501)
+	require.Equal(t, "commit", bodies[2500])
+
+	require.NoError(t, r.Publish(t.Context(), []ReferenceMessage{record(7, 0, "new")}))
+	bodies, again := storedReference(t, r)
+	require.Equal(t, committed, again, "what has no commit is not there yet")
+	require.Len(t, bodies, 2500, "and what it takes the place of is gone: a reader keeps what it has")
+	require.NoError(t, r.Publish(t.Context(), []ReferenceMessage{ReferenceCommit(0, []byte("second"))}))
+	bodies, _ = storedReference(t, r)
+	require.Equal(t, []string{"new", "second"}, bodies[2499:])
+}
+
+func TestReferenceCopy(t *testing.T) {
+	dir := t.TempDir()
+	n := startRegister(t, dir, func(c *RegisterConfig) { c.Listen = "127.0.0.1:0" })
+	none, err := n.ReferenceCopy(t.Context(), "")
+	require.NoError(t, err)
+	require.Nil(t, none)
+	for _, wrong := range []string{"JOURNAL_1@x", "x", "@"} {
+		_, err = n.ReferenceCopy(t.Context(), wrong)
+		require.ErrorContains(t, err, "head office calls its stream")
+	}
+	c, err := n.ReferenceCopy(t.Context(), "REFERENCE_1@then")
+	require.NoError(t, err)
+	at, err := c.CopiedTo(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, at)
+	require.NoError(t, c.Publish(t.Context(), []ReferenceMessage{record(1, 17, "secret"), record(2, 40, "b")}))
+	at, err = c.CopiedTo(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 40, at)
+	require.NoError(t, c.Publish(t.Context(), []ReferenceMessage{ReferenceCommit(41, []byte("commit"))}))
+
+	// Who reads along with the till sees journals, and no hash of a PIN.
+	nc, err := nats.Connect(n.ClientURL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	require.NoError(t, err)
+	defer nc.Close()
+	for _, subject := range []string{"$JS.API.STREAM.MSG.GET.REFERENCE_1", "$JS.API.DIRECT.GET.REFERENCE_1", "$JS.API.DIRECT.GET.REFERENCE_1.ref.all.product.UDE"} {
+		inbox, err := nc.SubscribeSync(nc.NewInbox())
+		require.NoError(t, err)
+		require.NoError(t, nc.PublishRequest(subject, inbox.Subject, []byte(`{"seq":1}`)))
+		_, err = nc.Request("$JS.API.STREAM.INFO.JOURNAL_1", nil, soon) // which may be asked, and is answered after it
+		require.NoError(t, err)
+		pending, _, err := inbox.Pending()
+		require.NoError(t, err)
+		require.Zero(t, pending, subject)
+	}
+
+	// The next start finds it without head office, and another origin takes its place.
+	require.NoError(t, n.Close())
+	n = startRegister(t, dir)
+	c, err = n.ReferenceCopy(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, "REFERENCE_1@then", c.Origin())
+	bodies, _ := storedReference(t, c)
+	require.Equal(t, []string{"secret", "b", "commit"}, bodies)
+	for _, origin := range []string{"REFERENCE_1@now", "REFERENCE_2@later"} {
+		c, err = n.ReferenceCopy(t.Context(), origin)
+		require.NoError(t, err)
+		_, committed := storedReference(t, c)
+		require.Zero(t, committed)
+		c, err = n.ReferenceCopy(t.Context(), "")
+		require.NoError(t, err)
+		require.Equal(t, origin, c.Origin())
+	}
+}
+
+// A staged import is there whole, for whichever instance finishes it.
+func TestStagedImports(t *testing.T) {
+	h := startHQ(t, t.TempDir(), "")
+	names, err := h.StagedImports(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, names)
+	content := strings.Repeat("line\n", 100_000)
+	for _, name := range []string{"B", "A"} {
+		require.NoError(t, h.StageImport(t.Context(), name, strings.NewReader(content)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Error(t, h.StageImport(ctx, "C", strings.NewReader(content)))
+	names, err = h.StagedImports(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"A", "B"}, names)
+	got, err := h.StagedImport(t.Context(), "A")
+	require.NoError(t, err)
+	require.Equal(t, content, string(got))
+	require.NoError(t, h.DropImport(t.Context(), "A"))
+	names, err = h.StagedImports(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"B"}, names)
+}
+
+// On a cluster an import that was staged is there at once, for every instance, and gone once it is dropped.
+func TestReferenceOnACluster(t *testing.T) {
+	c := startCluster(t)
+	one, two := c.hq(), c.hq()
+	for i := range 20 {
+		at, other := one, two
+		if i%2 == 1 {
+			at, other = two, one
+		}
+		name := fmt.Sprintf("%03d", i)
+		require.NoError(t, at.StageImport(t.Context(), name, strings.NewReader("content")))
+		for _, h := range []*HQNode{at, other} {
+			names, err := h.StagedImports(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []string{name}, names)
+			content, err := h.StagedImport(t.Context(), name)
+			require.NoError(t, err)
+			require.Equal(t, "content", string(content))
+		}
+		var messages []ReferenceMessage
+		for p := range 1200 {
+			messages = append(messages, record(p, 0, name))
+		}
+		require.NoError(t, other.Reference().Publish(t.Context(), append(messages, ReferenceCommit(0, []byte(name)))))
+		require.NoError(t, at.DropImport(t.Context(), name))
+		for _, h := range []*HQNode{at, other} {
+			names, err := h.StagedImports(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, names)
+			require.Eventually(t, func() bool {
+				bodies, _ := storedReference(t, h.Reference())
+				return len(bodies) == 1201 && bodies[0] == name && bodies[1200] == name
+			}, soon, 10*time.Millisecond)
+		}
+	}
+}

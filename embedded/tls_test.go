@@ -1,0 +1,108 @@
+package embedded
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// certified writes an authority and a certificate for 127.0.0.1 that it has signed.
+func certified(t testing.TB) (ca, cert, key string) {
+	dir := t.TempDir()
+	a, err := newAuthority()
+	require.NoError(t, err)
+	certPEM, keyPEM, err := a.sign("127.0.0.1")
+	require.NoError(t, err)
+	for name, data := range map[string][]byte{caFile: a.cert, certFile: certPEM, keyFile: keyPEM} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	return filepath.Join(dir, caFile), filepath.Join(dir, certFile), filepath.Join(dir, keyFile)
+}
+
+func TestLinkByTLS(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certified(t)
+	h, err := StartHQ(t.Context(), HQConfig{Dir: t.TempDir(), ListenLeaf: "127.0.0.1:0", Cert: cert, Key: key})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	require.True(t, strings.HasPrefix(h.LeafURL(), "tls://"))
+	creds := enroll(t, h, r01, 1)
+	trusting := func(c *RegisterConfig) { c.CA = ca }
+
+	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), creds), trusting)
+	appendEntries(t, n.Journal(), 0, 20)
+	requireAtHQ(t, h, JournalName{r01, 1}, 20)
+	require.NoError(t, n.SetLink(false))
+	require.Eventually(t, func() bool { return !n.Link().Connected }, soon, 10*time.Millisecond)
+	require.NoError(t, n.SetLink(true))
+	appendEntries(t, n.Journal(), 20, 40)
+	requireAtHQ(t, h, JournalName{r01, 1}, 40)
+	require.NoError(t, n.Close())
+
+	otherCA, _, _ := certified(t)
+	for name, refused := range map[string]struct {
+		change func(*RegisterConfig)
+		says   string
+	}{
+		"another authority": {func(c *RegisterConfig) { c.CA = otherCA }, "certificate signed by unknown authority"},
+		"no authority":      {func(c *RegisterConfig) { c.CA = "" }, "certificate signed by unknown authority"},
+		"another name":      {func(c *RegisterConfig) { c.HQ = strings.Replace(c.HQ, "127.0.0.1", "localhost", 1) }, "match localhost"},
+		"no TLS":            {func(c *RegisterConfig) { c.HQ, c.CA = strings.Replace(c.HQ, "tls://", "nats-leaf://", 1), "" }, "there is no link"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log logText
+			n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), creds), trusting, refused.change, func(c *RegisterConfig) {
+				c.Logger, c.patience = log.logger(), 500*time.Millisecond
+			})
+			require.Eventually(t, func() bool { return strings.Contains(log.String(), refused.says) }, soon, 20*time.Millisecond, "log:\n%s", &log)
+			require.False(t, n.Link().Connected)
+			appendEntries(t, n.Journal(), 0, 1)
+		})
+	}
+
+	for want, change := range map[string]func(*RegisterConfig){
+		"authority of HQ's certificate": func(c *RegisterConfig) { c.CA = "absent.pem" },
+		"no certificate in":             func(c *RegisterConfig) { c.CA = key },
+		"want tls://":                   func(c *RegisterConfig) { c.HQ = "nats-leaf://127.0.0.1:1" },
+		"want nats-leaf://":             func(c *RegisterConfig) { c.HQ = "http://127.0.0.1:1" },
+	} {
+		cfg := RegisterConfig{Dir: t.TempDir(), Register: r01, Epoch: 1, HQ: h.LeafURL(), CA: ca}
+		change(&cfg)
+		_, err := StartRegister(t.Context(), cfg)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// TestHalfOpenLink: packets get lost and nobody is told, neither when the link is up
+// nor when it is made.
+func TestHalfOpenLink(t *testing.T) {
+	t.Parallel()
+	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
+	proxy := startProxy(t, h.LeafURL())
+	var log logText
+	n := startRegister(t, t.TempDir(), linked(r01, proxy.url(), enroll(t, h, r01, 1)), func(c *RegisterConfig) {
+		c.Logger, c.patience, c.ping = log.logger(), time.Second, time.Second
+	})
+	appendEntries(t, n.Journal(), 0, 10)
+	requireAcked(t, n, 10)
+
+	start := time.Now()
+	proxy.swallowed.Store(true)
+	appendEntries(t, n.Journal(), 10, 20)
+	require.Eventually(t, func() bool { return !n.Link().Connected }, soon, 50*time.Millisecond)
+	t.Logf("a half-open link was found dead after %v, with a ping every second instead of every 15", time.Since(start))
+	appendEntries(t, n.Journal(), 20, 30)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "switched off and on") }, soon, 50*time.Millisecond, "log:\n%s", &log)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "restart this register") }, soon, 50*time.Millisecond, "log:\n%s", &log)
+
+	start = time.Now()
+	proxy.swallowed.Store(false)
+	requireAtHQ(t, h, JournalName{r01, 1}, 30)
+	t.Logf("packets arrive again, everything at HQ after %v", time.Since(start))
+	require.True(t, n.Link().Connected)
+}

@@ -1,0 +1,315 @@
+package hq
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+)
+
+// contact is what this instance has heard of a register since it started.
+type contact struct {
+	events.Announcement // the last one
+	heard               time.Time
+	spoke               map[string]time.Time // when each instance last spoke, by its own clock
+	speaker             string               // the instance that spoke last
+	turns               int                  // how often one spoke again after another had
+	suspicion           *events.Freeze       // what the announcements alone prove
+	lagging             struct {
+		at    uint64    // entry that head office holds last
+		since time.Time // how long that has not moved although more was announced
+	}
+}
+
+const (
+	// tailAfter is how long what was announced may take to come, before it is asked for: a
+	// source of the server may take up to 40 s to go on by itself.
+	tailAfter = 45 * time.Second
+	// asked bounds what is asked for at a time.
+	askedEntries = 1000
+	askedRanges  = 20
+	// clockOff is how far a clock may be off before that is a finding.
+	clockOff = 24 * time.Hour
+	// maxTurns is how often two instances may speak in turns: an announcement or two of
+	// one that is over may come late.
+	maxTurns = 4
+	// maxSpoke bounds the instances that are remembered of a register.
+	maxSpoke = 100
+)
+
+// hear notes what a register says of its journal, and begins to receive one that is new.
+func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
+	var a events.Announcement
+	if err := json.Unmarshal(payload, &a); err != nil || a.Epoch < 1 {
+		h.cfg.Logger.Warn("announcement cannot be read", "register", r, "error", err)
+		return
+	}
+	h.mu.Lock()
+	c := h.heard[r]
+	if c == nil {
+		c = &contact{spoke: map[string]time.Time{}}
+		h.heard[r] = c
+	}
+	c.hear(a, h.cfg.Clock())
+	journal := embedded.JournalName{Register: r, Epoch: a.Epoch}
+	known := h.added[journal]
+	h.added[journal] = true
+	h.mu.Unlock()
+	if known {
+		return
+	}
+	if err := h.node.AddJournal(ctx, r, a.Epoch); err != nil && ctx.Err() == nil {
+		h.cfg.Logger.Error("journal could not be added", "journal", journal, "error", err)
+		h.mu.Lock()
+		delete(h.added, journal) // its next announcement tries again
+		h.mu.Unlock()
+	}
+}
+
+// hear takes in the next announcement. A journal only grows: one that is shorter at a later
+// time was put back. And an instance that was followed by another is over: where the first speaks
+// again, later by the clock that the instances of one till share, or both do in turns, they run side by side.
+func (c *contact) hear(a events.Announcement, now time.Time) {
+	last := c.Announcement
+	own, before := c.spoke[a.Instance]
+	turn := before && a.Instance != c.speaker && a.Time.After(own)
+	later := a.Time.After(last.Time)
+	if turn {
+		c.turns++
+	}
+	switch {
+	case a.Epoch != last.Epoch:
+		c.suspicion, c.turns = nil, 0
+	case c.suspicion != nil:
+	case turn && later && a.Instance != last.Instance, c.turns >= maxTurns:
+		c.suspicion = &events.Freeze{Kind: events.FrozenCloned, Why: fmt.Sprintf("two instances, %s and %s, announce the same journal in turns", c.speaker, a.Instance)}
+	case a.Sequence < last.Sequence && later:
+		c.suspicion = &events.Freeze{Kind: events.FrozenRolledBack, Why: fmt.Sprintf("it announced %d entries, and later %d", last.Sequence, a.Sequence)}
+	}
+	if len(c.spoke) >= maxSpoke {
+		clear(c.spoke)
+	}
+	c.spoke[a.Instance], c.speaker = a.Time, a.Instance
+	if later || a.Epoch > last.Epoch || last.Epoch == 0 {
+		c.Announcement = a
+	}
+	c.heard = now
+}
+
+// acknowledge answers an announcement: what head office holds and vouches for, what it
+// lacks, and whether the epoch is over.
+func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+	var a events.Announcement
+	if err := json.Unmarshal(question, &a); err != nil || a.Epoch < 1 {
+		return nil, fmt.Errorf("announcement cannot be read: %w", errors.Join(err, fmt.Errorf("epoch %d", a.Epoch)))
+	}
+	name := embedded.JournalName{Register: r, Epoch: a.Epoch}
+	ack := events.Acknowledgement{Time: h.cfg.Clock().UTC(), Key: h.own.public}
+	var err error
+	if ack.Frozen, err = h.judge(ctx, name, a); err != nil {
+		return nil, err
+	}
+	if ack.Mark, err = h.mark(ctx, name, ack.Frozen != nil); err != nil {
+		return nil, err
+	}
+	if ack.Missing, err = h.ask(ctx, name, a); err != nil {
+		return nil, err
+	}
+	if err := h.checkClock(ctx, name, a.Time, ack.Time); err != nil {
+		return nil, err
+	}
+	open, err := h.db.findings(ctx, `WHERE register = ? AND resolved = '' ORDER BY id LIMIT 10`, r.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range open {
+		ack.Findings = append(ack.Findings, fmt.Sprintf("%s at %d/%d: want %s, got %s", f.Kind, f.Epoch, f.Sequence, f.Want, f.Got))
+	}
+	return json.Marshal(ack)
+}
+
+// judge says whether the announced epoch is over, and records it where that is new.
+func (h *HQ) judge(ctx context.Context, name embedded.JournalName, a events.Announcement) (*events.Freeze, error) {
+	frozen, err := quarantined(ctx, h.db.db, name)
+	if frozen != nil || err != nil {
+		return frozen, err
+	}
+	fact, err := h.suspect(ctx, name, a)
+	if fact == nil || err != nil {
+		return nil, err
+	}
+	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		if already, err := quarantined(ctx, tx, name); already != nil || err != nil {
+			return nil, err
+		}
+		return fact, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.cfg.Logger.Warn("an epoch of a register has two histories and is quarantined", "journal", name, "kind", fact.Kind, "want", fact.Want, "got", fact.Got)
+	return quarantined(ctx, h.db.db, name)
+}
+
+// suspect is what an announcement gives away: nil where it agrees with what is held.
+func (h *HQ) suspect(ctx context.Context, name embedded.JournalName, a events.Announcement) (*events.RegisterQuarantined, error) {
+	fact := &events.RegisterQuarantined{Of: name.Register, Epoch: name.Epoch, Sequence: a.Sequence, Got: fmt.Sprintf("%d entries, the last %s", a.Sequence, a.Hash)}
+	held, err := h.db.hashAt(ctx, name, a.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	head, err := h.db.head(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	fact.Want = fmt.Sprintf("%d entries, the last %s", head.Sequence, head.Hash)
+	if held != nil && *held != a.Hash {
+		fact.Kind = events.FrozenForked
+		if head.Sequence > a.Sequence {
+			fact.Kind = events.FrozenRolledBack
+		}
+		return fact, nil
+	}
+	frozen := a.Frozen
+	h.mu.Lock()
+	if c := h.heard[name.Register]; frozen == nil && c != nil && c.Epoch == name.Epoch {
+		frozen = c.suspicion
+	}
+	h.mu.Unlock()
+	if frozen == nil {
+		return nil, nil
+	}
+	fact.Kind = frozen.Kind
+	fact.Got += "; " + frozen.Why
+	return fact, nil
+}
+
+// foldQuarantine takes a quarantine into hq.db, with its finding.
+func foldQuarantine(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.RegisterQuarantined) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO quarantined VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		f.Of.String(), f.Epoch, f.Kind, fmt.Sprintf("At entry %d head office holds %s, and the register has %s.", f.Sequence, f.Want, f.Got))
+	if err != nil {
+		return err
+	}
+	kinds := map[string]string{events.FrozenRolledBack: KindRollback, events.FrozenForked: KindFork, events.FrozenCloned: KindClone}
+	return note(ctx, tx, Finding{Register: f.Of.String(), Epoch: f.Epoch, Sequence: f.Sequence, Kind: kinds[f.Kind], Want: f.Want, Got: f.Got, Found: e.Envelope.Time})
+}
+
+// quarantined says why an epoch is over, nil where it is not.
+func quarantined(ctx context.Context, q querier, name embedded.JournalName) (*events.Freeze, error) {
+	var f events.Freeze
+	err := q.QueryRowContext(ctx, `SELECT kind, why FROM quarantined WHERE register = ? AND epoch = ?`, name.Register.String(), name.Epoch).Scan(&f.Kind, &f.Why)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &f, nil
+}
+
+// checkClock notes a clock that is days apart, and that it is right again.
+func (h *HQ) checkClock(ctx context.Context, name embedded.JournalName, theirs, ours time.Time) error {
+	off := theirs.Sub(ours)
+	open, err := h.db.findings(ctx, `WHERE register = ? AND kind = 'clock' AND resolved = ''`, name.Register.String())
+	if err != nil {
+		return err
+	}
+	got := fmt.Sprintf("%+d days", int(off/clockOff))
+	wrong := off.Abs() >= clockOff
+	for _, f := range open {
+		if wrong && f.Got == got && f.Epoch == name.Epoch {
+			return nil
+		}
+		if _, err := h.db.db.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'the clock was set' WHERE id = ?`, stamp(ours), f.ID); err != nil {
+			return err
+		}
+	}
+	if !wrong {
+		return nil
+	}
+	return note(ctx, h.db.db, Finding{Register: name.Register.String(), Epoch: name.Epoch, Kind: KindClock, Want: "a clock less than a day off", Got: got, Found: stamp(ours)})
+}
+
+// ask is what head office wants to have once more from the register of a journal.
+func (h *HQ) ask(ctx context.Context, name embedded.JournalName, a events.Announcement) ([]events.Range, error) {
+	if !h.level(name.Register) {
+		return nil, nil // what is there is still being read
+	}
+	missing, err := h.db.missing(ctx, name.Register)
+	if err != nil {
+		return nil, err
+	}
+	j, err := readJournal(ctx, h.db.db, name)
+	if err != nil {
+		return nil, err
+	}
+	reached := uint64(0)
+	if j != nil {
+		reached = j.runs.reached()
+	}
+	signed, err := h.checkBehind(ctx, name, a, reached)
+	if err != nil {
+		return nil, err
+	}
+	if signed > reached {
+		missing = append(missing, events.Range{Epoch: name.Epoch, From: reached + 1, To: signed})
+	} else if a.Frozen == nil && h.lags(name.Register, a, reached) {
+		missing = append(missing, events.Range{Epoch: name.Epoch, From: reached + 1, To: a.Sequence})
+	}
+	return few(missing), nil
+}
+
+// few are the first of the ranges, of so many entries as can be sent at a time.
+func few(all []events.Range) (out []events.Range) {
+	left := uint64(askedEntries)
+	for _, r := range all {
+		if left == 0 || len(out) == askedRanges {
+			break
+		}
+		r.To = min(r.To, r.From+left-1)
+		left -= r.Len()
+		out = append(out, r)
+	}
+	return out
+}
+
+// lags says whether what was announced should have come by now.
+func (h *HQ) lags(r events.Register, a events.Announcement, reached uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.heard[r]
+	if c == nil {
+		return false
+	}
+	if a.Sequence <= reached || reached != c.lagging.at {
+		c.lagging.at, c.lagging.since = reached, h.cfg.Clock()
+	}
+	return a.Sequence > reached && h.cfg.Clock().Sub(c.lagging.since) >= h.cfg.tailAfter
+}
+
+// checkBehind compares what head office holds with the mark that the register keeps. A
+// mark of ours for more than we hold says that head office has lost something; it returns up to where.
+func (h *HQ) checkBehind(ctx context.Context, name embedded.JournalName, a events.Announcement, reached uint64) (signed uint64, err error) {
+	if a.Mark == "" {
+		return 0, nil
+	}
+	mark, err := openMark(a.Mark, h.own.public, name)
+	if err != nil {
+		return 0, nil // not ours: who made it up gets no more than an answer
+	}
+	if mark.Sequence > reached {
+		return mark.Sequence, note(ctx, h.db.db, Finding{
+			Register: name.Register.String(), Epoch: name.Epoch, Sequence: mark.Sequence, Kind: KindHQBehind,
+			Want: fmt.Sprintf("%d entries, as head office has signed", mark.Sequence), Got: "fewer", Found: stamp(h.cfg.Clock()),
+		})
+	}
+	_, err = h.db.db.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'received again' WHERE register = ? AND epoch = ? AND kind = 'hq_behind' AND resolved = '' AND sequence <= ?`,
+		stamp(h.cfg.Clock()), name.Register.String(), name.Epoch, reached)
+	return 0, err
+}

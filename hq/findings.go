@@ -1,0 +1,214 @@
+package hq
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
+)
+
+// Kinds of findings.
+const (
+	KindUndecodable = "undecodable" // bytes that are no entry
+	KindOversized   = "oversized"   // more bytes than an entry may have
+	KindForged      = "forged"      // an entry of another register, epoch or place, or no activation where one must be
+	KindOrigin      = "origin"      // what came by no known journal
+	KindChain       = "chain"       // an entry that was not written after the one before it
+	KindGap         = "gap"         // entries that have not come although later ones have
+	KindFork        = "fork"        // another entry in a place that is taken
+	KindRollback    = "rollback"    // a register that has less than it had
+	KindClone       = "clone"       // two tills with one identity
+	KindSignature   = "signature"   // a checkpoint that the register's key did not sign, or a key that is not the register's
+	KindClock       = "clock"       // a clock that is a day or more off
+	KindHQBehind    = "hq_behind"   // a mark that head office signed for more than it holds
+	KindLost        = "lost"        // what head office held and can no longer read
+)
+
+// Finding is something that is wrong with what registers sent, or with what head office
+// kept of it. The bytes stay where they are.
+type Finding struct {
+	ID       int64  `json:"id"` // of this instance's database
+	Register string `json:"register"`
+	Epoch    int    `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
+	Through  uint64 `json:"through"` // the last one that it is about
+	Kind     string `json:"kind"`
+	Want     string `json:"want"`
+	Got      string `json:"got"`
+	Shard    string `json:"shard"`          // where the bytes are, "" where it is about none
+	At       uint64 `json:"shard_sequence"` // position in the shard
+	Found    string `json:"found"`
+	Resolved string `json:"resolved"` // when it was, as when a gap is filled; "" while it is open
+	How      string `json:"how"`      // it was resolved
+}
+
+const findingsSchema = `
+CREATE TABLE IF NOT EXISTS findings (
+	id INTEGER PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, through INTEGER NOT NULL,
+	kind TEXT NOT NULL, want TEXT NOT NULL, got TEXT NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL,
+	found TEXT NOT NULL, resolved TEXT NOT NULL DEFAULT '', how TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS findings_once ON findings (register, epoch, sequence, kind, got) WHERE kind <> 'gap';
+CREATE INDEX IF NOT EXISTS findings_open ON findings (register, epoch, kind) WHERE resolved = '';
+`
+
+// execer is a transaction, or the database itself.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// note keeps a finding once, however often the same thing is found. One that was
+// resolved and shows again is open again; one that a person has accepted is not.
+func note(ctx context.Context, db execer, f Finding) error {
+	_, err := db.ExecContext(ctx, `INSERT INTO findings (register, epoch, sequence, through, kind, want, got, shard, shard_sequence, found, resolved, how)
+		SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(max(at), ''), CASE WHEN count(at) > 0 THEN 'accepted' ELSE '' END
+		FROM accepted WHERE register = ?1 AND epoch = ?2 AND sequence = ?3 AND kind = ?5 AND got = ?7
+		ON CONFLICT (register, epoch, sequence, kind, got) WHERE kind <> 'gap' DO UPDATE SET resolved = '', how = '' WHERE how <> 'accepted'`,
+		f.Register, f.Epoch, f.Sequence, max(f.Through, f.Sequence), f.Kind, f.Want, f.Got, f.Shard, f.At, f.Found)
+	return err
+}
+
+// resolve closes the open findings of a kind on one entry of a journal.
+func resolve(ctx context.Context, db execer, j embedded.JournalName, sequence uint64, kind, how string, at time.Time) error {
+	_, err := db.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = ? WHERE register = ? AND epoch = ? AND kind = ? AND resolved = '' AND sequence = ?`,
+		stamp(at), how, j.Register.String(), j.Epoch, kind, sequence)
+	return err
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// syncGaps makes the open gap findings of a journal what its holes are now.
+func syncGaps(ctx context.Context, tx *sql.Tx, j embedded.JournalName, holes []events.Range, at time.Time) error {
+	rows, err := tx.QueryContext(ctx, `SELECT id, sequence, through FROM findings WHERE register = ? AND epoch = ? AND kind = 'gap' AND resolved = '' ORDER BY sequence`, j.Register.String(), j.Epoch)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	type open struct {
+		id       int64
+		from, to uint64
+	}
+	var before []open
+	for rows.Next() {
+		var o open
+		if err := rows.Scan(&o.id, &o.from, &o.to); err != nil {
+			return err
+		}
+		before = append(before, o)
+	}
+	if err := errorsOf(rows); err != nil {
+		return err
+	}
+	for _, hole := range holes {
+		// A finding goes on for what is left of its gap.
+		for len(before) > 0 && before[0].to < hole.From {
+			if err := closeGap(ctx, tx, before[0].id, at); err != nil {
+				return err
+			}
+			before = before[1:]
+		}
+		if len(before) > 0 && before[0].from <= hole.To {
+			_, err = tx.ExecContext(ctx, `UPDATE findings SET sequence = ?, through = ? WHERE id = ?`, hole.From, hole.To, before[0].id)
+			before = before[1:]
+		} else {
+			err = note(ctx, tx, Finding{
+				Register: j.Register.String(), Epoch: j.Epoch, Sequence: hole.From, Through: hole.To, Kind: KindGap, Want: hole.String(), Found: stamp(at),
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, o := range before {
+		if err := closeGap(ctx, tx, o.id, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func closeGap(ctx context.Context, tx *sql.Tx, id int64, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'filled' WHERE id = ?`, stamp(at), id)
+	return err
+}
+
+// errorsOf ends a reading of rows.
+func errorsOf(rows *sql.Rows) error {
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+// Findings lists everything that was found, in the order in which it came.
+func (h *HQ) Findings(ctx context.Context) ([]Finding, error) {
+	return h.db.findings(ctx, `ORDER BY id`)
+}
+
+// findings lists those that a rest of a query selects.
+func (d *database) findings(ctx context.Context, rest string, args ...any) (out []Finding, err error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT id, register, epoch, sequence, through, kind, want, got, shard, shard_sequence, found, resolved, how FROM findings `+rest, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var f Finding
+		if err := rows.Scan(&f.ID, &f.Register, &f.Epoch, &f.Sequence, &f.Through, &f.Kind, &f.Want, &f.Got, &f.Shard, &f.At, &f.Found, &f.Resolved, &f.How); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}
+
+// acceptable are the kinds that a person can accept. The others say that entries are
+// missing, or that head office cannot vouch for them: no one can decide that they are there.
+var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock}
+
+// Accept records that a person has looked into a finding, and why it stands in nobody's way.
+func (h *HQ) Accept(ctx context.Context, id int64, why string) error {
+	if why = strings.TrimSpace(why); why == "" || len(why) > 1000 {
+		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "why", Why: "why: give a reason of at most 1000 bytes."}
+	}
+	_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		var f events.FindingAccepted
+		var register, how string
+		err := tx.QueryRowContext(ctx, `SELECT register, epoch, sequence, kind, got, how FROM findings WHERE id = ?`, id).Scan(&register, &f.Epoch, &f.Sequence, &f.Kind, &f.Got, &how)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, &ledger.Refusal{Code: "finding_unknown", Why: fmt.Sprintf("There is no finding %d.", id)}
+		}
+		if err != nil || how == "accepted" {
+			return nil, err
+		}
+		if !slices.Contains(acceptable, f.Kind) {
+			return nil, &ledger.Refusal{
+				Code: "finding_not_acceptable", Why: fmt.Sprintf("A finding of kind %s says that entries are missing or not signed.", f.Kind),
+				Instead: "Have the register send them, or leave it out of the period by name.",
+			}
+		}
+		if f.Of, err = events.ParseRegister(register); err != nil && f.Kind != KindOrigin {
+			return nil, err
+		}
+		f.Why = why
+		return &f, nil
+	})
+	return err
+}
+
+func foldAccepted(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.FindingAccepted) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got, e.Envelope.Time)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'accepted' WHERE register = ? AND epoch = ? AND sequence = ? AND kind = ? AND got = ?`,
+		e.Envelope.Time, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got)
+	return err
+}

@@ -1,0 +1,353 @@
+package register
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
+	"github.com/posnode/posnode/ledger"
+)
+
+const (
+	// announceEvery is how often head office is asked how it stands to the journal.
+	announceEvery = 3 * time.Second
+	// announceWithin is how long it may take to answer.
+	announceWithin = 10 * time.Second
+	// repairWithin is how long one round of sending entries once more may take.
+	repairWithin = time.Minute
+	// repairBatch is how many entries are sent at a time, repairBytes their most bytes.
+	repairBatch = 200
+	repairBytes = 8 << 20
+)
+
+// witness is what the register keeps of head office's word on its journal.
+type witness struct {
+	instance string // of this process
+
+	mu       sync.Mutex
+	kept     kept
+	at       time.Time // of the last answer
+	findings []string  // that head office has against this register, as of the last answer
+}
+
+// kept is what mark.json holds: the register's side of head office's word.
+type kept struct {
+	Key    string         `json:"key"`  // head office's public key, believed when it came first
+	Mark   string         `json:"mark"` // the last signed checkpoint that came
+	Frozen *events.Freeze `json:"frozen,omitempty"`
+	Epoch  int            `json:"epoch"` // that Frozen is about
+	// Uploaded is up to where the wrong branch of the frozen epoch has been sent.
+	Uploaded uint64 `json:"uploaded,omitempty"`
+}
+
+func markPath(dir string) string { return filepath.Join(dir, "mark.json") }
+
+// loadWitness reads what head office said last, and stops selling where that says that the epoch is over.
+func (r *Register) loadWitness(ctx context.Context) error {
+	r.witness.instance = ulid.Make().String()
+	raw, err := os.ReadFile(markPath(r.cfg.Dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(raw, &r.witness.kept); err != nil {
+		return fmt.Errorf("read %s: %w", markPath(r.cfg.Dir), err)
+	}
+	if k := r.witness.kept; k.Frozen != nil && k.Epoch == r.identity.Epoch {
+		r.freeze(*k.Frozen, r.state.Head.Sequence)
+	}
+	return r.compare(ctx, r.witness.kept)
+}
+
+// Frozen says whether a damage is an epoch that is over because of what head office knows
+// of it: operation 707 begins the next one.
+func Frozen(damage *events.CorruptError) bool {
+	return damage != nil && slices.Contains([]string{events.FrozenRolledBack, events.FrozenForked, events.FrozenCloned}, damage.Kind)
+}
+
+// freeze stops selling in this epoch.
+func (r *Register) freeze(f events.Freeze, sequence uint64) {
+	frozen := &events.CorruptError{
+		Sequence: sequence, Kind: f.Kind, Want: "the journal that head office has verified", Got: f.Why,
+		Hint: "head office keeps both histories; activate the register anew (operation 707)",
+	}
+	if before := r.Damage(); before != nil && before.Kind == "truncated" {
+		r.damage.Store(frozen) // now it is known what became of the end, and there is a way out
+		return
+	}
+	r.noteDamage(frozen)
+}
+
+// damaged is the refusal of a register that sells no more.
+func damaged(damage *events.CorruptError) *ledger.Refusal {
+	if Frozen(damage) {
+		return &ledger.Refusal{
+			Code: "register_frozen", Why: "Head office knows another history of this register, so that it sells no more: " + damage.Got,
+			Instead: "Activate the register anew (operation 707), and sell at another register.",
+		}
+	}
+	return &ledger.Refusal{
+		Code: "journal_damaged", Why: fmt.Sprintf("The journal is damaged at entry %d; this register sells no more.", damage.Sequence),
+		Instead: "Call support, sell at another register, or begin anew with an activation code (operation 707).",
+	}
+}
+
+// compare holds the journal against head office's mark: one that goes further, or has
+// another entry in the same place, says that this store was put back, or that another till wrote under this name.
+func (r *Register) compare(ctx context.Context, k kept) error {
+	epoch, journal := r.present()
+	mark, err := k.head(r.cfg.Register)
+	if err != nil || mark.Epoch != epoch || mark.Sequence == 0 {
+		return nil // nothing to compare with: a mark of another epoch, or none
+	}
+	last, err := journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if mark.Sequence > last {
+		r.freeze(events.Freeze{Kind: events.FrozenRolledBack, Why: fmt.Sprintf("head office holds %d entries, and here are %d", mark.Sequence, last)}, last+1)
+		return nil
+	}
+	m, err := journal.Get(ctx, mark.Sequence)
+	if err != nil {
+		if r.noteDamage(err) {
+			return nil
+		}
+		return err
+	}
+	if got := events.Hash(m.Body); got != mark.Hash {
+		r.freeze(events.Freeze{Kind: events.FrozenForked, Why: fmt.Sprintf("entry %d is %s at head office, and %s here", mark.Sequence, mark.Hash, got)}, mark.Sequence)
+	}
+	return nil
+}
+
+// head is what a kept mark says, once its signature is verified.
+func (k kept) head(register events.Register) (head events.Head, err error) {
+	if k.Mark == "" {
+		return head, nil
+	}
+	c, err := checkpoint.Open(k.Mark, k.Key)
+	if err != nil {
+		return head, err
+	}
+	var epoch int
+	if _, err := fmt.Sscanf(c.Origin, register.String()+"/%d", &epoch); err != nil {
+		return head, fmt.Errorf("mark of %q: not this register's", c.Origin)
+	}
+	return events.Head{Epoch: epoch, Sequence: c.Size, Hash: events.Digest(c.Hash)}, nil
+}
+
+// present is the epoch and its journal, for others than the owner.
+func (r *Register) present() (int, journal) {
+	r.turning.RLock()
+	defer r.turning.RUnlock()
+	return r.identity.Epoch, r.journal
+}
+
+// announce asks head office again and again how it stands to the journal.
+func (r *Register) announce(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		if r.node.Link().Connected {
+			err := r.announceOnce(ctx)
+			if err != nil && !failing && ctx.Err() == nil { // said once, not every three seconds
+				r.cfg.Logger.Warn("head office did not acknowledge the journal", "error", err)
+			}
+			failing = err != nil
+		}
+		sleep(ctx, announceEvery)
+	}
+}
+
+func (r *Register) announceOnce(ctx context.Context) error {
+	epoch, question, err := r.announcement()
+	if err != nil {
+		return err
+	}
+	asking, cancel := context.WithTimeout(ctx, announceWithin)
+	defer cancel()
+	answer, err := r.node.Ask(asking, "announce", question)
+	if err != nil {
+		return err
+	}
+	var ack events.Acknowledgement
+	if err := json.Unmarshal(answer, &ack); err != nil {
+		return fmt.Errorf("read head office's answer: %w", err)
+	}
+	if err := r.heed(ctx, epoch, ack); err != nil {
+		return err
+	}
+	return r.repair(ctx, ack.Missing)
+}
+
+// announcement is what to say now, and of which epoch.
+func (r *Register) announcement() (int, []byte, error) {
+	r.witness.mu.Lock()
+	defer r.witness.mu.Unlock()
+	k := r.witness.kept
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance}
+	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
+		a.Mark = k.Mark
+	}
+	if damage := r.Damage(); Frozen(damage) {
+		a.Frozen = &events.Freeze{Kind: damage.Kind, Why: damage.Got}
+	}
+	question, err := json.Marshal(a)
+	return a.Epoch, question, err
+}
+
+// heed takes in what head office answered to an announcement of an epoch.
+func (r *Register) heed(ctx context.Context, said int, ack events.Acknowledgement) error {
+	r.witness.mu.Lock()
+	r.witness.at, r.witness.findings = r.cfg.Clock(), ack.Findings
+	before := r.witness.kept
+	k := before
+	r.witness.mu.Unlock()
+	if k.Key == "" {
+		k.Key = ack.Key
+	}
+	if ack.Key != k.Key {
+		return fmt.Errorf("head office signs with another key than before: %s instead of %s", ack.Key, k.Key)
+	}
+	next := k
+	next.Mark = ack.Mark
+	if _, err := next.head(r.cfg.Register); err != nil {
+		return fmt.Errorf("read head office's mark: %w", err)
+	}
+	// On disk before it counts: a register that dies here finds it at the next start.
+	if err := r.compare(ctx, next); err != nil {
+		return err
+	}
+	epoch, journal := r.present()
+	if epoch != said {
+		return nil // a new epoch has begun meanwhile: this answer is about the one before
+	}
+	if ack.Frozen != nil && r.Damage() == nil {
+		r.freeze(*ack.Frozen, r.View().Head.Sequence)
+	}
+	if damage := r.Damage(); Frozen(damage) {
+		if k.Frozen == nil || k.Epoch != epoch {
+			// The mark that it had before is the last place where both histories are surely one.
+			common, _ := before.head(r.cfg.Register)
+			next.Uploaded = 0
+			if common.Epoch == epoch && agrees(ctx, journal, common) {
+				next.Uploaded = common.Sequence
+			}
+		}
+		next.Frozen, next.Epoch = &events.Freeze{Kind: damage.Kind, Why: damage.Got}, epoch
+	}
+	return r.keep(before, next)
+}
+
+// agrees says whether a journal has an entry.
+func agrees(ctx context.Context, j journal, head events.Head) bool {
+	m, err := j.Get(ctx, head.Sequence)
+	return err == nil && events.Hash(m.Body) == head.Hash
+}
+
+// keep replaces what is kept, on disk and then here.
+func (r *Register) keep(before, next kept) error {
+	if next.Key == before.Key && next.Mark == before.Mark && next.Epoch == before.Epoch && next.Uploaded == before.Uploaded {
+		return nil
+	}
+	raw, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(markPath(r.cfg.Dir), raw); err != nil {
+		return fmt.Errorf("keep head office's mark: %w", err)
+	}
+	r.witness.mu.Lock()
+	defer r.witness.mu.Unlock()
+	r.witness.kept = next
+	return nil
+}
+
+// repair sends what head office lacks, and what a frozen epoch holds that head office does not know.
+func (r *Register) repair(ctx context.Context, missing []events.Range) error {
+	ctx, cancel := context.WithTimeout(ctx, repairWithin)
+	defer cancel()
+	for _, want := range missing {
+		if _, err := r.send(ctx, want); err != nil {
+			return err
+		}
+	}
+	r.witness.mu.Lock()
+	k := r.witness.kept
+	r.witness.mu.Unlock()
+	last := r.View().Head.Sequence
+	if epoch, _ := r.present(); k.Frozen == nil || k.Epoch != epoch || k.Uploaded >= last {
+		return nil
+	}
+	// If we died here, the next round sends them again, and head office counts each once.
+	sent, err := r.send(ctx, events.Range{Epoch: k.Epoch, From: k.Uploaded + 1, To: last})
+	if err != nil {
+		return err
+	}
+	next := k
+	next.Uploaded = sent
+	return r.keep(k, next)
+}
+
+// send publishes stored entries once more, exactly as they are, and returns the last
+// one that was dealt with. What cannot be read here is passed over: it is missing here, too.
+func (r *Register) send(ctx context.Context, want events.Range) (last uint64, err error) {
+	j, err := r.node.Epoch(ctx, want.Epoch)
+	if err != nil {
+		return 0, fmt.Errorf("entries %s that head office lacks: %w", want, err)
+	}
+	var batch []events.Message
+	bytes := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := r.node.Repair(ctx, want.Epoch, batch)
+		batch, bytes = batch[:0], 0
+		return err
+	}
+	for from := want.From; from <= want.To; {
+		m, more, err := j.Next(ctx, from)
+		if err != nil {
+			return 0, err
+		}
+		if !more || m.Sequence > want.To {
+			break
+		}
+		err = j.Read(ctx, m.Sequence, func(m events.Message) error {
+			if m.Sequence > want.To {
+				return errEnough
+			}
+			from = m.Sequence + 1
+			batch = append(batch, m)
+			if bytes += len(m.Body); len(batch) < repairBatch && bytes < repairBytes {
+				return nil
+			}
+			return flush()
+		})
+		if corrupt, gap := errors.AsType[*events.CorruptError](err); gap {
+			from, err = corrupt.Sequence+1, nil
+		}
+		if err != nil && !errors.Is(err, errEnough) {
+			return 0, err
+		}
+		if errors.Is(err, errEnough) {
+			break
+		}
+	}
+	return want.To, flush()
+}

@@ -1,0 +1,86 @@
+package web
+
+import (
+	"context"
+	"errors"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/ledger"
+)
+
+// verification are the routes about what head office holds of registers and vouches for.
+func (a *hqAPI) verification(api huma.API) {
+	huma.Get(api, "/v1/registers", list(a.hq.Registers))
+	huma.Get(api, "/v1/key", a.key)
+	huma.Get(api, "/v1/certificates/{register}/{date}", a.certificate)
+	huma.Post(api, "/v1/findings/{id}/accept", a.accept)
+	huma.Post(api, "/v1/periods", a.closePeriod)
+}
+
+type witnessKey struct {
+	Key string `json:"key" doc:"Verifies head office's marks and certificates."`
+}
+
+func (a *hqAPI) key(context.Context, *struct{}) (*body[witnessKey], error) {
+	return &body[witnessKey]{witnessKey{a.hq.Key()}}, nil
+}
+
+type dayPath struct {
+	Register string `path:"register" maxLength:"33" doc:"STORE-REGISTER"`
+	Date     string `path:"date" maxLength:"10" doc:"Business date, YYYY-MM-DD"`
+}
+
+// Certified is a certificate, or what is in its way.
+type Certified struct {
+	Certificate *events.CompletenessCertified `json:"certificate,omitempty"`
+	Obstacles   []hq.Obstacle                 `json:"obstacles"`
+}
+
+func (a *hqAPI) certificate(ctx context.Context, in *dayPath) (*body[Certified], error) {
+	r, err := events.ParseRegister(in.Register)
+	if err != nil {
+		return nil, refused(&ledger.Refusal{Code: "invalid_parameter", Parameter: "register", Why: "register: " + err.Error()})
+	}
+	c, obstacles, err := a.hq.Certify(ctx, r, in.Date)
+	if obstacles == nil {
+		obstacles = []hq.Obstacle{}
+	}
+	return &body[Certified]{Certified{c, obstacles}}, refused(err)
+}
+
+type acceptance struct {
+	ID   int64 `path:"id"`
+	Body struct {
+		Why string `json:"why" maxLength:"1000" doc:"What was found out about it."`
+	}
+}
+
+func (a *hqAPI) accept(ctx context.Context, in *acceptance) (*struct{}, error) {
+	return nil, refused(a.hq.Accept(ctx, in.ID, in.Body.Why))
+}
+
+type period struct {
+	Body struct {
+		From    string           `json:"from" maxLength:"10" doc:"First business date, YYYY-MM-DD"`
+		To      string           `json:"to" maxLength:"10" doc:"Last business date"`
+		LeftOut []events.LeftOut `json:"left_out,omitempty" maxItems:"1000" doc:"Registers that can never be complete, and why"`
+	}
+}
+
+func (a *hqAPI) closePeriod(ctx context.Context, in *period) (*body[*events.PeriodClosed], error) {
+	closed, err := a.hq.ClosePeriod(ctx, in.Body.From, in.Body.To, in.Body.LeftOut)
+	return &body[*events.PeriodClosed]{closed}, refused(err)
+}
+
+// refused is what the client is told of an error of head office.
+func refused(err error) error {
+	r, ok := errors.AsType[*ledger.Refusal](err)
+	if !ok {
+		return err
+	}
+	p := &Problem{Status: status(r.Code), Code: r.Code, Detail: r.Why, Parameter: r.Parameter, Instead: r.Instead}
+	return p.complete(nil, nil)
+}

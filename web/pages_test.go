@@ -1,0 +1,156 @@
+package web
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/register"
+)
+
+// "The status header of Retail Modern POS indicates the current connection status." And: "The Connection status
+// page in Retail Modern POS shows the status of the last attempt to synchronize with the offline database."
+func TestConnectionPage(t *testing.T) {
+	s := newShop(t)
+	page := string(s.get("/connection"))
+	header := page[strings.Index(page, "<header"):strings.Index(page, "</header>")]
+	require.Contains(t, header, `<span class="register">s001-r01</span>`)
+	require.Contains(t, header, `<span id="mode" class="mode offline" role="status">offline</span>`)
+	require.Contains(t, page, "Last attempt to synchronize</dt><dd>none since the start: never</dd>")
+	require.Contains(t, page, "none: this register stands alone")
+	require.Contains(t, page, "<tr><td>product</td><td>3</td><td>")
+	require.NotContains(t, page, `id="switch"`, "there is nothing to connect to")
+	for _, path := range []string{"/assets/page.css", "/assets/connection.js"} {
+		require.Contains(t, page, `"`+path+`"`)
+		require.NotEmpty(t, s.get(path))
+	}
+	for _, path := range []string{"/assets/nothing.js", "/assets/..%2fpages%2fconnection.html"} {
+		w := httptest.NewRecorder()
+		s.api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+		require.Equal(t, http.StatusNotFound, w.Code, path)
+	}
+}
+
+// What a page shows came from elsewhere, and is text.
+func TestConnectionPageEscapes(t *testing.T) {
+	var out strings.Builder
+	status := register.Status{Warnings: []string{"<script>alert(1)</script>"}}
+	status.Mode, status.HQ.Configured, status.Profile.ManualSwitch = events.Online, true, true
+	status.Connection.Cause, status.Connection.Detail = "retail_server_error", "<b>gone</b>"
+	require.NoError(t, pages.ExecuteTemplate(&out, "connection.html", status))
+	require.NotContains(t, out.String(), "<script>alert")
+	require.NotContains(t, out.String(), "<b>")
+	require.Contains(t, out.String(), `<button id="switch" type="button">Disconnect</button>`)
+}
+
+// GET /v1/status has everything that a person or a monitor asks for, also of a register that stands alone.
+func TestStatus(t *testing.T) {
+	s := newShop(t)
+	var status map[string]any
+	require.NoError(t, json.Unmarshal(s.get("/v1/status"), &status))
+	for _, field := range []string{"register", "head", "mode", "connection", "hq", "unsent", "offline_database", "reference", "reference_feed", "synchronised", "profile", "warnings", "time", "version"} {
+		require.Contains(t, status, field)
+	}
+	require.Equal(t, "offline", status["mode"])
+	require.EqualValues(t, 2000, status["profile"].(map[string]any)["timeout_ms"])
+	require.Empty(t, status["warnings"])
+}
+
+// linkedShop is a shop whose register is linked to a head office.
+func linkedShop(t *testing.T) *shop {
+	log := slog.New(slog.DiscardHandler)
+	dir := t.TempDir()
+	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, office.Close()) })
+	name := events.Register{Store: "s001", ID: "r01"}
+	raw, err := hq.Enroll(dir, name)
+	require.NoError(t, err)
+	creds := filepath.Join(t.TempDir(), "creds")
+	require.NoError(t, os.WriteFile(creds, raw, 0o600))
+	r, err := register.Open(t.Context(), register.Config{
+		Dir: t.TempDir(), Register: name, HQ: office.LeafURL(), Creds: creds, Reconnect: time.Minute, Zone: time.UTC, Clock: time.Now, Logger: log,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	records := strings.Replace(fmt.Sprintf(shopRecords, register.HashPIN("1"), register.HashPIN("2"), register.HashPIN("3")), `"digits":2,`,
+		`"digits":2,"profile":{"version":"v7","timeout_ms":10000,"warn_unsent_entries":1},`, 1)
+	report, err := r.Reference().Import(t.Context(), strings.NewReader(records), time.Now(), false)
+	require.NoError(t, err, "%v", report.Problems)
+	s := &shop{Register: r, t: t, api: Register(r, log)}
+	require.Eventually(t, r.Linked, 30*time.Second, 10*time.Millisecond)
+	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
+	s.must(1050, ``)
+	return s
+}
+
+// The page follows the register: online, then offline with the reason, the next attempt and what is unsent.
+func TestConnectionPageOfALinkedRegister(t *testing.T) {
+	s := linkedShop(t)
+	page := string(s.get("/connection"))
+	require.Contains(t, page, `class="mode online" role="status">online<`)
+	require.Contains(t, page, `<code>answered</code>`)
+	require.Contains(t, page, `<button id="switch" type="button">Disconnect</button>`)
+	require.Contains(t, page, "offline profile v7")
+
+	// The events tell of it without being asked.
+	server := httptest.NewServer(s.api)
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/events", nil)
+	require.NoError(t, err)
+	stream, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer stream.Body.Close()
+	told := make(chan register.Status, 100)
+	go func() {
+		lines := bufio.NewScanner(stream.Body)
+		lines.Buffer(nil, 1<<20)
+		for name := ""; lines.Scan(); {
+			if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				name = event
+			}
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok && name == "status" {
+				var status register.Status
+				if json.Unmarshal([]byte(data), &status) == nil {
+					told <- status
+				}
+			}
+		}
+		close(told)
+	}()
+	require.Equal(t, events.Online, (<-told).Mode)
+	require.NoError(t, s.SetLink(false))
+	offline := <-told
+	require.Equal(t, events.Offline, offline.Mode, "nobody did anything at the till")
+	require.Equal(t, "link_down", offline.Connection.Cause)
+	require.False(t, offline.HQ.LinkUp)
+	require.Equal(t, offline.HQ.Attempted.Add(time.Minute).UTC(), offline.HQ.NextAttempt)
+
+	s.must(100, `{"product":"TEA"}`)
+	var status register.Status
+	require.NoError(t, json.Unmarshal(s.get("/v1/status"), &status))
+	require.NotZero(t, status.Unsent.Entries)
+	require.NotZero(t, status.Unsent.Bytes)
+	require.NotZero(t, status.Unsent.Oldest)
+	require.Len(t, status.Warnings, 1)
+	require.Contains(t, status.Warnings[0], "Head office does not have")
+	require.NotNil(t, status.HQ.ClockAhead)
+	page = string(s.get("/connection"))
+	require.Contains(t, page, `class="mode offline" role="status">offline<`)
+	require.Contains(t, page, "<code>link_down</code> The link to head office is down.")
+	require.Contains(t, page, "at the beginning of a transaction, not before")
+	require.Contains(t, page, `<p class="warning">Head office does not have`)
+	require.Contains(t, page, `<button id="switch" type="button">Connect</button>`)
+}
