@@ -287,7 +287,7 @@ func (h *HQ) lags(r events.Register, a events.Announcement, reached uint64) bool
 	if c == nil {
 		return false
 	}
-	if a.Sequence <= reached || reached != c.lagging.at {
+	if a.Sequence <= reached || reached != c.lagging.at || c.lagging.since.IsZero() {
 		c.lagging.at, c.lagging.since = reached, h.cfg.Clock()
 	}
 	return a.Sequence > reached && h.cfg.Clock().Sub(c.lagging.since) >= h.cfg.tailAfter
