@@ -191,18 +191,27 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 	if err != nil || edit == nil {
 		return a, err
 	}
-	return edit.on(a), nil
+	return edit.on(a)
 }
 
-// on is an answer with the details that were written down at a register, where head office has not spoken since.
-func (e *customerEdit) on(a answer) answer {
-	c, _ := a.record.(ledger.Customer)
+// on is an answer with what was written down at registers since head office last spoke of the customer, field by field.
+func (e *customerEdit) on(a answer) (answer, error) {
+	c, known := a.record.(ledger.Customer)
 	c.ID = e.id
-	if e.at > sortable(c.AsOf) {
+	if !known {
 		c.CustomerDetails, a.edited = e.details, e.at
 	}
+	for _, change := range e.changes {
+		if !known || change.at <= sortable(c.AsOf) {
+			continue
+		}
+		a.edited = change.at
+		if err := setField(&c.CustomerDetails, change.field, change.new); err != nil {
+			return a, err
+		}
+	}
 	a.record, a.notKept = c, false
-	return a
+	return a, nil
 }
 
 // sortable is a time as those of entries are written, so that the two compare as text; "" before all.

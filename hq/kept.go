@@ -47,7 +47,7 @@ func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 	case *events.CustomerAdded:
 		return v.keepCustomer(e, f.Customer, f.Details)
 	case *events.CustomerEdited:
-		return v.keepCustomer(e, f.Customer, f.Details)
+		return v.editCustomer(e, f)
 	case *events.OrderPlaced:
 		placed, err := json.Marshal(ledger.OrderOf(e.Register.Store, f))
 		if err != nil {
@@ -61,13 +61,57 @@ func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 }
 
 func (v *verifier) keepCustomer(e *events.Entry, id events.CustomerID, d events.CustomerDetails) error {
+	return v.keepDetails(id, e.Envelope.Time, d)
+}
+
+func (v *verifier) keepDetails(id events.CustomerID, at string, d events.CustomerDetails) error {
 	details, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
 	text := strings.ToLower(strings.Join([]string{string(id), d.Name, d.Phone, d.Email, d.City}, "\n"))
 	return v.exec(`INSERT INTO customers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, details = excluded.details, text = excluded.text
-		WHERE excluded.at > at`, string(id), e.Envelope.Time, string(details), text)
+		WHERE excluded.at > at`, string(id), at, string(details), text)
+}
+
+// editCustomer changes the fields that an edit is about, unless a later edit of the same field is there already.
+func (v *verifier) editCustomer(e *events.Entry, f *events.CustomerEdited) error {
+	var at, raw string
+	err := v.tx.QueryRowContext(v.ctx, `SELECT at, details FROM customers WHERE customer = ?`, string(f.Customer)).Scan(&at, &raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return v.keepCustomer(e, f.Customer, f.Details)
+	}
+	var d events.CustomerDetails
+	if err == nil {
+		err = json.Unmarshal([]byte(raw), &d)
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range f.Changes {
+		var later int
+		err := v.tx.QueryRowContext(v.ctx, `SELECT count(*) FROM edits WHERE customer = ? AND field = ? AND at > ?`, string(f.Customer), c.Field, e.Envelope.Time).Scan(&later)
+		if err == nil && later == 0 {
+			err = setField(&d, c.Field, c.New)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// As late as the latest of them, so that it counts against what head office says.
+	if err := v.exec(`DELETE FROM customers WHERE customer = ?`, string(f.Customer)); err != nil {
+		return err
+	}
+	return v.keepDetails(f.Customer, max(at, e.Envelope.Time), d)
+}
+
+// setField changes one field by its stored name.
+func setField(d *events.CustomerDetails, field, value string) error {
+	raw, err := json.Marshal(map[string]string{field: value})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, d)
 }
 
 func (v *verifier) keepSale(r embedded.Received, e *events.Entry, f *events.SaleConcluded) error {
@@ -171,7 +215,11 @@ type customerEdit struct {
 	id      events.CustomerID
 	at      string // time of the entry, RFC 3339
 	details events.CustomerDetails
+	changes []change
 }
+
+// change is one field of one edit.
+type change struct{ at, field, new string }
 
 // customer is what was last written down of a customer, nil for nothing.
 func (d *database) customer(ctx context.Context, id string) (*customerEdit, error) {
@@ -184,7 +232,22 @@ func (d *database) customer(ctx context.Context, id string) (*customerEdit, erro
 	if err == nil {
 		err = json.Unmarshal([]byte(raw), &e.details)
 	}
-	return &e, err
+	if err != nil {
+		return nil, err
+	}
+	rows, err := d.db.QueryContext(ctx, `SELECT at, field, new FROM edits WHERE customer = ? ORDER BY at, register, epoch, sequence`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c change
+		if err := rows.Scan(&c.at, &c.field, &c.new); err != nil {
+			return nil, err
+		}
+		e.changes = append(e.changes, c)
+	}
+	return &e, rows.Err()
 }
 
 // searchCustomers are those whom a register wrote down and who have all words of text.

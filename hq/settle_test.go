@@ -290,3 +290,68 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	require.Len(t, days, 2)
 	require.Equal(t, 1, days[0].Concluded)
 }
+
+// What two registers did that did not know of each other, each with the exception that names both. No sale is dropped.
+func TestExceptionsOfTwoRegisters(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep(`},"orders":{"deposit_percent":"20"`, one, two)
+	w.imports(`{"kind":"giftcard","key":"7001","record":{"number":"7001","currency":"GBP","blank":true,"as_of":"2026-01-01T00:00:00Z"}}`)
+	for _, till := range []*worldTill{one, two} {
+		require.Eventually(t, func() bool {
+			_, found, err := till.Reference().Find(t.Context(), ledger.Query{Kind: "giftcard", Key: "7001"})
+			return err == nil && found
+		}, soon, 50*time.Millisecond)
+		till.online()
+	}
+	one.basket(1)
+	receipt := one.must(206, ``).Transaction.Receipt
+	one.must(602, `{"customer":"C1"}`)
+	one.basket(2)
+	one.must(620, ``)
+	order := fmt.Sprintf(`{"order":%q}`, one.must(206, ``).Result.(*events.OrderPlaced).Placed.Order)
+	one.arrived()
+
+	// What one does from here on, two cannot be told.
+	require.NoError(t, one.SetLink(false))
+	one.linked(false)
+	back := fmt.Sprintf(`{"receipt":%q,"line":1}`, receipt)
+	for _, till := range []*worldTill{one, two} {
+		till.must(114, back)
+		till.must(206, ``)
+		till.must(512, `{"card":"7001","amount":1000}`)
+		till.must(206, ``)
+		till.must(515, order)
+		till.must(206, ``)
+	}
+	two.arrived()
+	require.NoError(t, one.SetLink(true))
+	one.linked(true)
+	one.arrived()
+	for _, kind := range []string{"returned_twice", "gift_card_issued_twice", "order_picked_up_twice"} {
+		require.Eventually(t, func() bool { return len(w.exceptions(kind)) == 1 }, soon, 20*time.Millisecond, kind)
+		e := w.exceptions(kind)[0]
+		require.Len(t, e.Facts, 2, kind)
+		require.NotEqual(t, e.Facts[0].Register, e.Facts[1].Register, "%s names both", kind)
+	}
+	days, err := w.hq.Days(t.Context())
+	require.NoError(t, err)
+	require.Len(t, days, 2)
+	require.Equal(t, 7, days[0].Concluded+days[1].Concluded, "nothing is dropped: the sale, and both of each; an order that is placed is none yet")
+
+	// Points are granted; a figure that comes before the sale can be lower than what was.
+	two.basket(2)
+	two.must(207, `{"card":"L1","amount":1000}`)
+	w.imports(`{"kind":"loyalty","key":"L1","record":{"number":"L1","points":500,"as_of":"2026-01-02T00:00:00Z"}}`)
+	two.must(206, ``)
+	two.arrived()
+	require.Eventually(t, func() bool { return len(w.exceptions("points_overdrawn")) == 1 }, soon, 20*time.Millisecond)
+	e := w.exceptions("points_overdrawn")[0]
+	require.Equal(t, events.Money(500), e.Amount)
+	require.Len(t, e.Facts, 1)
+}
+
+func (w *shopWorld) imports(text string) {
+	report, err := w.hq.Import(w.t.Context(), strings.NewReader(text), hq.ImportOptions{})
+	require.NoError(w.t, err, "%v", report.Problems)
+}

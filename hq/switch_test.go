@@ -347,6 +347,26 @@ func TestSwitchesAutomaticallyWhenTheConnectionIsLost(t *testing.T) {
 	till.do(206, ``)
 }
 
+// What a command asks to be decided, and what it asks to be granted, have one time-out between them.
+func TestOneTimeoutForFindingAndReserving(t *testing.T) {
+	const timeout, slow = time.Second, 700 * time.Millisecond
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil }))
+	till := s.till(t, timeout).begin()
+	till.mode(events.Online)
+	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
+		<-time.After(slow)
+		return keepsNothing(question)
+	})
+	began := time.Now()
+	a := till.do(512, `{"card":"6001","amount":1000}`)
+	require.Less(t, time.Since(began), slow+timeout, "the second question has what the first has left")
+	require.Equal(t, events.Offline, a.Mode)
+	require.Equal(t, "timeout", till.cause())
+}
+
 // "If a data request doesn't succeed within the time-out interval that is configured in the offline
 // profile, Retail Modern POS automatically switches to the offline database and continues the sales transaction."
 func TestTimeoutIsHonoured(t *testing.T) {

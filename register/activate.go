@@ -97,7 +97,7 @@ func unanswered(err error, operation int) error {
 
 // atHQ has head office carry out its part of an operation, before the fact is recorded. Where it
 // does not answer in time, what only it can decide is refused, and for the rest the error is a *[unheard].
-func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact) error {
+func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact, online *onlineSource) error {
 	switch f := fact.(type) {
 	case *events.DeviceActivated:
 		return r.activate(ctx, c, f)
@@ -113,7 +113,10 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact)
 	if r.state.Mode == events.Offline || r.cfg.HQ == "" {
 		return nil
 	}
-	within := timeout(c.Reference.Store.Profile)
+	// What was asked to decide, and what is asked now, have one time-out between them.
+	ctx, cancel := online.deadline(ctx)
+	defer cancel()
+	within := time.Until(online.until)
 	if f, ok := fact.(events.Confirmable); ok {
 		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(within.Milliseconds() / 2)}
 		answer, err := askHQ[events.Confirmation](ctx, r, within, "confirm", question)
