@@ -313,3 +313,40 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	require.Len(t, days, 2)
 	require.Equal(t, 1, days[0].Concluded)
 }
+
+// A receipt is returned at its own register while that is cut off, and at another one that head office
+// answers: both stand, nothing is dropped, and the exception names them.
+func TestReturnedTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+	receipt := one.sell()
+	one.arrived()
+	require.NoError(t, one.SetLink(false))
+	one.linked(false)
+	for _, till := range []*worldTill{one, two} {
+		till.must(114, fmt.Sprintf(`{"receipt":%q,"line":1,"quantity":"1"}`, receipt))
+		till.must(206, ``)
+	}
+	require.Equal(t, events.Offline, one.View().Mode)
+	require.Equal(t, events.Online, two.View().Mode)
+	two.arrived()
+	require.Empty(t, w.exceptions("returned_twice"))
+	require.NoError(t, one.SetLink(true))
+	one.linked(true)
+	one.arrived()
+	require.Eventually(t, func() bool { return len(w.exceptions("returned_twice")) == 1 }, soon, 20*time.Millisecond)
+	e := w.exceptions("returned_twice")[0]
+	require.Len(t, e.Facts, 2)
+	require.NotEqual(t, e.Facts[0].Register, e.Facts[1].Register)
+	days, err := w.hq.Days(t.Context())
+	require.NoError(t, err)
+	concluded := 0
+	for _, d := range days {
+		concluded += d.Concluded
+	}
+	require.Equal(t, 3, concluded, "nothing is dropped")
+}

@@ -727,3 +727,35 @@ func TestWarnings(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, status.Profile.ManualSwitch)
 }
+
+// A till lives in another month than head office: it sells on, both say so, and when its clock is set right that is over.
+func TestClocksDaysApart(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, shopData(5*time.Second, false))
+	till := o.till("r01", shopData(5*time.Second, false)).begin()
+	clock := func() (open, resolved int) {
+		findings, err := o.Findings(t.Context())
+		require.NoError(t, err)
+		for _, f := range findings {
+			require.Equal(t, hq.KindClock, f.Kind)
+			if f.Resolved == "" {
+				open++
+			} else {
+				resolved++
+			}
+		}
+		return open, resolved
+	}
+	require.Eventually(t, func() bool { open, _ := clock(); return open == 1 }, patience, 50*time.Millisecond)
+	status, err := till.Status(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(status.Warnings, "\n"), "The register's clock and head office's differ by")
+	till.do(100, `{"product":"TEA"}`)
+	till.do(206, ``)
+	o.has(till)
+	till.pass(time.Since(till.clock()))
+	require.Eventually(t, func() bool { open, resolved := clock(); return open == 0 && resolved > 0 }, patience, 50*time.Millisecond)
+	till.do(100, `{"product":"TEA"}`)
+	till.do(206, ``)
+	o.has(till)
+}
