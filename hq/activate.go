@@ -25,10 +25,10 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 	wrong INTEGER NOT NULL -- tries since it was made
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS enrolled (request TEXT PRIMARY KEY, register TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
-CREATE TABLE IF NOT EXISTS revocations (request TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers (
 	register TEXT PRIMARY KEY, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
@@ -260,7 +260,7 @@ func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) 
 // revoke records that everything by which a register can sign on is void.
 func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence uint64, err error) {
 	entry, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
-		err := tx.QueryRowContext(ctx, `SELECT sequence FROM revocations WHERE request = ? AND request <> ''`, string(fact.Request)).Scan(&sequence)
+		err := tx.QueryRowContext(ctx, `SELECT sequence FROM revocations WHERE register = ? AND request = ?`, fact.Register, string(fact.Request)).Scan(&sequence)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
@@ -354,7 +354,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		return errors.Join(err,
 			exec(`UPDATE codes SET used = 1 WHERE register = ? AND code = ?`, f.Register, f.Code.String()),
 			exec(`INSERT INTO users VALUES (?, ?, 0, ?)`, f.User, f.Register, e.Head.Sequence),
-			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, f.Register, string(f.Request), string(raw), e.Head.Sequence),
 			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
@@ -364,7 +364,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			}
 		}
 		if f.Request != "" {
-			return exec(`INSERT INTO revocations VALUES (?, ?)`, string(f.Request), e.Head.Sequence)
+			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
 		}
 	}
 	return nil

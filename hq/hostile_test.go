@@ -1,0 +1,79 @@
+package hq
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nkeys"
+	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
+)
+
+var (
+	till1 = events.Register{Store: "s001", ID: "r01"}
+	till2 = events.Register{Store: "s001", ID: "r02"}
+)
+
+// userKey is the public key of a new user.
+func userKey(t *testing.T) string {
+	kp, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	public, err := kp.PublicKey()
+	require.NoError(t, err)
+	return public
+}
+
+// asks is a question for activation with a fresh code.
+func (o *office) asks(r events.Register, request events.CommandKey, user string) events.AskActivate {
+	code, err := o.NewCode(o.t.Context(), r, time.Hour)
+	require.NoError(o.t, err)
+	return events.AskActivate{Request: request, Code: code.Code, User: user, Key: "k", NextKey: "n", Head: events.Head{Epoch: 1, Sequence: 1}}
+}
+
+// Registers choose the keys of their commands: two that choose the same are two.
+func TestSameRequestOfTwoRegisters(t *testing.T) {
+	o := newOffice(t)
+	for _, r := range []events.Register{till1, till2} {
+		a, refusal, err := o.activate(t.Context(), r, o.asks(r, "activate-1", userKey(t)))
+		require.NoError(t, err)
+		require.Nil(t, refusal)
+		require.Equal(t, 1, a.Epoch)
+	}
+	first, _, err := o.inactivate(t.Context(), till1, events.AskInactivate{Request: "inactivate-1"})
+	require.NoError(t, err)
+	second, _, err := o.inactivate(t.Context(), till2, events.AskInactivate{Request: "inactivate-1"})
+	require.NoError(t, err)
+	require.Greater(t, second.Recorded, first.Recorded, "the second is shut out as well")
+	again, _, err := o.inactivate(t.Context(), till1, events.AskInactivate{Request: "inactivate-1"})
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+}
+
+// A register that signs on with a key that is known already is not let in, and nothing that
+// head office cannot take in reaches its own journal: it would stop every instance for ever.
+func TestKnownUserStopsNobody(t *testing.T) {
+	o := newOffice(t)
+	user := userKey(t)
+	_, _, err := o.activate(t.Context(), till1, o.asks(till1, "1", user))
+	require.NoError(t, err)
+	last, err := o.node.Own().Last(t.Context())
+	require.NoError(t, err)
+	_, _, err = o.activate(t.Context(), till1, o.asks(till1, "2", user))
+	require.Error(t, err)
+	now, err := o.node.Own().Last(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, last+1, now, "only the code was recorded")
+	_, refusal, err := o.activate(t.Context(), till2, o.asks(till2, "3", userKey(t)))
+	require.NoError(t, err)
+	require.Nil(t, refusal)
+}
+
+// What an account may owe is not gone round by an amount with which nobody can reckon.
+func TestReservationOfAnyAmount(t *testing.T) {
+	b := base{kind: events.ReserveAccount, limit: 1000}
+	refusal, err := b.check(t.Context(), newBooks(t).db, events.Reservation{Kind: events.ReserveAccount, Key: "C1", Amount: math.MaxInt64}, 500)
+	require.NoError(t, err)
+	require.NotNil(t, refusal)
+}
