@@ -43,7 +43,7 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 	return &events.Confirmation{Head: q.Head, Checkpoint: note}, nil, err
 }
 
-// verifiedHead is how far a journal is verified, and whether nothing before that is missing or in doubt.
+// verifiedHead is how far a journal is verified, and whether nothing of it is missing or in doubt now.
 func (d *database) verifiedHead(ctx context.Context, name embedded.JournalName) (head events.Head, whole bool, err error) {
 	var hash string
 	var findings int
@@ -56,7 +56,7 @@ func (d *database) verifiedHead(ctx context.Context, name embedded.JournalName) 
 		err = head.Hash.UnmarshalText([]byte(hash))
 	}
 	if err == nil {
-		err = d.db.QueryRowContext(ctx, `SELECT count(*) FROM findings WHERE register = ? AND epoch = ? AND kind IN ('gap', 'chain', 'fork')`, name.Register.String(), name.Epoch).Scan(&findings)
+		err = d.db.QueryRowContext(ctx, `SELECT count(*) FROM findings WHERE register = ? AND epoch = ? AND kind IN ('gap', 'chain', 'fork') AND resolved = ''`, name.Register.String(), name.Epoch).Scan(&findings)
 	}
 	return head, findings == 0, err
 }

@@ -77,3 +77,16 @@ func TestReservationOfAnyAmount(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, refusal)
 }
+
+// A gap that was filled stands in the way of no confirmation.
+func TestConfirmedAfterGap(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	all := w.sales(4)
+	o.receive(all[:5]...)
+	o.receive(all[10:]...)
+	o.receive(all[5:10]...)
+	c, refusal, err := o.confirm(t.Context(), w.register, events.AskConfirm{Head: w.head})
+	require.NoError(t, err)
+	require.Nil(t, refusal)
+	require.Equal(t, w.head, c.Head)
+}
