@@ -1,6 +1,7 @@
 package hq
 
 import (
+	"encoding/json"
 	"math"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 )
 
@@ -89,4 +91,53 @@ func TestConfirmedAfterGap(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, refusal)
 	require.Equal(t, w.head, c.Head)
+}
+
+// begins is the first entry of the next epoch.
+func (w *writer) begins(previous uint64, carried events.Numbers) embedded.Received {
+	record, err := json.Marshal(events.ActivationRecord{
+		Register: w.register, Epoch: w.head.Epoch + 1, Key: w.key, Time: w.at.Format(time.RFC3339),
+		Previous: &events.Head{Epoch: w.head.Epoch, Sequence: previous, Hash: w.head.Hash}, Carried: &events.Carried{Numbers: carried},
+	})
+	require.NoError(w.t, err)
+	return w.write(&events.RegisterActivated{Record: string(record)}, "")
+}
+
+func (b books) numbers(w *writer) events.Numbers {
+	tx, err := b.db.BeginTx(b.t.Context(), nil)
+	require.NoError(b.t, err)
+	defer tx.Rollback()
+	n, err := numbersOf(b.t.Context(), tx, w.register)
+	require.NoError(b.t, err)
+	return n
+}
+
+// What a register has sold in all its epochs is the same in whatever order they arrive.
+func TestNumbersInAnyOrder(t *testing.T) {
+	w := newWriter(t)
+	first := w.sales(4)
+	carried := events.Numbers{Shifts: 1, Receipts: 4, Grand: []events.GrandTotal{{Currency: "GBP", Transactions: 4, Sales: 4080, Tax: 680}}}
+	second := []embedded.Received{w.begins(w.head.Sequence, carried), w.write(&events.ShiftOpened{Shift: "s2", Number: 2, BusinessDate: "2026-03-02"}, "s2")}
+	concluded := &events.SaleConcluded{}
+	concluded.Transaction, concluded.Terms.Currency, concluded.Sales, concluded.After.Tax = "x", "GBP", 1020, 170
+	second = append(second, w.write(concluded, "s2"))
+	want := events.Numbers{Shifts: 2, Receipts: 5, Grand: []events.GrandTotal{{Currency: "GBP", Transactions: 5, Sales: 5100, Tax: 850}}}
+
+	inOrder := newBooks(t)
+	inOrder.receive(first...)
+	inOrder.receive(second...)
+	require.Equal(t, want, inOrder.numbers(w))
+	late := newBooks(t)
+	late.receive(second...)
+	late.receive(first...)
+	require.Equal(t, want, late.numbers(w))
+}
+
+// However absurd what a register writes, what others write is read.
+func TestAbsurdEntriesStopNobody(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.sales(1)...)
+	b.receive(w.begins(math.MaxUint64, events.Numbers{}))
+	b.receive(w.write(&events.DeviceActivated{User: "U", Recorded: math.MaxUint64}, ""))
+	require.Equal(t, w.head, b.headOf(w))
 }

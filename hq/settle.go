@@ -46,20 +46,19 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
 
 // settler takes what verified entries move into hq.db. Taking one in again changes nothing.
 type settler struct {
-	ctx context.Context
-	tx  *sql.Tx
+	run func(query string, args ...any) error
 	err error
 }
 
 func (s *settler) exec(query string, args ...any) {
 	if s.err == nil {
-		_, s.err = s.tx.ExecContext(s.ctx, query, args...)
+		s.err = s.run(query, args...)
 	}
 }
 
 // settle takes in one verified entry.
-func settle(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+func settle(run func(query string, args ...any) error, e *events.Entry) error {
+	s := &settler{run: run}
 	register := e.Register.String()
 	switch f := e.Fact.(type) {
 	case *events.SaleConcluded:
@@ -134,7 +133,10 @@ func (s *settler) document(e *events.Entry, f *events.SaleConcluded) {
 
 // foldSettled takes an own fact about balances and exceptions into hq.db.
 func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+	s := &settler{run: func(query string, args ...any) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}}
 	switch f := e.Fact.(type) {
 	case *events.ReservationGranted:
 		// The transaction asks again for the same: what it was granted before, it never heard of.
