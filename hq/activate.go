@@ -102,20 +102,6 @@ func question[Q, A any](answer func(ctx context.Context, r events.Register, q Q)
 	}
 }
 
-// openDevices answers registers that come and go, and finishes what a death before left undone.
-func (h *HQ) openDevices(ctx context.Context) error {
-	if !h.node.HasKeys() {
-		return nil // another instance has them, and answers
-	}
-	if err := h.node.Answer("activate", question(h.activate)); err != nil {
-		return err
-	}
-	if err := h.node.Answer("inactivate", question(h.inactivate)); err != nil {
-		return err
-	}
-	return h.shutOutRevoked(ctx)
-}
-
 // activate lets a register in (operation 707).
 func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActivate) (*events.Activation, *events.NotGranted, error) {
 	var refusal *events.NotGranted

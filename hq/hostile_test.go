@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
@@ -140,4 +141,30 @@ func TestAbsurdEntriesStopNobody(t *testing.T) {
 	b.receive(w.begins(math.MaxUint64, events.Numbers{}))
 	b.receive(w.write(&events.DeviceActivated{User: "U", Recorded: math.MaxUint64}, ""))
 	require.Equal(t, w.head, b.headOf(w))
+}
+
+// Who asks while what is stored is still being read gets no answer rather than a wrong one.
+func TestServesWhatItHasRead(t *testing.T) {
+	o := newOffice(t)
+	const junk = 3000
+	for range junk {
+		require.NoError(t, o.node.Conn().Publish("up.s001-r01.repair", []byte("junk")))
+	}
+	require.Eventually(t, func() bool {
+		at, err := o.db.position(t.Context(), embedded.Repairs)
+		require.NoError(t, err)
+		return at == junk
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, o.db.putBack(t.Context(), embedded.Repairs, 0))
+	require.NoError(t, o.Close())
+	o.reopen()
+	require.Eventually(t, func() bool {
+		_, err := o.node.Conn().Request("up.s001-r01.ask.hello", nil, time.Minute)
+		if err != nil {
+			require.ErrorIs(t, err, nats.ErrNoResponders)
+			return false
+		}
+		require.True(t, o.level(till1), "what is stored has been read")
+		return true
+	}, time.Minute, time.Millisecond)
 }
