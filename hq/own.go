@@ -159,15 +159,16 @@ func (h *HQ) recordOnce(ctx context.Context, decide decision) (*events.Entry, er
 	if err != nil {
 		return nil, err
 	}
+	// Before it is stored: a fact that hq.db cannot take in would stop every instance, now and at each start.
+	if err := foldOwn(ctx, tx, entry); err != nil {
+		return nil, err
+	}
 	appending, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	// Before this line nothing is stored. After it the fact is in the journal, and if we
 	// died, the next start folds it; who asked has no answer, asks again, and decide finds it.
 	if err := h.node.Own().Append(appending, head.Sequence, m); err != nil {
 		return nil, err // where the outcome is unknown, the next recording reads the end first
-	}
-	if err := foldOwn(ctx, tx, entry); err != nil {
-		return nil, err
 	}
 	return entry, tx.Commit()
 }

@@ -173,6 +173,13 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 // decide decides a command, and has head office carry out its part. Where that does not answer the
 // register is offline from there on, and decides the same command again.
 func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
+	var err error
+	if c.Reference.Store, err = r.settings(ctx); err != nil {
+		return ledger.Decision{}, err
+	}
+	if online == nil {
+		online = r.online(timeout(c.Reference.Store.Profile))
+	}
 	for {
 		if err := r.consult(ctx, c, online); err != nil {
 			return ledger.Decision{}, err
@@ -181,7 +188,7 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 		if err != nil || decision.Fact == nil {
 			return decision, err
 		}
-		err = r.atHQ(ctx, *c, decision.Fact)
+		err = r.atHQ(ctx, *c, decision.Fact, online)
 		lost, ok := errors.AsType[*unheard](err)
 		if !ok {
 			return decision, err
@@ -189,7 +196,6 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 		if err := r.goOffline(ctx, lost.error, c.Reference.Store.Profile); err != nil {
 			return ledger.Decision{}, err
 		}
-		online = nil
 	}
 }
 
