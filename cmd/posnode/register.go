@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/projections"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
@@ -54,8 +55,15 @@ func (c *registerCmd) Validate() error {
 			return hinted{fmt.Errorf("--hq %s is no leaf URL", address), "it is like nats-leaf://hq.example:7422 or tls://hq.example:7422, as head office prints it"}
 		}
 	}
-	if c.Creds == "" {
-		return hinted{errors.New("--hq needs --creds"), "head office makes them: posnode hq enroll"}
+	// A register that was activated has credentials of its own, and needs neither flag.
+	creds, err := embedded.Newest(embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
+	switch {
+	case err != nil:
+		return err
+	case creds == "" && c.Bootstrap != "":
+		return hinted{fmt.Errorf("--bootstrap %s: there is no such file", c.Bootstrap), "head office makes it: posnode hq code " + c.Name.String() + " --bootstrap FILE"}
+	case creds == "":
+		return hinted{errors.New("--hq needs --bootstrap or --creds"), "head office makes them: posnode hq code " + c.Name.String() + " --bootstrap FILE"}
 	}
 	return nil
 }
