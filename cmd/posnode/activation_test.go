@@ -42,6 +42,11 @@ func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	p.start()
 	status := func() (s register.Status) { p.get("/v1/status", &s); return s }
 	require.Eventually(t, func() bool { return status().HQ.LinkUp }, time.Minute, 50*time.Millisecond)
+	require.Len(t, status().Warnings, 1)
+	require.Contains(t, status().Warnings[0], "This register is not activated")
+	refused, err := p.try(700, newKey(), `{"staff":"7","pin":"1357"}`)
+	require.NoError(t, err)
+	require.Equal(t, "register_not_activated", refused.Code)
 	p.do(707, fmt.Sprintf(`{"code":%q}`, code))
 	require.Eventually(t, func() bool { return len(status().Reference) > 0 }, time.Minute, 50*time.Millisecond)
 	p.openShift()

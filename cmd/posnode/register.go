@@ -28,7 +28,7 @@ const registerMemory = 80 << 20
 type registerCmd struct {
 	Data      string        `required:"" type:"path" placeholder:"DIR" help:"Data directory, this register's alone."`
 	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
-	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
+	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8085 if absent."`
 	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
 	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Several with commas between. Without it the register stands alone."`
 	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
