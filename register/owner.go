@@ -116,6 +116,9 @@ func (r *Register) own(ctx context.Context) {
 	}
 }
 
+// needsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.
+func (r *Register) needsActivation() bool { return r.cfg.HQ != "" && r.cfg.Creds == "" }
+
 // carryOut is the append path: decide, append, apply, answer.
 func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	// The client may have gone; what it asked for is finished all the same.
@@ -128,8 +131,8 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
-	if !c.Frozen && !c.NeedsActivation { // how it comes to be neither needs no reference data
+	c.NeedsActivation = r.needsActivation()
+	if !c.Frozen { // how it comes not to be needs no reference data
 		if err := r.needReference(ctx, c.Operation); err != nil {
 			return ledger.Answer{}, err
 		}
