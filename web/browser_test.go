@@ -48,11 +48,12 @@ func shows(mode string) chromedp.Action[chromedp.Void] {
 	return becomes(`document.getElementById("mode").textContent === %q`, mode)
 }
 
-// press clicks the switch in the page: the node may be replaced by a newer rendering at any time.
-var press = chromedp.Evaluate[chromedp.Void](`document.getElementById("switch").click()`)
+// press clicks the switch as soon as it can be clicked, in the page: the node may be replaced by a newer rendering at any time.
+var press = becomes(`(b => b && !b.disabled && (b.click(), true))(document.getElementById("switch"))`)
 
+// textOf reads in the page, for the same reason.
 func textOf(t *testing.T, ctx context.Context, selector string) string {
-	text, err := chromedp.Run(ctx, chromedp.TextContent(selector))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector(%q).textContent`, selector)))
 	require.NoError(t, err)
 	return text
 }
