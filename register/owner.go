@@ -203,8 +203,12 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 }
 
 // beforehand settles what an operation finds unsettled: an epoch without its first entry, a
-// switch to be thrown, a card terminal that has not answered.
+// switch to be thrown, a card terminal that has not answered. A register that was never let in has none
+// of these.
 func (r *Register) beforehand(ctx context.Context, req request) error {
+	if r.notLetIn() {
+		return nil
+	}
 	if err := r.beginJournal(ctx); err != nil {
 		return err
 	}
@@ -252,6 +256,11 @@ func (r *Register) shift(fact events.Fact) events.ShiftID {
 // append makes fact an entry of the journal, and returns it once it is on
 // disk and in the state.
 func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circumstances) (*events.Entry, error) {
+	if _, first := fact.(*events.RegisterActivated); !first {
+		if err := r.beginJournal(ctx); err != nil {
+			return nil, err
+		}
+	}
 	now := r.cfg.Clock()
 	c.ID, c.Time, c.Mode = r.ids.next(now), now, r.state.Mode
 	if err := r.sign(fact); err != nil {

@@ -235,7 +235,7 @@ func (r *Register) run(open context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.running = stop, ctx
 	r.projector.start(r, r.state.Head)
-	if r.Damage() == nil {
+	if r.Damage() == nil && !r.notLetIn() {
 		if err := r.beginJournal(open); err != nil {
 			r.projector.close()
 			return err
