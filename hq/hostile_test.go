@@ -2,7 +2,9 @@ package hq
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,4 +169,25 @@ func TestServesWhatItHasRead(t *testing.T) {
 		require.True(t, o.level(till1), "what is stored has been read")
 		return true
 	}, time.Minute, time.Millisecond)
+}
+
+// An announcement that nobody could mean is not acted upon.
+func TestAbsurdAnnouncements(t *testing.T) {
+	o := newOffice(t)
+	for name, announcement := range map[string]string{
+		"no document":   `<html>`,
+		"no epoch":      `{"sequence":1}`,
+		"any epoch":     `{"epoch":100000,"sequence":1}`,
+		"any sequence":  `{"epoch":1,"sequence":18446744073709551615}`,
+		"any reason":    `{"epoch":1,"sequence":1,"frozen":{"kind":"tired"}}`,
+		"long instance": fmt.Sprintf(`{"epoch":1,"sequence":1,"instance":%q}`, strings.Repeat("x", maxAnnouncement)),
+	} {
+		_, err := o.acknowledge(t.Context(), till1, []byte(announcement))
+		require.Error(t, err, name)
+		o.hear(t.Context(), till1, []byte(announcement))
+	}
+	require.Empty(t, o.heard)
+	require.Empty(t, o.node.Journals())
+	_, err := o.acknowledge(t.Context(), till1, []byte(`{"epoch":1,"sequence":0}`))
+	require.NoError(t, err)
 }
