@@ -119,6 +119,7 @@ type Reservation struct {
 	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty or order
 	Key         string        `json:"key"`               // number of the card, customer or order
 	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
+	Own         Money         `json:"own,omitempty"`     // what the register itself has moved since head office counted, arrived or not
 }
 
 // ExceptionFound says that facts of registers, each right for itself, do not fit together. Nothing

@@ -38,7 +38,7 @@ func samples() []Fact {
 		},
 		&ShiftConfirmed{Register: "s001-r01", Shift: "s001-r01-1-s1", Operation: 1055, Head: sampleHead},
 		&ReservationGranted{Reservation: Reservation{
-			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500,
+			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500, Own: -200,
 		}, Balance: 5000},
 		&ReservationReleased{ID: "01JNB8S9M00000000000000001", Why: "the register was replaced"},
 		&ExceptionFound{

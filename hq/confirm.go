@@ -9,7 +9,6 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
-	"github.com/posnode/posnode/internal/checkpoint"
 )
 
 // confirmWithin is how long head office waits for entries that are on their way. It is below
@@ -22,16 +21,16 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 	defer cancel()
 	name := embedded.JournalName{Register: r, Epoch: q.Head.Epoch}
 	for {
-		head, whole, err := h.db.verifiedHead(context.WithoutCancel(ctx), name)
+		held, err := h.db.head(context.WithoutCancel(ctx), name)
 		if err != nil {
 			return nil, nil, err
 		}
-		if head == q.Head && whole {
+		if held.Sequence >= q.Head.Sequence {
 			break
 		}
 		if ctx.Err() != nil {
 			return nil, &events.NotGranted{
-				Code: "entries_unsent", Why: fmt.Sprintf("Head office has entries up to %d of %d.", head.Sequence, q.Head.Sequence), Instead: "Try again in a moment.",
+				Code: "entries_unsent", Why: fmt.Sprintf("Head office has entries up to %d of %d.", held.Sequence, q.Head.Sequence), Instead: "Try again in a moment.",
 			}, nil
 		}
 		select {
@@ -39,26 +38,20 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	note, err := h.own.witness.Sign(checkpoint.Checkpoint{Origin: fmt.Sprintf("%s/%d", r, q.Head.Epoch), Size: q.Head.Sequence, Hash: q.Head.Hash})
-	return &events.Confirmation{Head: q.Head, Checkpoint: note}, nil, err
-}
-
-// verifiedHead is how far a journal is verified, and whether nothing of it is missing or in doubt now.
-func (d *database) verifiedHead(ctx context.Context, name embedded.JournalName) (head events.Head, whole bool, err error) {
-	var hash string
-	var findings int
-	err = d.db.QueryRowContext(ctx, `SELECT sequence, hash FROM journals WHERE register = ? AND epoch = ?`, name.Register.String(), name.Epoch).Scan(&head.Sequence, &hash)
-	if errors.Is(err, sql.ErrNoRows) {
-		return events.Head{Epoch: name.Epoch}, false, nil
+	ctx = context.WithoutCancel(ctx)
+	hash, err := h.db.hashAt(ctx, name, q.Head.Sequence)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err == nil {
-		head.Epoch = name.Epoch
-		err = head.Hash.UnmarshalText([]byte(hash))
+	note, err := h.mark(ctx, name, false)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err == nil {
-		err = d.db.QueryRowContext(ctx, `SELECT count(*) FROM findings WHERE register = ? AND epoch = ? AND kind IN ('gap', 'chain', 'fork') AND resolved = ''`, name.Register.String(), name.Epoch).Scan(&findings)
+	signed, err := openMark(note, h.own.public, name)
+	if err != nil || hash == nil || *hash != q.Head.Hash || signed.Sequence < q.Head.Sequence {
+		return nil, &events.NotGranted{Code: "entries_unsent", Why: "Head office does not vouch for this register's entries.", Instead: "Call support."}, nil
 	}
-	return head, findings == 0, err
+	return &events.Confirmation{Head: q.Head, Checkpoint: note}, nil, nil
 }
 
 // confirmLater records that head office has everything up to operations on shifts that registers
@@ -85,11 +78,11 @@ func (h *HQ) confirmLater(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		head, whole, err := h.db.verifiedHead(ctx, embedded.JournalName{Register: r, Epoch: f.Head.Epoch})
+		head, err := h.db.head(ctx, embedded.JournalName{Register: r, Epoch: f.Head.Epoch})
 		if err != nil {
 			return err
 		}
-		if !whole || head.Sequence < f.Head.Sequence {
+		if head.Sequence < f.Head.Sequence {
 			continue // something before it is missing: when that arrives it is looked at again
 		}
 		_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {

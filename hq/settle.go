@@ -248,14 +248,16 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 	return b, nil, nil
 }
 
-// balance is what there is: as replicated, with every verified movement since, less what is reserved.
+// balance is what there is: as replicated, with every movement since, less what other registers have
+// reserved. Of its own movements the asking register knows more than has arrived here.
 func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b base) (balance events.Money, err error) {
 	moved, reserved := events.Money(0), events.Money(0)
 	err = errors.Join(
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ?`, b.kind, want.Key, sortable(b.asOf)).Scan(&moved),
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND NOT (register = ? AND transaction_id = ?)`,
-			b.kind, want.Key, want.Register, string(want.Transaction)).Scan(&reserved),
+		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`, b.kind, want.Key, sortable(b.asOf), want.Register).Scan(&moved),
+		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
+			b.kind, want.Key, want.Register).Scan(&reserved),
 	)
+	moved += want.Own
 	if b.kind == events.ReserveAccount {
 		return b.balance + moved + reserved, err
 	}
@@ -287,7 +289,7 @@ func (b base) check(ctx context.Context, q querier, want events.Reservation, bal
 			return &events.NotGranted{Code: "order_reserved", Why: "Order " + want.Key + " is being picked up at another register."}, nil
 		}
 	case events.ReserveGiftCard:
-		if !b.exists && issued == 0 {
+		if !b.exists && issued == 0 && want.Own <= 0 {
 			return &events.NotGranted{Code: "unknown_gift_card", Why: "There is no gift card " + want.Key + "."}, nil
 		}
 		if want.Amount > balance {

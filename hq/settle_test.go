@@ -241,7 +241,7 @@ func (d *deaf) cut() {
 }
 
 // The answer of head office is lost after it was given: no second version of anything.
-func TestAnswerLostAfterItWasGiven(t *testing.T) {
+func TestGrantLostAfterItWasGiven(t *testing.T) {
 	w := newWorld(t)
 	proxy := newDeaf(t, w.leaf)
 	code, bootstrap := w.code("r01", time.Hour)

@@ -46,10 +46,13 @@ func reservesPayment(t events.TransactionID, p *events.Payment) (*events.Reserva
 		return nil, nil // a refund takes nothing
 	case p.GiftCard != nil:
 		want.Kind, want.Key = events.ReserveGiftCard, string(p.GiftCard.Card)
+		want.Own = p.GiftCard.Own
 	case p.Account != nil:
 		want.Kind, want.Key = events.ReserveAccount, string(p.Account.Customer)
+		want.Own = p.Account.Own
 	case p.Loyalty != nil:
 		want.Kind, want.Key, want.Amount = events.ReserveLoyalty, string(p.Loyalty.Card), events.Money(p.Loyalty.Points)
+		want.Own = events.Money(p.Loyalty.Own)
 	default:
 		return nil, nil
 	}

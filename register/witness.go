@@ -199,7 +199,7 @@ func (r *Register) announcement() (int, []byte, error) {
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
-	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance}
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance, Reference: r.reference.Confirmed()}
 	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
 		a.Mark = k.Mark
 	}

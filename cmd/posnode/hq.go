@@ -31,6 +31,7 @@ type hqCmd struct {
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
 	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
 
+	Status     hqStatusCmd     `cmd:"" help:"Show how every register stands: mode, last contact, what has arrived and what is missing."`
 	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
 
 	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
