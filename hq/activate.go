@@ -144,7 +144,7 @@ func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActiva
 	}
 	// What the register had before still lets it in, until head office hears from it that it has the
 	// answer: without that a lost answer would leave it with nothing to ask again by.
-	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence}, nil, nil
+	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence, Witness: h.own.public}, nil, nil
 }
 
 // refused is what is recorded of a refusal: a wrong code counts, as long as there is one that could be found.

@@ -2,7 +2,9 @@ package hq
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,10 +75,43 @@ func TestKnownUserStopsNobody(t *testing.T) {
 	require.Nil(t, refusal)
 }
 
-// What an account may owe is not gone round by an amount with which nobody can reckon.
+// An amount with which nobody can reckon is not reserved.
 func TestReservationOfAnyAmount(t *testing.T) {
-	b := base{kind: events.ReserveAccount, limit: 1000}
-	refusal, err := b.check(t.Context(), newBooks(t).db, events.Reservation{Kind: events.ReserveAccount, Key: "C1", Amount: math.MaxInt64}, 500)
+	o := newOffice(t)
+	want := events.Reservation{ID: "1", Transaction: "t", Kind: events.ReserveOrder, Key: "O1", Amount: math.MaxInt64}
+	_, _, err := o.reserve(t.Context(), till1, want)
+	require.Error(t, err)
+	want.Amount, want.Own = 0, math.MinInt64+1
+	_, _, err = o.reserve(t.Context(), till1, want)
+	require.Error(t, err)
+}
+
+// What a register that is shut out had reserved is free.
+func TestRevokedRegisterReservesNothing(t *testing.T) {
+	o := newOffice(t)
+	_, _, err := o.activate(t.Context(), till1, o.asks(till1, "1", userKey(t)))
+	require.NoError(t, err)
+	order := func(r events.Register) *events.NotGranted {
+		_, refusal, err := o.reserve(t.Context(), r, events.Reservation{ID: "1", Transaction: events.TransactionID(r.String()), Kind: events.ReserveOrder, Key: "O1"})
+		require.NoError(t, err)
+		return refusal
+	}
+	require.Nil(t, order(till1))
+	require.Equal(t, "order_reserved", order(till2).Code)
+	require.NoError(t, o.RevokeRegister(t.Context(), till1, "stolen"))
+	require.Nil(t, order(till2))
+}
+
+// An epoch that is over is confirmed no further.
+func TestQuarantinedIsNotConfirmed(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	o.receive(w.sales(1)...)
+	ask := events.AskConfirm{Head: w.head}
+	frozen, err := json.Marshal(events.Announcement{Head: w.head, Time: o.at, Frozen: &events.Freeze{Kind: events.FrozenCloned, Why: "two tills"}})
+	require.NoError(t, err)
+	_, err = o.acknowledge(t.Context(), w.register, frozen)
+	require.NoError(t, err)
+	_, refusal, err := o.confirm(t.Context(), w.register, ask)
 	require.NoError(t, err)
 	require.NotNil(t, refusal)
 }
@@ -167,4 +202,41 @@ func TestServesWhatItHasRead(t *testing.T) {
 		require.True(t, o.level(till1), "what is stored has been read")
 		return true
 	}, time.Minute, time.Millisecond)
+}
+
+// An announcement that nobody could mean is not acted upon.
+func TestAbsurdAnnouncements(t *testing.T) {
+	o := newOffice(t)
+	for name, announcement := range map[string]string{
+		"no document":   `<html>`,
+		"no epoch":      `{"sequence":1}`,
+		"any epoch":     `{"epoch":100000,"sequence":1}`,
+		"any sequence":  `{"epoch":1,"sequence":18446744073709551615}`,
+		"any reason":    `{"epoch":1,"sequence":1,"frozen":{"kind":"tired"}}`,
+		"long instance": fmt.Sprintf(`{"epoch":1,"sequence":1,"instance":%q}`, strings.Repeat("x", maxAnnouncement)),
+	} {
+		_, err := o.acknowledge(t.Context(), till1, []byte(announcement))
+		require.Error(t, err, name)
+		o.hear(t.Context(), till1, []byte(announcement))
+	}
+	require.Empty(t, o.heard)
+	require.Empty(t, o.node.Journals())
+	_, err := o.acknowledge(t.Context(), till1, []byte(`{"epoch":1,"sequence":0}`))
+	require.NoError(t, err)
+}
+
+// Operations on shifts that cannot be confirmed yet keep no others from it.
+func TestConfirmedBehindOthers(t *testing.T) {
+	o, stuck, w := newOffice(t), newWriter(t), newWriter(t)
+	all := stuck.sales(0)
+	for range confirmed + 1 {
+		all = append(all, stuck.write(&events.ShiftClosed{InShift: events.InShift{Shift: "s"}}, "s"))
+	}
+	o.receive(all[2:]...) // its beginning is missing
+	w.register = till2
+	o.receive(append(w.sales(0), w.write(&events.ShiftClosed{InShift: events.InShift{Shift: "s2"}}, "s2"))...)
+	require.NoError(t, o.confirmLater(t.Context()))
+	var n int
+	require.NoError(t, o.db.db.QueryRowContext(t.Context(), `SELECT count(*) FROM confirmed WHERE register = ?`, till2.String()).Scan(&n))
+	require.Equal(t, 1, n)
 }

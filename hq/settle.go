@@ -143,6 +143,9 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
 			f.Register, string(f.Transaction), f.Kind, f.Key)
 		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.Register, f.ID, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+	case *events.RegisterRevoked:
+		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
 	case *events.ReservationReleased:
 		s.exec(`UPDATE reservations SET ended = 1 WHERE id = ?`, f.ID)
 	case *events.ShiftConfirmed:
@@ -160,6 +163,9 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reservation) (*events.Reserved, *events.NotGranted, error) {
 	if want.ID == "" || want.Transaction == "" || want.Key == "" || want.Amount < 0 {
 		return nil, nil, errors.New("a reservation without its particulars")
+	}
+	if max(want.Amount, want.Own, -want.Own) > events.MaxMoney {
+		return nil, nil, fmt.Errorf("a reservation of more than %d", events.MaxMoney)
 	}
 	if max(len(want.ID), len(want.Transaction), len(want.Key)) > projections.MaxQueryKey {
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
@@ -300,7 +306,7 @@ func (b base) check(ctx context.Context, q querier, want events.Reservation, bal
 			return &events.NotGranted{Code: "points_too_few", Why: "The card does not have as many points by now.", Instead: atHQ}, nil
 		}
 	case events.ReserveAccount:
-		if want.Amount > b.limit-balance { // not the sum: a register may ask for any amount
+		if balance+want.Amount > b.limit {
 			return &events.NotGranted{Code: "credit_limit_exceeded", Why: "Customer " + want.Key + " can owe less than that by now."}, nil
 		}
 	}

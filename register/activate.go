@@ -183,6 +183,9 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 		}
 	}
 	// If we died here, the register is in its epoch and not activated in it: the same command gets the same answer.
+	if err := r.believe(answer.Witness); err != nil {
+		return err
+	}
 	f.User, f.Key, f.Recorded = keys.User.Public, r.identity.public, answer.Recorded
 	r.begun, r.opened = false, time.Now() // the next operation tries to connect, as after a start
 	return r.node.UseCredentials(embedded.CredentialsPath(r.cfg.Dir))
