@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -69,4 +70,30 @@ func firstLine(t *testing.T, cmd *exec.Cmd) string {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	return line
+}
+
+// The demo's pages are where it says that they are.
+func TestDemoServes(t *testing.T) {
+	cmd := posnode("demo", "--serve")
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	served := 0
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "Ctrl-C"); {
+		at := regexp.MustCompile(`(http://\S+)(?: \(token (\S+)\))?$`).FindStringSubmatch(lines.Text())
+		if at == nil {
+			continue
+		}
+		req, err := http.NewRequest(http.MethodGet, at[1], nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+at[2])
+		resp, err := client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusOK, resp.StatusCode, lines.Text())
+		served++
+	}
+	require.Equal(t, 3, served)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait())
 }
