@@ -60,13 +60,6 @@ func (r *Register) credentials() (string, error) {
 	return embedded.Newest(embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
 }
 
-// notLetIn says that the register belongs to a head office that has not let it in yet, and that nothing is in
-// its journal. Nothing is written for the asking either: head office may know this name further on, in an epoch
-// that was lost with its disk, and a second beginning of an epoch would be another history of it.
-func (r *Register) notLetIn() bool {
-	return r.cfg.HQ != "" && r.cfg.Creds == "" && r.state.Head.Sequence == 0
-}
-
 // askWithin is how long head office may take over letting a register in or out.
 const askWithin = 5 * time.Second
 

@@ -206,7 +206,7 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 // switch to be thrown, a card terminal that has not answered. A register that was never let in has none
 // of these.
 func (r *Register) beforehand(ctx context.Context, req request) error {
-	if r.notLetIn() {
+	if r.unborn() {
 		return nil
 	}
 	if err := r.beginJournal(ctx); err != nil {
