@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -172,9 +171,6 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
 	}
 	want.Register = r.String()
-	if err := h.whole(ctx); err != nil {
-		return nil, nil, err
-	}
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {
 		return &events.Reserved{NotKept: true}, refusal, err
@@ -380,9 +376,6 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil {
 		return a, err
 	}
-	if err := h.whole(ctx); err != nil {
-		return a, err
-	}
 	through, err := h.db.through(ctx, r)
 	if err != nil {
 		return a, err
@@ -417,9 +410,6 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 
 // owed puts to a customer's balance what they were let owe since.
 func (h *HQ) owed(ctx context.Context, r events.Register, c ledger.Customer) (ledger.Customer, error) {
-	if err := h.whole(ctx); err != nil {
-		return c, err
-	}
 	through, err := h.db.through(ctx, r)
 	if err != nil {
 		return c, err
@@ -446,32 +436,4 @@ func (d *database) through(ctx context.Context, r events.Register) (places []eve
 		places = append(places, p)
 	}
 	return places, rows.Err()
-}
-
-// wholeWithin is below any register's time-out.
-const wholeWithin = time.Second
-
-// whole waits until hq.db holds what the streams held when head office was started, for a moment: a
-// balance that is read before would be more than there is.
-func (h *HQ) whole(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, wholeWithin)
-	defer cancel()
-	for {
-		h.mu.Lock()
-		ready := true
-		for _, shard := range h.streams() {
-			ready = ready && h.read[shard]
-		}
-		h.mu.Unlock()
-		if ready {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("head office is still reading what it holds")
-		case <-h.ending:
-			return errors.New("head office is closing")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }
