@@ -276,3 +276,16 @@ func TestImportsAtTheSameTime(t *testing.T) {
 	_, err = o.Import(t.Context(), strings.NewReader(category("mine")), ImportOptions{})
 	require.NoError(t, err)
 }
+
+// A fact of any kind that says nothing at all is taken in like others, wherever it stands.
+func TestEmptyFactsStopNobody(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.activation())
+	for _, kind := range events.Facts.Types() {
+		if fact := events.Facts.New(kind); kind != "register.activated.v1" {
+			b.receive(w.write(fact, ""))
+			require.Equal(t, w.head, b.headOf(w), kind)
+		}
+	}
+	b.receive(w.write(&events.RegisterActivated{}, ""))
+}
