@@ -119,7 +119,11 @@ type Reservation struct {
 	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty or order
 	Key         string        `json:"key"`               // number of the card, customer or order
 	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
-	Own         Money         `json:"own,omitempty"`     // what the register itself has moved since head office counted, arrived or not
+	// The balance on which the register decided: when head office's figure was made, up to which entries of the
+	// register it holds what that moved besides, and what the register has moved since.
+	AsOf    string  `json:"as_of,omitempty"`
+	Through []Place `json:"through,omitempty"`
+	Own     Money   `json:"own,omitempty"`
 }
 
 // ExceptionFound says that facts of registers, each right for itself, do not fit together. Nothing

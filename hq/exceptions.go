@@ -170,8 +170,12 @@ func (h *HQ) lookAtBalance(ctx context.Context, kind, key string) error {
 	}
 	var taken []movement
 	for _, m := range all {
-		if m.Time <= sortable(b.asOf) {
-			continue // counted in the reference data
+		r, err := events.ParseRegister(m.Register)
+		if err != nil {
+			return err
+		}
+		if b.figure.Holds(r, events.Place{Epoch: m.Epoch, Sequence: m.Sequence}, m.Time) {
+			continue
 		}
 		balance += m.Amount
 		if m.Amount*sign <= 0 {

@@ -175,12 +175,9 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 		return a, err
 	}
 	if c, known := a.record.(ledger.Customer); known {
-		owed, err := h.owedElsewhere(ctx, r, c)
-		if err != nil {
+		if a.record, err = h.owed(ctx, r, c); err != nil {
 			return a, err
 		}
-		c.Balance += owed
-		a.record = c
 	}
 	edit, err := h.db.customer(ctx, q.Key)
 	if err != nil || edit == nil {
@@ -303,22 +300,11 @@ func (h *HQ) lookUpStock(ctx context.Context, r events.Register, q ledger.Query)
 	if s.Store != "" {
 		store = s.Store
 	}
-	moves, err := h.db.moved(ctx, store, s)
-	if err != nil {
+	if s.Through, err = h.db.through(ctx, r); err != nil {
 		return a, err
 	}
-	included := map[events.RegisterID]ledger.Included{}
-	for _, i := range s.Included {
-		included[i.Register] = i
-	}
-	for _, m := range moves {
-		s.OnHand = s.OnHand.Add(m.quantity.Neg())
-		included[m.register] = ledger.Included{Register: m.register, Epoch: m.head.Epoch, Sequence: m.head.Sequence}
-	}
-	s.Included = nil
-	for _, i := range included {
-		s.Included = append(s.Included, i)
-	}
+	sold, err := h.db.moved(ctx, store, s, r)
+	s.OnHand = s.OnHand.Add(sold.Neg())
 	a.record = s
-	return a, nil
+	return a, err
 }

@@ -43,8 +43,7 @@ func newFleet(t *testing.T) *fleet {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "creds"), creds, 0o600))
 	f.openTill()
-	report, err := f.till.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(shop, register.HashPIN("1"))), time.Now(), false)
-	require.NoError(t, err, "%v", report.Problems)
+	f.bringReference()
 	f.do(700, `{"staff":"7","pin":"1"}`)
 	f.do(1050, ``)
 	t.Cleanup(func() {
@@ -52,6 +51,12 @@ func newFleet(t *testing.T) *fleet {
 		require.NoError(t, f.hq.Close())
 	})
 	return f
+}
+
+// bringReference gives the register what it sells.
+func (f *fleet) bringReference() {
+	report, err := f.till.Reference().Import(f.t.Context(), strings.NewReader(fmt.Sprintf(shop, samPIN())), time.Now(), false)
+	require.NoError(f.t, err, "%v", report.Problems)
 }
 
 func (f *fleet) openHQ() {

@@ -188,6 +188,10 @@ func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 		return head, err
 	}
 	last, err := h.node.Own().Last(ctx)
+	if err == nil && last == 0 && head.Sequence > 0 {
+		err = fmt.Errorf("hq.db in %s is of other streams: it has read %d entries of head office's own journal, and that is empty here: "+
+			"put back keys.json and the streams of one head office, or, where its streams are lost, take hq.db away (docs/operate.md)", h.cfg.Dir, head.Sequence)
+	}
 	if err != nil || last <= head.Sequence {
 		return head, err
 	}

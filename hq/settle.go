@@ -188,14 +188,12 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		if balance, err = h.balance(ctx, tx, want, *base); err != nil {
+		var fact *events.ReservationGranted
+		if fact, refusal, err = base.grant(ctx, tx, r, want); fact == nil {
 			return nil, err
 		}
-		if refusal, err = base.check(ctx, tx, want, balance); err != nil || refusal != nil {
-			return nil, err
-		}
-		out = &events.Reserved{Granted: want.Amount, Remaining: base.left(balance) - want.Amount}
-		return &events.ReservationGranted{Reservation: want, Balance: balance}, nil
+		out = &events.Reserved{Granted: want.Amount, Remaining: base.left(fact.Balance) - want.Amount}
+		return fact, nil
 	})
 	return out, refusal, err
 }
@@ -204,7 +202,7 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 type base struct {
 	kind    string // of movements
 	balance events.Money
-	asOf    string
+	figure  ledger.Figure
 	limit   events.Money // of an account
 	exists  bool         // a gift card that is issued, an order that is open
 }
@@ -233,17 +231,17 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 	b := &base{kind: want.Kind}
 	switch record := a.record.(type) {
 	case ledger.GiftCard:
-		b.balance, b.asOf, b.exists = record.Balance, record.AsOf, !record.Blank
+		b.balance, b.figure, b.exists = record.Balance, record.Figure(), !record.Blank
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "gift_card_blocked", Why: "The gift card is blocked."}, nil
 		}
 	case ledger.Customer:
-		b.balance, b.asOf, b.limit, b.exists = record.Balance, record.AsOf, record.CreditLimit, true
+		b.balance, b.figure, b.limit, b.exists = record.Balance, record.Figure(), record.CreditLimit, true
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "customer_blocked", Why: "Customer " + want.Key + " is blocked."}, nil
 		}
 	case ledger.LoyaltyCard:
-		b.balance, b.asOf, b.exists = events.Money(record.Points), record.AsOf, true
+		b.balance, b.figure, b.exists = events.Money(record.Points), record.Figure(), true
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "loyalty_card_blocked", Why: "The loyalty card is blocked."}, nil
 		}
@@ -254,20 +252,78 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 	return b, nil, nil
 }
 
-// balance is what there is: as replicated, with every movement since, less what other registers have
-// reserved. Of its own movements the asking register knows more than has arrived here.
-func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b base) (balance events.Money, err error) {
-	moved, reserved := events.Money(0), events.Money(0)
-	err = errors.Join(
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`, b.kind, want.Key, sortable(b.asOf), want.Register).Scan(&moved),
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-			b.kind, want.Key, want.Register).Scan(&reserved),
-	)
-	moved += want.Own
-	if b.kind == events.ReserveAccount {
-		return b.balance + moved + reserved, err
+// grant decides on a reservation; neither a fact nor a refusal comes with an error.
+func (b base) grant(ctx context.Context, q querier, r events.Register, want events.Reservation) (*events.ReservationGranted, *events.NotGranted, error) {
+	balance, err := b.now(ctx, q, r, want)
+	if err != nil {
+		return nil, nil, err
 	}
-	return b.balance + moved - reserved, err
+	refusal, err := b.check(ctx, q, want, balance)
+	if err != nil || refusal != nil {
+		return nil, refusal, err
+	}
+	return &events.ReservationGranted{Reservation: want, Balance: balance}, nil, nil
+}
+
+// now is what there is for a register that decides on what it was told: the figure, what has been moved since
+// as far as that was told it, and what it adds itself, less what others have reserved.
+func (b base) now(ctx context.Context, q querier, r events.Register, want events.Reservation) (events.Money, error) {
+	own := want.Own
+	if b.figure.AsOf != want.AsOf {
+		// A figure that came between the two questions may hold what the register put on the balance.
+		own = min(own, 0)
+		if b.kind == events.ReserveAccount {
+			own = max(want.Own, 0)
+		}
+	}
+	since, err := movedSince(ctx, q, b.kind, want.Key, r, b.figure, want.Through)
+	return b.balance + since.sum + own, err
+}
+
+// since is what was done to a balance after its figure was made.
+type since struct {
+	sum    events.Money // moved, and reserved by others
+	issued int          // how often the card was issued
+}
+
+// movedSince is what was done to a balance and the figure does not hold: by the register that asks up to the entries
+// through, by every other as far as it has arrived, and what others have reserved. It may be less than there is by
+// what a document took that arrives meanwhile, and is never more.
+func movedSince(ctx context.Context, q querier, kind, key string, asks events.Register, f ledger.Figure, through []events.Place) (s since, err error) {
+	// What is reserved comes first: a document that is taken in between counts twice, and never not at all.
+	err = q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
+		kind, key, asks.String()).Scan(&s.sum)
+	if err != nil {
+		return s, err
+	}
+	if kind != events.ReserveAccount {
+		s.sum = -s.sum
+	}
+	rows, err := q.QueryContext(ctx, `SELECT register, epoch, sequence, at, amount, issued FROM moves WHERE kind = ? AND key = ?`, kind, key)
+	if err != nil {
+		return s, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, at string
+		var place events.Place
+		var amount events.Money
+		var issued bool
+		if err := rows.Scan(&name, &place.Epoch, &place.Sequence, &at, &amount, &issued); err != nil {
+			return s, err
+		}
+		r, err := events.ParseRegister(name)
+		if err != nil {
+			return s, err
+		}
+		if issued {
+			s.issued++
+		}
+		if !f.Holds(r, place, at) && (r != asks || ledger.Reached(through, place)) {
+			s.sum += amount
+		}
+	}
+	return s, rows.Err()
 }
 
 // check says why a reservation cannot be granted, nil where it can.
@@ -313,60 +369,71 @@ func (b base) check(ctx context.Context, q querier, want events.Reservation, bal
 	return nil, nil
 }
 
-// lookUpBalance is a gift card, or a loyalty card, with what registers other than the asking
-// one have moved on it since head office counted, and reserved: its own movements that one adds itself.
+// lookUpBalance is a gift card, or a loyalty card, with what was moved on it since its figure was made, as far as
+// that has arrived, and what others have reserved. The answer says up to where the asking register's own is in it.
 func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
 	a, err := h.refer(ctx, r, q)
 	if err != nil {
 		return a, err
 	}
-	others := func(asOf string) (sum events.Money, issued int, err error) {
-		var moved, reserved events.Money
-		err = errors.Join(
-			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0), coalesce(sum(issued), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
-				q.Kind, q.Key, sortable(asOf), r.String()).Scan(&moved, &issued),
-			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-				q.Kind, q.Key, r.String()).Scan(&reserved),
-		)
-		return moved - reserved, issued, err
+	through, err := h.db.through(ctx, r)
+	if err != nil {
+		return a, err
 	}
+	moved := func(f ledger.Figure) (since, error) { return movedSince(ctx, h.db.db, q.Kind, q.Key, r, f, through) }
 	switch record := a.record.(type) {
 	case ledger.GiftCard:
-		sum, issued, err := others(record.AsOf)
-		if err != nil {
-			return a, err
-		}
-		record.Balance, record.Blank = record.Balance+sum, record.Blank && issued == 0
+		since, err := moved(record.Figure())
+		record.Balance, record.Through, record.Blank = record.Balance+since.sum, through, record.Blank && since.issued == 0
 		a.record = record
+		return a, err
 	case ledger.LoyaltyCard:
-		sum, _, err := others(record.AsOf)
-		if err != nil {
-			return a, err
-		}
-		record.Points += int64(sum)
+		since, err := moved(record.Figure())
+		record.Points, record.Through = record.Points+int64(since.sum), through
 		a.record = record
-	case nil:
-		sum, issued, err := others("")
-		if err != nil || issued == 0 || q.Kind != "giftcard" {
-			return a, err
-		}
-		store, err := h.reference.For(r).Store(ctx)
-		if err != nil {
-			return a, nil // a head office without settings
-		}
-		a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: sum, Currency: store.Currency}, false
+		return a, err
 	}
+	if q.Kind != "giftcard" {
+		return a, nil
+	}
+	since, err := moved(ledger.Figure{})
+	if err != nil || since.issued == 0 {
+		return a, err
+	}
+	store, err := h.reference.For(r).Store(ctx)
+	if err != nil {
+		return a, nil // a head office without settings
+	}
+	a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: since.sum, Currency: store.Currency, Through: through}, false
 	return a, nil
 }
 
-// owedElsewhere is what other registers let a customer owe since head office counted, and reserved.
-func (h *HQ) owedElsewhere(ctx context.Context, r events.Register, c ledger.Customer) (sum events.Money, err error) {
-	var moved, reserved events.Money
-	err = errors.Join(
-		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
-			events.ReserveAccount, string(c.ID), sortable(c.AsOf), r.String()).Scan(&moved),
-		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-			events.ReserveAccount, string(c.ID), r.String()).Scan(&reserved),
-	)
-	return moved + reserved, err
+// owed puts to a customer's balance what they were let owe since.
+func (h *HQ) owed(ctx context.Context, r events.Register, c ledger.Customer) (ledger.Customer, error) {
+	through, err := h.db.through(ctx, r)
+	if err != nil {
+		return c, err
+	}
+	since, err := movedSince(ctx, h.db.db, events.ReserveAccount, string(c.ID), r, c.Figure(), through)
+	c.Balance, c.Through = c.Balance+since.sum, through
+	return c, err
+}
+
+// through are the entries up to which everything is here that a register did, one for each of its epochs. Where
+// an entry has come that contradicts another, what the register did there is not here for certain.
+func (d *database) through(ctx context.Context, r events.Register) (places []events.Place, err error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT epoch, min(sequence, coalesce((SELECT min(f.sequence) - 1 FROM findings f
+		WHERE f.register = j.register AND f.epoch = j.epoch AND f.kind = ?), sequence)) FROM journals j WHERE register = ? ORDER BY epoch`, KindFork, r.String())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p events.Place
+		if err := rows.Scan(&p.Epoch, &p.Sequence); err != nil {
+			return nil, err
+		}
+		places = append(places, p)
+	}
+	return places, rows.Err()
 }

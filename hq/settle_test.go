@@ -276,6 +276,25 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	till.must(206, ``)
 	till.arrived()
 
+	// Of a confirmation: the operation needs it, and nothing is recorded; the same command again is carried out once.
+	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	key = ulid.Make().String()
+	proxy.lose.Store(true)
+	_, err = till.tryAs(key, 1056, ``)
+	require.ErrorContains(t, err, "operation_unsupported_offline")
+	require.Equal(t, events.Offline, till.View().Mode)
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	for _, repeated := range []bool{false, true} {
+		a, err := till.tryAs(key, 1056, ``)
+		require.NoError(t, err)
+		require.Equal(t, repeated, a.Repeated)
+		require.NotNil(t, a.Result.(*events.XPrinted).Confirmation)
+	}
+	till.arrived()
+
 	other := w.activated("r02")
 	w.keep("", other)
 	other.online()

@@ -740,4 +740,10 @@ func TestWarnings(t *testing.T) {
 	require.Contains(t, warnings(), "The reference data is of 2026-03-02T09:")
 	require.NotZero(t, status.Unsent.Bytes)
 	require.Equal(t, status.Unsent.Entries, status.HQ.Unsent)
+
+	require.NoError(t, profile(`"version":"4","forbid_manual_switch":true`))
+	require.Equal(t, "manual_switch_forbidden", till.refused(917, ``))
+	status, err = till.Status(t.Context())
+	require.NoError(t, err)
+	require.False(t, status.Profile.ManualSwitch)
 }

@@ -197,6 +197,9 @@ func (r *Register) needReference(ctx context.Context, operation int) error {
 	if op := ledger.Find(operation); !errors.Is(err, projections.ErrNoStore) || op != nil && op.Group == "device" {
 		return nil // any other error shows where the settings are used
 	}
+	if r.state.ShutOut(r.needsActivation()) {
+		return ledger.NotActivated() // with an activation the data comes
+	}
 	refusal := &ledger.Refusal{
 		Code: "no_reference_data", Why: "This register has never received reference data: it knows no products, no prices and no staff.",
 		Instead: "Connect it to head office once, and let head office import some.",
