@@ -3,6 +3,7 @@ package hq
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -239,4 +240,52 @@ func TestConfirmedBehindOthers(t *testing.T) {
 	var n int
 	require.NoError(t, o.db.db.QueryRowContext(t.Context(), `SELECT count(*) FROM confirmed WHERE register = ?`, till2.String()).Scan(&n))
 	require.Equal(t, 1, n)
+}
+
+// meanwhile is an import that is read while something else happens.
+type meanwhile struct {
+	io.Reader
+	happens func()
+}
+
+func (m *meanwhile) Read(p []byte) (int, error) {
+	m.happens()
+	m.happens = func() {}
+	return m.Reader.Read(p)
+}
+
+// Of two instances that import at the same time one is asked to do it again: nobody sees a mixture.
+func TestImportsAtTheSameTime(t *testing.T) {
+	o := newOffice(t)
+	category := func(name string) string {
+		return fmt.Sprintf(`{"kind":"category","key":"A","record":{"category":"A","name":%q}}`, name)
+	}
+	other := func() {
+		messages, err := messagesOf([]byte(`{"store":"all","kind":"category","key":"A","record":{"category":"A","name":"other"}}` + "\n" + `{}` + "\n"))
+		require.NoError(t, err)
+		last, err := o.node.Reference().Last(t.Context())
+		require.NoError(t, err)
+		_, err = o.node.Reference().Publish(t.Context(), last, messages)
+		require.NoError(t, err)
+	}
+	_, err := o.Import(t.Context(), &meanwhile{strings.NewReader(category("mine")), other}, ImportOptions{})
+	require.ErrorIs(t, err, events.ErrConflict)
+	staged, err := o.node.StagedImports(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, staged)
+	_, err = o.Import(t.Context(), strings.NewReader(category("mine")), ImportOptions{})
+	require.NoError(t, err)
+}
+
+// A fact of any kind that says nothing at all is taken in like others, wherever it stands.
+func TestEmptyFactsStopNobody(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.activation())
+	for _, kind := range events.Facts.Types() {
+		if fact := events.Facts.New(kind); kind != "register.activated.v1" {
+			b.receive(w.write(fact, ""))
+			require.Equal(t, w.head, b.headOf(w), kind)
+		}
+	}
+	b.receive(w.write(&events.RegisterActivated{}, ""))
 }

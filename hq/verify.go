@@ -346,8 +346,19 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if err := v.checkpoint(j, p); err != nil {
 		return err
 	}
+	return v.takeIn(j, r, e)
+}
+
+// takeIn brings what an entry says to the books. An entry can be well formed and make no sense, as an
+// order without a customer: what cannot be done with it is a finding, and stops nobody else's entries.
+func (v *verifier) takeIn(j *journal, r embedded.Received, e *events.Entry) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = v.find(r, KindUndecodable, "an entry that makes sense", fmt.Sprint(p))
+		}
+	}()
 	broken := j.broken()
-	sound := broken == 0 || sequence < broken
+	sound := broken == 0 || e.Head.Sequence < broken
 	if err := errors.Join(v.countNumbers(e, sound), v.count(j, e)); err != nil || !sound {
 		return err
 	}

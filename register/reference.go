@@ -179,7 +179,11 @@ func (r *Register) storePage(ctx context.Context, page projections.Page) (err er
 		}
 		messages = append(messages, embedded.ReferenceCommit(page.Position, body))
 	}
-	if err := r.copying.copied.Publish(ctx, messages); err != nil {
+	last, err := r.copying.copied.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := r.copying.copied.Publish(ctx, last, messages); err != nil {
 		return err
 	}
 	r.copying.received.Add(uint64(len(page.Lines)))
