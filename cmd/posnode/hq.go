@@ -25,6 +25,7 @@ type hqCmd struct {
 
 	ClosePeriod   hqClosePeriodCmd   `cmd:"" help:"Record that business days are complete at all registers, or say who is missing what."`
 	Certificate   hqCertificateCmd   `cmd:"" help:"Print the signed statement that all of a register's business day is here."`
+	Findings      hqFindingsCmd      `cmd:"" help:"List what verification found wrong and nobody has accepted."`
 	AcceptFinding hqAcceptFindingCmd `cmd:"" help:"Record that someone has looked into a finding, so that it stands in nobody's way."`
 	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
 
