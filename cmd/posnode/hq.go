@@ -41,8 +41,8 @@ type hqCmd struct {
 type hqRunCmd struct {
 	Data       string `required:"" type:"path" placeholder:"DIR" help:"Data directory, this node's alone."`
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
-	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
-	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive."`
+	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8086 if absent."`
+	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive; 127.0.0.1:7422 if absent."`
 	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links; without it they are not encrypted."`
 	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
 
