@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 
 // As docs/activation.md and docs/operate.md have it, with processes of their own: head office imports a
 // shop, a new till is activated by a code, gets the shop over the link and sells; it starts
-// again without the file that came with the code.
+// again without the file that came with the code, and goes on where it was put back from a copy.
 func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	hqDir := filepath.Join(dir, "hq")
@@ -55,11 +56,33 @@ func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	p.do(206, `{}`)
 	p.stop()
 
-	p.args, p.token = []string{"--hq", leaf[1]}, ""
+	yesterday := filepath.Join(dir, "yesterday")
+	require.NoError(t, os.CopyFS(yesterday, os.DirFS(p.dir)))
+	p.args = []string{"--hq", leaf[1]}
 	p.start()
 	p.logOn()
-	require.Eventually(t, func() bool { return status().HQ.LinkUp }, time.Minute, 50*time.Millisecond)
+	require.Eventually(t, func() bool { s := status(); return s.HQ.LinkUp && s.Unsent.Entries == 0 }, time.Minute, 50*time.Millisecond)
 	p.stop()
+
+	// Yesterday's copy is put back: it is found, a new code lets the till go on, and a person says what it was.
+	require.NoError(t, os.RemoveAll(p.dir))
+	require.NoError(t, os.Rename(yesterday, p.dir))
+	p.start()
+	require.Eventually(t, func() bool { return status().Damage != nil }, time.Minute, 50*time.Millisecond)
+	p.token = ""
+	refused, err = p.try(700, newKey(), `{"staff":"7","pin":"1357"}`)
+	require.NoError(t, err)
+	require.Equal(t, "register_frozen", refused.Code)
+	require.Eventually(t, func() bool {
+		return strings.Contains(command("hq", "findings", "--data", hqDir), "1  rollback  s001-r01 epoch 1 ")
+	}, time.Minute, 200*time.Millisecond)
+	code, _, _ = strings.Cut(command("hq", "code", "--data", hqDir, "s001-r01"), "\n")
+	p.do(707, fmt.Sprintf(`{"code":%q}`, code))
+	p.openShift()
+	p.stop()
+	require.Contains(t, command("hq", "accept-finding", "--data", hqDir, "1", "a copy was put back"), "finding 1 is accepted")
+	require.Contains(t, command("hq", "findings", "--data", hqDir), "nothing is open")
+	require.Contains(t, command("hq", "findings", "--data", hqDir, "--all"), "accepted")
 }
 
 // firstLine starts a process and returns what it says first.
