@@ -88,6 +88,7 @@ func requireAcked(t testing.TB, n *RegisterNode, last uint64) {
 }
 
 func TestReplication(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	one := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	two := startRegister(t, t.TempDir(), linked(r02, h.LeafURL(), enroll(t, h, r02, 1)))
@@ -145,6 +146,7 @@ func TestReceiveGoesOnFromAPosition(t *testing.T) {
 }
 
 func TestSetLink(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	connected := func(want bool) {
@@ -298,12 +300,14 @@ func TestUnknownCredentialsGetNoLink(t *testing.T) {
 // TestRightsOfARegister is the other side of the fence: a leaf connection with a
 // register's credentials and no manners, so a socket and not a server.
 func TestRightsOfARegister(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	requireRights(t, h, h.LeafURL(), "")
 }
 
 // TestRightsOfARegisterOnACluster: the stock servers draw the same line.
 func TestRightsOfARegisterOnACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	requireRights(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
 }

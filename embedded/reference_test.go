@@ -154,6 +154,7 @@ func TestStagedImports(t *testing.T) {
 
 // On a cluster an import that was staged is there at once, for every instance, and gone once it is dropped.
 func TestReferenceOnACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	one, two := c.hq(), c.hq()
 	for i := range 20 {

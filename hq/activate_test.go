@@ -161,6 +161,7 @@ func (w *shopWorld) activated(id events.RegisterID) *worldTill {
 }
 
 func TestActivation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	code, bootstrap := w.code("r01", time.Hour)
 	till := w.till("r01", func(c *register.Config) { c.Bootstrap = bootstrap })
@@ -206,6 +207,7 @@ func TestActivation(t *testing.T) {
 }
 
 func TestActivationCodes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := w.hq.NewCode(t.Context(), events.Register{Store: "s001", ID: "r01"}, 31*24*time.Hour)
 	require.Error(t, err)
@@ -234,6 +236,7 @@ func TestActivationCodes(t *testing.T) {
 }
 
 func TestInactivation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
@@ -267,6 +270,7 @@ func TestInactivation(t *testing.T) {
 }
 
 func TestRevokedByHeadOffice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
@@ -281,6 +285,7 @@ func TestRevokedByHeadOffice(t *testing.T) {
 
 // A register whose disk was lost goes on where head office knows it to have been.
 func TestActivationAfterALostDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()

@@ -104,6 +104,7 @@ func (f *fleet) arrived() {
 // Whatever is restarted or cut while the register sells, head office ends up with
 // every entry, in order, and a reader counts each once.
 func TestUnionWhateverIsRestarted(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -147,6 +148,7 @@ func TestUnionWhateverIsRestarted(t *testing.T) {
 // The register goes offline when the link goes, sells on within the transaction,
 // and comes back at the beginning of a later one.
 func TestModeFollowsTheLink(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	linked := func(up bool) {
 		require.NoError(t, f.till.SetLink(up))
@@ -170,6 +172,7 @@ func TestModeFollowsTheLink(t *testing.T) {
 
 // Entries that head office cannot take as they are become findings, and those behind them go on.
 func TestBadEntriesAreFindings(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.do(100, `{"product":"TEA"}`)
 	f.arrived()

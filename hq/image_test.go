@@ -96,7 +96,9 @@ func TestANewEpochAfterAnImageOfYesterday(t *testing.T) {
 			f.closeTill()
 
 			c.breaks(f, image)
-			f.frozen(c.kind)
+			f.frozenWithoutSelling()
+			require.True(t, c.kind == events.FrozenCloned || c.kind == f.till.Damage().Kind && c.kind == f.status().Frozen.Kind, "%v", f.till.Damage())
+			require.Equal(t, "register_frozen", f.refused(100, `{"product":"TEA"}`))
 			wrong, numbers := f.journalOf(), known.AtLeast(f.numbers())
 			require.Eventually(t, func() bool {
 				stored := f.stored()
@@ -165,6 +167,14 @@ func (f *fleet) eventually(operation int, params string) {
 		_, err = f.till.Do(f.t.Context(), register.Request{Operation: operation, Key: events.CommandKey(ulid.Make().String()), Body: []byte(params), Staff: "7"})
 		return err == nil
 	}, soon, 100*time.Millisecond, "operation %d: %v", operation, err)
+}
+
+func (f *fleet) refused(operation int, params string) string {
+	f.t.Helper()
+	_, err := f.till.Do(f.t.Context(), register.Request{Operation: operation, Key: events.CommandKey(ulid.Make().String()), Body: []byte(params), Staff: "7"})
+	refusal, refused := errors.AsType[*ledger.Refusal](err)
+	require.True(f.t, refused, "%v", err)
+	return refusal.Code
 }
 
 // journalAtHQ is the verified head of an epoch.

@@ -67,6 +67,7 @@ func (w *shopWorld) exceptions(kind string) (found []hq.Exception) {
 }
 
 func TestBalancesAreReserved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.activated("r01"), w.activated("r02")
 	w.keep("", one, two)
@@ -114,6 +115,7 @@ func TestBalancesAreReserved(t *testing.T) {
 }
 
 func TestExceptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.activated("r01"), w.activated("r02")
 	w.keep("", one, two)
@@ -154,6 +156,7 @@ func TestExceptions(t *testing.T) {
 }
 
 func TestShiftsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	w.keep(`,"shift_operations_offline":true`, till)
@@ -242,6 +245,7 @@ func (d *deaf) cut() {
 
 // The answer of head office is lost after it was given: no second version of anything.
 func TestGrantLostAfterItWasGiven(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	proxy := newDeaf(t, w.leaf)
 	code, bootstrap := w.code("r01", time.Hour)
