@@ -300,10 +300,12 @@ func (h *HQ) lookUpStock(ctx context.Context, r events.Register, q ledger.Query)
 	if s.Store != "" {
 		store = s.Store
 	}
-	if s.Through, err = h.db.through(ctx, r); err != nil {
+	has, err := seenOf(ctx, h.db.db, r)
+	if err != nil {
 		return a, err
 	}
-	sold, err := h.db.moved(ctx, store, s, r)
+	s.Through = has.through
+	sold, err := h.db.moved(ctx, store, s, r, has)
 	s.OnHand = s.OnHand.Add(sold.Neg())
 	a.record = s
 	return a, err

@@ -215,7 +215,7 @@ func (d *database) searchCustomers(ctx context.Context, text string) (ids []stri
 
 // moved is what the registers of a store sold of a product less what they took back, and its figure does not
 // hold: of the register that asks what the figure says it is told of.
-func (d *database) moved(ctx context.Context, store events.StoreID, s ledger.Stock, asks events.Register) (sum events.Quantity, err error) {
+func (d *database) moved(ctx context.Context, store events.StoreID, s ledger.Stock, asks events.Register, has seen) (sum events.Quantity, err error) {
 	rows, err := d.db.QueryContext(ctx, `SELECT register, epoch, sequence, at, quantity FROM moved WHERE store = ? AND product = ?`, string(store), string(s.Product))
 	if err != nil {
 		return sum, err
@@ -228,7 +228,7 @@ func (d *database) moved(ctx context.Context, store events.StoreID, s ledger.Sto
 		if err := rows.Scan(&r.ID, &place.Epoch, &place.Sequence, &at, projections.ScanQuantity(&quantity)); err != nil {
 			return sum, err
 		}
-		if !s.Figure().Holds(r, place, at) && (r != asks || ledger.Reached(s.Through, place)) {
+		if !s.Figure().Holds(r, place, at) && (r != asks || has.counts(place)) {
 			sum = sum.Add(quantity)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -72,8 +73,9 @@ func settle(run func(query string, args ...any) error, e *events.Entry) error {
 	case *events.LineVoided:
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND line = ? AND NOT ended`, register, string(f.Transaction), f.Line)
 	case *events.RegisterActivated:
-		// What was open in an earlier epoch has ended with it.
-		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, register)
+		// What was open in an earlier epoch has ended with it. The number of a transaction begins with its register and epoch; of
+		// this one there may be reservations already: they are granted before the entries arrive.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND CAST(substr(transaction_id, length(register) + 2) AS INTEGER) < ? AND NOT ended`, register, e.Head.Epoch)
 	case *events.CustomerAdded:
 		s.dirty("customer", string(f.Customer))
 	case *events.CustomerEdited:
@@ -276,7 +278,12 @@ func (b base) now(ctx context.Context, q querier, r events.Register, want events
 			own = max(want.Own, 0)
 		}
 	}
-	since, err := movedSince(ctx, q, b.kind, want.Key, r, b.figure, want.Through)
+	has, err := seenOf(ctx, q, r)
+	if err != nil {
+		return 0, err
+	}
+	has.through = want.Through // on which it decided: more may have come since
+	since, err := movedSince(ctx, q, b.kind, want.Key, r, b.figure, has)
 	return b.balance + since.sum + own, err
 }
 
@@ -286,10 +293,10 @@ type since struct {
 	issued int          // how often the card was issued
 }
 
-// movedSince is what was done to a balance and the figure does not hold: by the register that asks up to the entries
-// through, by every other as far as it has arrived, and what others have reserved. It may be less than there is by
+// movedSince is what was done to a balance and the figure does not hold: by the register that asks as far as it is told so,
+// by every other as far as it has arrived, and what others have reserved. It may be less than there is by
 // what a document took that arrives meanwhile, and is never more.
-func movedSince(ctx context.Context, q querier, kind, key string, asks events.Register, f ledger.Figure, through []events.Place) (s since, err error) {
+func movedSince(ctx context.Context, q querier, kind, key string, asks events.Register, f ledger.Figure, has seen) (s since, err error) {
 	// What is reserved comes first: a document that is taken in between counts twice, and never not at all.
 	err = q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
 		kind, key, asks.String()).Scan(&s.sum)
@@ -319,7 +326,7 @@ func movedSince(ctx context.Context, q querier, kind, key string, asks events.Re
 		if issued {
 			s.issued++
 		}
-		if !f.Holds(r, place, at) && (r != asks || ledger.Reached(through, place)) {
+		if !f.Holds(r, place, at) && (r != asks || has.counts(place)) {
 			s.sum += amount
 		}
 	}
@@ -376,20 +383,18 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil {
 		return a, err
 	}
-	through, err := h.db.through(ctx, r)
+	has, err := seenOf(ctx, h.db.db, r)
 	if err != nil {
 		return a, err
 	}
-	moved := func(f ledger.Figure) (since, error) { return movedSince(ctx, h.db.db, q.Kind, q.Key, r, f, through) }
+	moved := func(f ledger.Figure) (since, error) { return movedSince(ctx, h.db.db, q.Kind, q.Key, r, f, has) }
 	switch record := a.record.(type) {
 	case ledger.GiftCard:
-		since, err := moved(record.Figure())
-		record.Balance, record.Through, record.Blank = record.Balance+since.sum, through, record.Blank && since.issued == 0
-		a.record = record
+		a.record, err = h.db.giftCard(ctx, r, record)
 		return a, err
 	case ledger.LoyaltyCard:
 		since, err := moved(record.Figure())
-		record.Points, record.Through = record.Points+int64(since.sum), through
+		record.Points, record.Through = record.Points+int64(since.sum), has.through
 		a.record = record
 		return a, err
 	}
@@ -404,36 +409,64 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil {
 		return a, nil // a head office without settings
 	}
-	a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: since.sum, Currency: store.Currency, Through: through}, false
+	a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: since.sum, Currency: store.Currency, Through: has.through}, false
 	return a, nil
+}
+
+// giftCard is a gift card as it is told to a register.
+func (d *database) giftCard(ctx context.Context, r events.Register, card ledger.GiftCard) (ledger.GiftCard, error) {
+	has, err := seenOf(ctx, d.db, r)
+	if err != nil {
+		return card, err
+	}
+	since, err := movedSince(ctx, d.db, events.ReserveGiftCard, string(card.Number), r, card.Figure(), has)
+	card.Balance, card.Through, card.Blank = card.Balance+since.sum, has.through, card.Blank && since.issued == 0
+	return card, err
 }
 
 // owed puts to a customer's balance what they were let owe since.
 func (h *HQ) owed(ctx context.Context, r events.Register, c ledger.Customer) (ledger.Customer, error) {
-	through, err := h.db.through(ctx, r)
+	has, err := seenOf(ctx, h.db.db, r)
 	if err != nil {
 		return c, err
 	}
-	since, err := movedSince(ctx, h.db.db, events.ReserveAccount, string(c.ID), r, c.Figure(), through)
-	c.Balance, c.Through = c.Balance+since.sum, through
+	since, err := movedSince(ctx, h.db.db, events.ReserveAccount, string(c.ID), r, c.Figure(), has)
+	c.Balance, c.Through = c.Balance+since.sum, has.through
 	return c, err
 }
 
-// through are the entries up to which everything is here that a register did, one for each of its epochs. Where
-// an entry has come that contradicts another, what the register did there is not here for certain.
-func (d *database) through(ctx context.Context, r events.Register) (places []events.Place, err error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT epoch, min(sequence, coalesce((SELECT min(f.sequence) - 1 FROM findings f
-		WHERE f.register = j.register AND f.epoch = j.epoch AND f.kind = ?), sequence)) FROM journals j WHERE register = ? ORDER BY epoch`, KindFork, r.String())
+// seen is how far head office and a register agree on what that did.
+type seen struct {
+	through []events.Place // for each of its epochs, everything up to there is here
+	forks   []events.Place // from there on the register did something else than is here, which will never be
+}
+
+// seenOf says it of a register. Where entries contradict each other, the head by which the register was let in again
+// says which of them are its own.
+func seenOf(ctx context.Context, q querier, r events.Register) (s seen, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT j.epoch, j.sequence, coalesce((SELECT min(f.sequence) FROM findings f WHERE f.register = j.register AND f.epoch = j.epoch AND f.kind = ?
+			AND NOT EXISTS (SELECT 1 FROM enrolled n JOIN entries e ON e.journal = j.id AND e.sequence = json_extract(n.fact, '$.head.sequence')
+				WHERE n.register = j.register AND json_extract(n.fact, '$.head.epoch') = j.epoch AND lower(hex(e.hash)) = json_extract(n.fact, '$.head.hash'))), 0)
+		FROM journals j WHERE j.register = ? ORDER BY j.epoch`, KindFork, r.String())
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var p events.Place
-		if err := rows.Scan(&p.Epoch, &p.Sequence); err != nil {
-			return nil, err
+		var p, fork events.Place
+		if err := rows.Scan(&p.Epoch, &p.Sequence, &fork.Sequence); err != nil {
+			return s, err
 		}
-		places = append(places, p)
+		if fork.Epoch = p.Epoch; fork.Sequence > 0 {
+			s.forks = append(s.forks, fork)
+			p.Sequence = min(p.Sequence, fork.Sequence-1)
+		}
+		s.through = append(s.through, p)
 	}
-	return places, rows.Err()
+	return s, rows.Err()
+}
+
+// counts says whether head office puts an entry of the asking register to a figure, given up to where that is told so.
+func (s seen) counts(at events.Place) bool {
+	return ledger.Reached(s.through, at) || slices.ContainsFunc(s.forks, func(f events.Place) bool { return f.Epoch == at.Epoch && f.Sequence <= at.Sequence })
 }

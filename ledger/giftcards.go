@@ -31,8 +31,8 @@ func (d *deciding) giftCard() (card GiftCard, known events.KnownGiftCard, found 
 	key := giftCardKey(number)
 	figure := card.Figure()
 	if d.Moved.issued(key) && (!found || card.Blank) {
-		// HQ has not heard of it yet, whenever it said so: all that is on it was put there by this register.
-		card = GiftCard{Currency: d.Reference.Store.Currency, Blocked: card.Blocked, AsOf: card.AsOf}
+		// HQ has not heard of it yet, whenever it said so: nothing of what this register put on it is in the balance.
+		card = GiftCard{Balance: card.Balance, Currency: d.Reference.Store.Currency, Blocked: card.Blocked, AsOf: card.AsOf}
 		figure, found = Figure{}, true
 	}
 	card.Number = number
