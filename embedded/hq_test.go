@@ -216,6 +216,11 @@ func TestReplicationSurvives(t *testing.T) {
 		require.NoError(t, <-done)
 		last = to
 	}
+	// Of a source that has stored nothing yet, nats-server 2.15.2 goes on behind what the register's consumer takes for
+	// acknowledged, be it stored or not: HQ stopped in the middle of the very first entries can miss some. Verification
+	// finds that gap and asks for it; here the source shall do it alone, so it begins in peace.
+	sell(func() {})
+	requireAtHQ(t, h, JournalName{r01, 1}, last)
 	for _, fault := range random.Perm(9) {
 		switch fault % 3 {
 		case 0:

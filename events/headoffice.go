@@ -119,7 +119,11 @@ type Reservation struct {
 	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty or order
 	Key         string        `json:"key"`               // number of the card, customer or order
 	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
-	Own         Money         `json:"own,omitempty"`     // what the register itself has moved since head office counted, arrived or not
+	// The balance on which the register decided: when head office's figure was made, up to which entries of the
+	// register it holds what that moved besides, and what the register has moved since.
+	AsOf    string  `json:"as_of,omitempty"`
+	Through []Place `json:"through,omitempty"`
+	Own     Money   `json:"own,omitempty"`
 }
 
 // ExceptionFound says that facts of registers, each right for itself, do not fit together. Nothing
@@ -238,6 +242,7 @@ type Activation struct {
 	Epoch    int     `json:"epoch"` // in which it goes on
 	Numbers  Numbers `json:"numbers"`
 	Recorded uint64  `json:"recorded"` // sequence in head office's own journal
+	Witness  string  `json:"witness"`  // head office's public key, of its marks
 }
 
 // AskInactivate is what a register asks of service "inactivate".

@@ -42,7 +42,15 @@ type Foreign struct {
 type Known struct {
 	Balance Money  `json:"balance"`         // as replicated
 	AsOf    string `json:"as_of,omitempty"` // RFC 3339 in UTC: Balance holds every movement up to then
-	Own     Money  `json:"own,omitempty"`   // what this register itself has moved since
+	// Through are entries of this register up to which Balance holds what it moved after AsOf as well, by epoch: head office had them.
+	Through []Place `json:"through,omitempty"`
+	Own     Money   `json:"own,omitempty"` // what this register itself has moved since
+}
+
+// Place is an entry of a register's journals.
+type Place struct {
+	Epoch    int    `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
 }
 
 // Available is the balance with the register's own movements.
@@ -71,7 +79,9 @@ type PointsSpent struct {
 	// What was known of the card: its points as replicated, up to when, and what this register itself had moved since.
 	Known int64  `json:"points_known,omitempty"`
 	AsOf  string `json:"points_as_of,omitempty"` // RFC 3339 in UTC
-	Own   int64  `json:"points_own,omitempty"`
+	// Through are entries of this register up to which the points hold what it moved after AsOf as well.
+	Through []Place `json:"points_through,omitempty"`
+	Own     int64   `json:"points_own,omitempty"`
 }
 
 // CardApproval is what the card terminal said. It never holds a card number: the scheme and

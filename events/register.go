@@ -36,8 +36,10 @@ type ActivationRecord struct {
 // was open stays behind: the epoch begins with nobody signed on, no shift and no transaction.
 type Carried struct {
 	Numbers
-	// Movements are what the register has moved on balances that HQ keeps and is not known to have counted.
+	// Movements are the last ones of the register on balances that HQ keeps.
 	Movements []Movement `json:"movements,omitempty"`
+	// Forgotten is the last movement that is not among them any more: a balance that does not hold it is of no use offline.
+	Forgotten *Movement `json:"forgotten,omitempty"`
 	// OfflineMoved is what was moved on gift cards since the register was last online, without signs.
 	OfflineMoved Money `json:"offline_moved,omitempty"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
@@ -65,6 +67,9 @@ type Movement struct {
 	At      string `json:"at"`               // time of the entry
 	Amount  Money  `json:"amount"`           // of a loyalty card points
 	Issued  bool   `json:"issued,omitempty"` // the card began with it
+	// The entry that did it.
+	Epoch    int    `json:"epoch"`
+	Sequence uint64 `json:"sequence"`
 }
 
 // AtLeast is n with every number that is higher in m. The sums of a currency are those of whoever counted more documents.

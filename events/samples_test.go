@@ -38,7 +38,8 @@ func samples() []Fact {
 		},
 		&ShiftConfirmed{Register: "s001-r01", Shift: "s001-r01-1-s1", Operation: 1055, Head: sampleHead},
 		&ReservationGranted{Reservation: Reservation{
-			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500, Own: -200,
+			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500,
+			AsOf: "2026-03-02T07:00:00Z", Through: []Place{{Epoch: 1, Sequence: 40}}, Own: -200,
 		}, Balance: 5000},
 		&ReservationReleased{ID: "01JNB8S9M00000000000000001", Why: "the register was replaced"},
 		&ExceptionFound{
@@ -143,7 +144,7 @@ func samples() []Fact {
 			Payments: []Payment{
 				{Number: 1, Tender: "account", Amount: 30, Tendered: 30, Account: &OnAccount{Customer: "C1", CreditLimit: 10000, OfflineLimit: 5000, Known: sampleKnown}},
 				{Number: 2, Tender: "giftcard", Amount: 20, Tendered: 20, Reservation: "01JNB8S9M00000000000000001", GiftCard: &KnownGiftCard{Card: "6002", Known: sampleKnown}},
-				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015")), Known: 120, AsOf: "2026-03-02T06:00:00Z", Own: -20}},
+				{Number: 3, Tender: "loyalty", Amount: 10, Tendered: 10, Loyalty: &PointsSpent{Card: "L1", Points: 7, Value: sample(ParseRate("0.015")), Known: 120, AsOf: "2026-03-02T06:00:00Z", Through: []Place{{Epoch: 1, Sequence: 40}}, Own: -20}},
 				{Number: 4, Tender: "check", Amount: 10, Tendered: 10, Check: "100321"},
 				{Number: 5, Tender: "card", Amount: 10, Tendered: 10,
 					Card: &CardApproval{Reference: "s001-r01-1-7-c1", Scheme: "VISA", LastFour: "1111", Approval: "A1B2C3", Terminal: "T1", Recovered: true}},
@@ -222,7 +223,7 @@ const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01
 var (
 	sampleRegister = Register{Store: "s001", ID: "r01"}
 	sampleAsked    = Asked{Input: "9f86d081884c7d659a2feaa0c55ad015"}
-	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Own: -500}
+	sampleKnown    = Known{Balance: 5000, AsOf: "2026-03-02T07:00:00Z", Through: []Place{{Epoch: 1, Sequence: 40}}, Own: -500}
 	sampleReason   = &Reason{Code: "OTHER", Text: "Another reason", Note: "wrong colour"}
 	sampleReasoned = Asked{Input: sampleAsked.Input, Reason: sampleReason, StartReason: sampleReason, EndReason: sampleReason}
 	sampleRights   = Rights{

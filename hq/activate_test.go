@@ -307,3 +307,39 @@ func TestActivationAfterALostDisk(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, findings)
 }
+
+// Where head office was lost and set up anew it signs with another key, and no register goes by
+// that until someone activates it with a code of the new one.
+func TestActivationAtAnotherHeadOffice(t *testing.T) {
+	w := newWorld(t)
+	till := w.activated("r01")
+	activated := time.Now()
+	marked := func() {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			s, err := till.Status(t.Context())
+			require.NoError(t, err)
+			return s.HQ.Marked == s.Head.Sequence
+		}, soon, 50*time.Millisecond)
+	}
+	marked()
+	key := w.hq.Key()
+	require.NoError(t, till.Close())
+	require.NoError(t, w.hq.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "hq")))
+	w.open()
+	require.NotEqual(t, key, w.hq.Key())
+	require.Eventually(t, func() bool { return time.Now().Unix() > activated.Unix()+1 }, soon, 10*time.Millisecond) // credentials have their second
+
+	code, bootstrap := w.code("r01", time.Hour)
+	till.config = func(c *register.Config) { c.Bootstrap = bootstrap }
+	till.open()
+	till.linked(true)
+	till.must(707, fmt.Sprintf(`{"code":%q}`, code))
+	till.sell()
+	marked()
+	require.NoError(t, till.Close())
+	till.open()
+	till.sell()
+	marked()
+}

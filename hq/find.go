@@ -20,14 +20,6 @@ import (
 // Reference is head office's reference data, of all stores; its For gives the view of one register.
 func (h *HQ) Reference() *projections.Reference { return h.reference }
 
-// answerRequests serves the data requests until head office is closed.
-func (h *HQ) answerRequests() error {
-	if err := h.node.Answer(projections.FindService, h.find); err != nil {
-		return err
-	}
-	return h.node.Answer(projections.HelloService, h.greet)
-}
-
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
@@ -183,12 +175,9 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 		return a, err
 	}
 	if c, known := a.record.(ledger.Customer); known {
-		owed, err := h.owedElsewhere(ctx, r, c)
-		if err != nil {
+		if a.record, err = h.owed(ctx, r, c); err != nil {
 			return a, err
 		}
-		c.Balance += owed
-		a.record = c
 	}
 	edit, err := h.db.customer(ctx, q.Key)
 	if err != nil || edit == nil {
@@ -311,22 +300,13 @@ func (h *HQ) lookUpStock(ctx context.Context, r events.Register, q ledger.Query)
 	if s.Store != "" {
 		store = s.Store
 	}
-	moves, err := h.db.moved(ctx, store, s)
+	has, err := seenOf(ctx, h.db.db, r)
 	if err != nil {
 		return a, err
 	}
-	included := map[events.RegisterID]ledger.Included{}
-	for _, i := range s.Included {
-		included[i.Register] = i
-	}
-	for _, m := range moves {
-		s.OnHand = s.OnHand.Add(m.quantity.Neg())
-		included[m.register] = ledger.Included{Register: m.register, Epoch: m.head.Epoch, Sequence: m.head.Sequence}
-	}
-	s.Included = nil
-	for _, i := range included {
-		s.Included = append(s.Included, i)
-	}
+	s.Through = has.through
+	sold, err := h.db.moved(ctx, store, s, r, has)
+	s.OnHand = s.OnHand.Add(sold.Neg())
 	a.record = s
-	return a, nil
+	return a, err
 }

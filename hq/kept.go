@@ -213,37 +213,24 @@ func (d *database) searchCustomers(ctx context.Context, text string) (ids []stri
 	return ids, rows.Err()
 }
 
-// move is what one register sold of a product less what it took back, up to an entry.
-type move struct {
-	register events.RegisterID
-	head     events.Head
-	quantity events.Quantity
-}
-
-// moved is what the registers of a store moved of a product after what its figure
-// includes, by register. One that moved nothing since is not listed.
-func (d *database) moved(ctx context.Context, store events.StoreID, s ledger.Stock) (all []move, err error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT register, epoch, sequence, at, quantity FROM moved WHERE store = ? AND product = ? ORDER BY register, epoch, sequence`,
-		string(store), string(s.Product))
+// moved is what the registers of a store sold of a product less what they took back, and its figure does not
+// hold: of the register that asks what the figure says it is told of.
+func (d *database) moved(ctx context.Context, store events.StoreID, s ledger.Stock, asks events.Register, has seen) (sum events.Quantity, err error) {
+	rows, err := d.db.QueryContext(ctx, `SELECT register, epoch, sequence, at, quantity FROM moved WHERE store = ? AND product = ?`, string(store), string(s.Product))
 	if err != nil {
-		return nil, err
+		return sum, err
 	}
 	defer rows.Close()
-	since := sortable(s.AsOf)
 	for rows.Next() {
-		var m move
-		var at string
-		if err := rows.Scan(&m.register, &m.head.Epoch, &m.head.Sequence, &at, projections.ScanQuantity(&m.quantity)); err != nil {
-			return nil, err
+		r, at := events.Register{Store: store}, ""
+		var place events.Place
+		var quantity events.Quantity
+		if err := rows.Scan(&r.ID, &place.Epoch, &place.Sequence, &at, projections.ScanQuantity(&quantity)); err != nil {
+			return sum, err
 		}
-		if !s.After(m.register, m.head, at > since) {
-			continue
+		if !s.Figure().Holds(r, place, at) && (r != asks || has.counts(place)) {
+			sum = sum.Add(quantity)
 		}
-		if last := len(all) - 1; last >= 0 && all[last].register == m.register {
-			all[last].head, all[last].quantity = m.head, all[last].quantity.Add(m.quantity)
-			continue
-		}
-		all = append(all, m)
 	}
-	return all, rows.Err()
+	return sum, rows.Err()
 }

@@ -71,3 +71,16 @@ func TestAnotherWitness(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, raw, 0o600))
 	o.reopen()
 }
+
+// Where the keys or the streams were lost, and the database was not, head office says so; without the database it begins anew.
+func TestDatabaseOfOtherStreams(t *testing.T) {
+	o := newOffice(t)
+	require.NoError(t, o.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "jetstream")))
+	_, err := Open(t.Context(), o.cfg)
+	require.ErrorContains(t, err, "is of other streams")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "hq.db"+suffix)))
+	}
+	o.reopen()
+}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
 )
 
 // Gift cards, customer accounts and points are kept by head office, and moved by registers. What is
@@ -20,8 +23,9 @@ CREATE TABLE IF NOT EXISTS moves ( -- on balances, in verified entries
 	PRIMARY KEY (kind, key, register, epoch, sequence, n)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reservations (
-	id TEXT PRIMARY KEY, register TEXT NOT NULL, transaction_id TEXT NOT NULL, payment INTEGER NOT NULL, line INTEGER NOT NULL,
-	kind TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL, ended INTEGER NOT NULL
+	register TEXT NOT NULL, id TEXT NOT NULL, transaction_id TEXT NOT NULL, payment INTEGER NOT NULL, line INTEGER NOT NULL,
+	kind TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL, ended INTEGER NOT NULL,
+	PRIMARY KEY (register, id) -- a register chooses its ids
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS live_reservations ON reservations (kind, key) WHERE NOT ended;
 CREATE INDEX IF NOT EXISTS live_transactions ON reservations (register, transaction_id) WHERE NOT ended;
@@ -43,20 +47,19 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
 
 // settler takes what verified entries move into hq.db. Taking one in again changes nothing.
 type settler struct {
-	ctx context.Context
-	tx  *sql.Tx
+	run func(query string, args ...any) error
 	err error
 }
 
 func (s *settler) exec(query string, args ...any) {
 	if s.err == nil {
-		_, s.err = s.tx.ExecContext(s.ctx, query, args...)
+		s.err = s.run(query, args...)
 	}
 }
 
 // settle takes in one verified entry.
-func settle(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+func settle(run func(query string, args ...any) error, e *events.Entry) error {
+	s := &settler{run: run}
 	register := e.Register.String()
 	switch f := e.Fact.(type) {
 	case *events.SaleConcluded:
@@ -70,8 +73,9 @@ func settle(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	case *events.LineVoided:
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND line = ? AND NOT ended`, register, string(f.Transaction), f.Line)
 	case *events.RegisterActivated:
-		// What was open in an earlier epoch has ended with it.
-		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, register)
+		// What was open in an earlier epoch has ended with it. The number of a transaction begins with its register and epoch; of
+		// this one there may be reservations already: they are granted before the entries arrive.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND CAST(substr(transaction_id, length(register) + 2) AS INTEGER) < ? AND NOT ended`, register, e.Head.Epoch)
 	case *events.CustomerAdded:
 		s.dirty("customer", string(f.Customer))
 	case *events.CustomerEdited:
@@ -131,13 +135,19 @@ func (s *settler) document(e *events.Entry, f *events.SaleConcluded) {
 
 // foldSettled takes an own fact about balances and exceptions into hq.db.
 func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+	s := &settler{run: func(query string, args ...any) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}}
 	switch f := e.Fact.(type) {
 	case *events.ReservationGranted:
 		// The transaction asks again for the same: what it was granted before, it never heard of.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
 			f.Register, string(f.Transaction), f.Kind, f.Key)
-		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.ID, f.Register, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.Register, f.ID, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+	case *events.RegisterRevoked:
+		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
 	case *events.ReservationReleased:
 		s.exec(`UPDATE reservations SET ended = 1 WHERE id = ?`, f.ID)
 	case *events.ShiftConfirmed:
@@ -156,6 +166,12 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	if want.ID == "" || want.Transaction == "" || want.Key == "" || want.Amount < 0 {
 		return nil, nil, errors.New("a reservation without its particulars")
 	}
+	if max(want.Amount, want.Own, -want.Own) > events.MaxMoney {
+		return nil, nil, fmt.Errorf("a reservation of more than %d", events.MaxMoney)
+	}
+	if max(len(want.ID), len(want.Transaction), len(want.Key)) > projections.MaxQueryKey {
+		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
+	}
 	want.Register = r.String()
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {
@@ -165,11 +181,7 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 		refusal, out = nil, nil
 		var amount, balance events.Money
-		var register string
-		err := tx.QueryRowContext(ctx, `SELECT register, amount, balance FROM reservations WHERE id = ?`, want.ID).Scan(&register, &amount, &balance)
-		if err == nil && register != want.Register {
-			return nil, errors.New("the reservation is another register's")
-		}
+		err := tx.QueryRowContext(ctx, `SELECT amount, balance FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&amount, &balance)
 		if err == nil {
 			// It was granted before, and the answer was lost.
 			out = &events.Reserved{Granted: amount, Remaining: base.left(balance) - amount}
@@ -178,14 +190,12 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		if balance, err = h.balance(ctx, tx, want, *base); err != nil {
+		var fact *events.ReservationGranted
+		if fact, refusal, err = base.grant(ctx, tx, r, want); fact == nil {
 			return nil, err
 		}
-		if refusal, err = base.check(ctx, tx, want, balance); err != nil || refusal != nil {
-			return nil, err
-		}
-		out = &events.Reserved{Granted: want.Amount, Remaining: base.left(balance) - want.Amount}
-		return &events.ReservationGranted{Reservation: want, Balance: balance}, nil
+		out = &events.Reserved{Granted: want.Amount, Remaining: base.left(fact.Balance) - want.Amount}
+		return fact, nil
 	})
 	return out, refusal, err
 }
@@ -194,7 +204,7 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 type base struct {
 	kind    string // of movements
 	balance events.Money
-	asOf    string
+	figure  ledger.Figure
 	limit   events.Money // of an account
 	exists  bool         // a gift card that is issued, an order that is open
 }
@@ -223,17 +233,17 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 	b := &base{kind: want.Kind}
 	switch record := a.record.(type) {
 	case ledger.GiftCard:
-		b.balance, b.asOf, b.exists = record.Balance, record.AsOf, !record.Blank
+		b.balance, b.figure, b.exists = record.Balance, record.Figure(), !record.Blank
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "gift_card_blocked", Why: "The gift card is blocked."}, nil
 		}
 	case ledger.Customer:
-		b.balance, b.asOf, b.limit, b.exists = record.Balance, record.AsOf, record.CreditLimit, true
+		b.balance, b.figure, b.limit, b.exists = record.Balance, record.Figure(), record.CreditLimit, true
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "customer_blocked", Why: "Customer " + want.Key + " is blocked."}, nil
 		}
 	case ledger.LoyaltyCard:
-		b.balance, b.asOf, b.exists = events.Money(record.Points), record.AsOf, true
+		b.balance, b.figure, b.exists = events.Money(record.Points), record.Figure(), true
 		if record.Blocked {
 			return nil, &events.NotGranted{Code: "loyalty_card_blocked", Why: "The loyalty card is blocked."}, nil
 		}
@@ -244,20 +254,83 @@ func (h *HQ) base(ctx context.Context, r events.Register, want events.Reservatio
 	return b, nil, nil
 }
 
-// balance is what there is: as replicated, with every movement since, less what other registers have
-// reserved. Of its own movements the asking register knows more than has arrived here.
-func (h *HQ) balance(ctx context.Context, q querier, want events.Reservation, b base) (balance events.Money, err error) {
-	moved, reserved := events.Money(0), events.Money(0)
-	err = errors.Join(
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`, b.kind, want.Key, sortable(b.asOf), want.Register).Scan(&moved),
-		q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-			b.kind, want.Key, want.Register).Scan(&reserved),
-	)
-	moved += want.Own
-	if b.kind == events.ReserveAccount {
-		return b.balance + moved + reserved, err
+// grant decides on a reservation; neither a fact nor a refusal comes with an error.
+func (b base) grant(ctx context.Context, q querier, r events.Register, want events.Reservation) (*events.ReservationGranted, *events.NotGranted, error) {
+	balance, err := b.now(ctx, q, r, want)
+	if err != nil {
+		return nil, nil, err
 	}
-	return b.balance + moved - reserved, err
+	refusal, err := b.check(ctx, q, want, balance)
+	if err != nil || refusal != nil {
+		return nil, refusal, err
+	}
+	return &events.ReservationGranted{Reservation: want, Balance: balance}, nil, nil
+}
+
+// now is what there is for a register that decides on what it was told: the figure, what has been moved since
+// as far as that was told it, and what it adds itself, less what others have reserved.
+func (b base) now(ctx context.Context, q querier, r events.Register, want events.Reservation) (events.Money, error) {
+	own := want.Own
+	if b.figure.AsOf != want.AsOf {
+		// A figure that came between the two questions may hold what the register put on the balance.
+		own = min(own, 0)
+		if b.kind == events.ReserveAccount {
+			own = max(want.Own, 0)
+		}
+	}
+	has, err := seenOf(ctx, q, r)
+	if err != nil {
+		return 0, err
+	}
+	has.through = want.Through // on which it decided: more may have come since
+	since, err := movedSince(ctx, q, b.kind, want.Key, r, b.figure, has)
+	return b.balance + since.sum + own, err
+}
+
+// since is what was done to a balance after its figure was made.
+type since struct {
+	sum    events.Money // moved, and reserved by others
+	issued int          // how often the card was issued
+}
+
+// movedSince is what was done to a balance and the figure does not hold: by the register that asks as far as it is told so,
+// by every other as far as it has arrived, and what others have reserved. It may be less than there is by
+// what a document took that arrives meanwhile, and is never more.
+func movedSince(ctx context.Context, q querier, kind, key string, asks events.Register, f ledger.Figure, has seen) (s since, err error) {
+	// What is reserved comes first: a document that is taken in between counts twice, and never not at all.
+	err = q.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
+		kind, key, asks.String()).Scan(&s.sum)
+	if err != nil {
+		return s, err
+	}
+	if kind != events.ReserveAccount {
+		s.sum = -s.sum
+	}
+	rows, err := q.QueryContext(ctx, `SELECT register, epoch, sequence, at, amount, issued FROM moves WHERE kind = ? AND key = ?`, kind, key)
+	if err != nil {
+		return s, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name, at string
+		var place events.Place
+		var amount events.Money
+		var issued bool
+		if err := rows.Scan(&name, &place.Epoch, &place.Sequence, &at, &amount, &issued); err != nil {
+			return s, err
+		}
+		r, err := events.ParseRegister(name)
+		if err != nil {
+			return s, err
+		}
+		if issued {
+			s.issued++
+		}
+		if !f.Holds(r, place, at) && (r != asks || has.counts(place)) {
+			s.sum += amount
+		}
+	}
+	return s, rows.Err()
 }
 
 // check says why a reservation cannot be granted, nil where it can.
@@ -303,60 +376,97 @@ func (b base) check(ctx context.Context, q querier, want events.Reservation, bal
 	return nil, nil
 }
 
-// lookUpBalance is a gift card, or a loyalty card, with what registers other than the asking
-// one have moved on it since head office counted, and reserved: its own movements that one adds itself.
+// lookUpBalance is a gift card, or a loyalty card, with what was moved on it since its figure was made, as far as
+// that has arrived, and what others have reserved. The answer says up to where the asking register's own is in it.
 func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
 	a, err := h.refer(ctx, r, q)
 	if err != nil {
 		return a, err
 	}
-	others := func(asOf string) (sum events.Money, issued int, err error) {
-		var moved, reserved events.Money
-		err = errors.Join(
-			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0), coalesce(sum(issued), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
-				q.Kind, q.Key, sortable(asOf), r.String()).Scan(&moved, &issued),
-			h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-				q.Kind, q.Key, r.String()).Scan(&reserved),
-		)
-		return moved - reserved, issued, err
+	has, err := seenOf(ctx, h.db.db, r)
+	if err != nil {
+		return a, err
 	}
+	moved := func(f ledger.Figure) (since, error) { return movedSince(ctx, h.db.db, q.Kind, q.Key, r, f, has) }
 	switch record := a.record.(type) {
 	case ledger.GiftCard:
-		sum, issued, err := others(record.AsOf)
-		if err != nil {
-			return a, err
-		}
-		record.Balance, record.Blank = record.Balance+sum, record.Blank && issued == 0
-		a.record = record
+		a.record, err = h.db.giftCard(ctx, r, record)
+		return a, err
 	case ledger.LoyaltyCard:
-		sum, _, err := others(record.AsOf)
-		if err != nil {
-			return a, err
-		}
-		record.Points += int64(sum)
+		since, err := moved(record.Figure())
+		record.Points, record.Through = record.Points+int64(since.sum), has.through
 		a.record = record
-	case nil:
-		sum, issued, err := others("")
-		if err != nil || issued == 0 || q.Kind != "giftcard" {
-			return a, err
-		}
-		store, err := h.reference.For(r).Store(ctx)
-		if err != nil {
-			return a, nil // a head office without settings
-		}
-		a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: sum, Currency: store.Currency}, false
+		return a, err
 	}
+	if q.Kind != "giftcard" {
+		return a, nil
+	}
+	since, err := moved(ledger.Figure{})
+	if err != nil || since.issued == 0 {
+		return a, err
+	}
+	store, err := h.reference.For(r).Store(ctx)
+	if err != nil {
+		return a, nil // a head office without settings
+	}
+	a.record, a.notKept = ledger.GiftCard{Number: events.CardNumber(q.Key), Balance: since.sum, Currency: store.Currency, Through: has.through}, false
 	return a, nil
 }
 
-// owedElsewhere is what other registers let a customer owe since head office counted, and reserved.
-func (h *HQ) owedElsewhere(ctx context.Context, r events.Register, c ledger.Customer) (sum events.Money, err error) {
-	var moved, reserved events.Money
-	err = errors.Join(
-		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM moves WHERE kind = ? AND key = ? AND at > ? AND register <> ?`,
-			events.ReserveAccount, string(c.ID), sortable(c.AsOf), r.String()).Scan(&moved),
-		h.db.db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0) FROM reservations WHERE kind = ? AND key = ? AND NOT ended AND register <> ?`,
-			events.ReserveAccount, string(c.ID), r.String()).Scan(&reserved),
-	)
-	return moved + reserved, err
+// giftCard is a gift card as it is told to a register.
+func (d *database) giftCard(ctx context.Context, r events.Register, card ledger.GiftCard) (ledger.GiftCard, error) {
+	has, err := seenOf(ctx, d.db, r)
+	if err != nil {
+		return card, err
+	}
+	since, err := movedSince(ctx, d.db, events.ReserveGiftCard, string(card.Number), r, card.Figure(), has)
+	card.Balance, card.Through, card.Blank = card.Balance+since.sum, has.through, card.Blank && since.issued == 0
+	return card, err
+}
+
+// owed puts to a customer's balance what they were let owe since.
+func (h *HQ) owed(ctx context.Context, r events.Register, c ledger.Customer) (ledger.Customer, error) {
+	has, err := seenOf(ctx, h.db.db, r)
+	if err != nil {
+		return c, err
+	}
+	since, err := movedSince(ctx, h.db.db, events.ReserveAccount, string(c.ID), r, c.Figure(), has)
+	c.Balance, c.Through = c.Balance+since.sum, has.through
+	return c, err
+}
+
+// seen is how far head office and a register agree on what that did.
+type seen struct {
+	through []events.Place // for each of its epochs, everything up to there is here
+	forks   []events.Place // from there on the register did something else than is here, which will never be
+}
+
+// seenOf says it of a register. Where entries contradict each other, the head by which the register was let in again
+// says which of them are its own.
+func seenOf(ctx context.Context, q querier, r events.Register) (s seen, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT j.epoch, j.sequence, coalesce((SELECT min(f.sequence) FROM findings f WHERE f.register = j.register AND f.epoch = j.epoch AND f.kind = ?
+			AND NOT EXISTS (SELECT 1 FROM enrolled n JOIN entries e ON e.journal = j.id AND e.sequence = json_extract(n.fact, '$.head.sequence')
+				WHERE n.register = j.register AND json_extract(n.fact, '$.head.epoch') = j.epoch AND lower(hex(e.hash)) = json_extract(n.fact, '$.head.hash'))), 0)
+		FROM journals j WHERE j.register = ? ORDER BY j.epoch`, KindFork, r.String())
+	if err != nil {
+		return s, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p, fork events.Place
+		if err := rows.Scan(&p.Epoch, &p.Sequence, &fork.Sequence); err != nil {
+			return s, err
+		}
+		if fork.Epoch = p.Epoch; fork.Sequence > 0 {
+			s.forks = append(s.forks, fork)
+			p.Sequence = min(p.Sequence, fork.Sequence-1)
+		}
+		s.through = append(s.through, p)
+	}
+	return s, rows.Err()
+}
+
+// counts says whether head office puts an entry of the asking register to a figure, given up to where that is told so.
+func (s seen) counts(at events.Place) bool {
+	return ledger.Reached(s.through, at) || slices.ContainsFunc(s.forks, func(f events.Place) bool { return f.Epoch == at.Epoch && f.Sequence <= at.Sequence })
 }

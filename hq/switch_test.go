@@ -383,6 +383,26 @@ func TestTimeoutIsHonoured(t *testing.T) {
 	require.LessOrEqual(t, best, timeout+100*time.Millisecond)
 }
 
+// What an operation reserves counts against the same time-out as what it asks.
+func TestReservingCountsAgainstTheTimeout(t *testing.T) {
+	const timeout = 3 * time.Second
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil }))
+	till := s.till(t, timeout).begin()
+	till.do(100, `{"product":"TEA"}`)
+	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
+		<-time.After(timeout - timeout/6)
+		return keepsNothing(question)
+	})
+	began := time.Now()
+	require.Equal(t, "operation_unsupported_offline", till.refused(207, `{"card":"L1","amount":100}`))
+	require.Less(t, time.Since(began), timeout*5/3, "not twice the time-out")
+	require.Equal(t, "timeout", till.cause())
+	till.mode(events.Offline)
+}
+
 // A PIN is checked on both sides, and all that one operation asks counts against one time-out.
 func TestPINIsCheckedOnlineAndOffline(t *testing.T) {
 	reference := shopData(5*time.Second, false)

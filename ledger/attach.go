@@ -15,8 +15,11 @@ type LoyaltyCard struct {
 	Affiliations []string          `json:"affiliations,omitempty"`
 	PriceGroups  []string          `json:"price_groups,omitempty"`
 	Points       int64             `json:"points,omitempty"`
-	AsOf         string            `json:"as_of,omitempty"` // when head office said how many
-	Blocked      bool              `json:"blocked,omitempty"`
+	// AsOf, Included and Through are which movements Points hold, see [Figure].
+	AsOf     string         `json:"as_of,omitempty"` // RFC 3339 in UTC
+	Included []Included     `json:"included,omitempty"`
+	Through  []events.Place `json:"through,omitempty"`
+	Blocked  bool           `json:"blocked,omitempty"`
 }
 
 func (c LoyaltyCard) leads() (all []Query) {

@@ -20,8 +20,10 @@ type Customer struct {
 	Balance         events.Money `json:"balance,omitempty"`
 	// InvoiceAccount is whose account is charged, if not their own.
 	InvoiceAccount events.CustomerID `json:"invoice_account,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register.
-	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
+	// AsOf, Included and Through are which movements Balance holds, see [Figure].
+	AsOf     string         `json:"as_of,omitempty"` // RFC 3339 in UTC
+	Included []Included     `json:"included,omitempty"`
+	Through  []events.Place `json:"through,omitempty"`
 }
 
 func (c Customer) leads() []Query {

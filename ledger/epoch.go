@@ -18,6 +18,9 @@ func (s *State) Carried() *events.Carried {
 		},
 		OfflineMoved: s.Moved.Offline, Clock: maps.Clone(s.Clock),
 	}
+	if m := s.Moved.Forgotten; m != nil {
+		c.Forgotten = (*events.Movement)(m)
+	}
 	for _, m := range s.Moved.List {
 		c.Movements = append(c.Movements, events.Movement(m))
 	}
@@ -49,7 +52,7 @@ func (s *State) begin(f *events.RegisterActivated) error {
 	s.Transactions, s.Shifts, s.Customers, s.Orders, s.Counts, s.Z = c.Transactions, c.Shifts, c.Customers, c.Orders, c.Counts, c.Z
 	s.Receipts[receiptSale] = c.Receipts
 	s.Grand, s.Clock = slices.Clone(c.Grand), maps.Clone(c.Clock)
-	s.Moved = moved{Offline: c.OfflineMoved}
+	s.Moved = moved{Offline: c.OfflineMoved, Forgotten: (*movement)(c.Forgotten)}
 	for _, m := range c.Movements {
 		s.Moved.List = append(s.Moved.List, movement(m))
 	}

@@ -29,12 +29,15 @@ func (d *deciding) giftCard() (card GiftCard, known events.KnownGiftCard, found 
 	number := events.CardNumber(d.in.text("card"))
 	card, found = find[GiftCard](d.Reference, "giftcard", string(number))
 	key := giftCardKey(number)
+	figure := card.Figure()
 	if d.Moved.issued(key) && (!found || card.Blank) {
-		// HQ has not heard of it yet, whatever it has counted: all that is on it was put there by this register.
-		card, found = GiftCard{Number: number, Currency: d.Reference.Store.Currency, Blocked: card.Blocked}, true
+		// HQ has not heard of it yet, whenever it said so: nothing of what this register put on it is in the balance.
+		card = GiftCard{Balance: card.Balance, Currency: d.Reference.Store.Currency, Blocked: card.Blocked, AsOf: card.AsOf}
+		figure, found = Figure{}, true
 	}
 	card.Number = number
-	known = events.KnownGiftCard{Card: number, Known: events.Known{Balance: card.Balance, AsOf: card.AsOf, Own: d.Moved.since(key, card.AsOf)}}
+	known = events.KnownGiftCard{Card: number, Known: d.known(key, card.Balance, figure)}
+	known.AsOf = card.AsOf
 	return card, known, found
 }
 
@@ -58,11 +61,12 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 		return nil
 	}
 	profile := d.Reference.Store.Profile
+	_, gross := d.movedSince(giftCardKey(card.Number), card.Figure())
 	for _, limit := range []struct {
 		what      string
 		most, now events.Money
 	}{
-		{"one gift card", profile.GiftCardPerCard, abs(amount) + d.Moved.gross(giftCardKey(card.Number), card.AsOf)},
+		{"one gift card", profile.GiftCardPerCard, abs(amount) + gross},
 		{"gift cards in one transaction", profile.GiftCardPerTransaction, total},
 		{"gift cards since the register was last online", profile.GiftCardInAll, total + d.Moved.Offline},
 	} {
@@ -73,7 +77,7 @@ func (d *deciding) usable(t *Transaction, card GiftCard, amount events.Money) er
 	if d.tooOld(card.AsOf) {
 		return needsHQ("a gift card whose balance of %s is too old", card.AsOf).instead(payOtherwise)
 	}
-	if d.Moved.full() {
+	if d.forgot(card.Figure()) {
 		return needsHQ("a gift card while so many others wait to be counted").instead(payOtherwise)
 	}
 	return nil

@@ -128,7 +128,7 @@ func payAccount(d *deciding) (events.Requested, error) {
 		return nil, err
 	}
 	account := &events.OnAccount{Customer: customer.ID, CreditLimit: customer.CreditLimit}
-	account.Known = events.Known{Balance: customer.Balance, AsOf: customer.AsOf, Own: d.Moved.since(customerKey(customer.ID), customer.AsOf)}
+	account.Known = d.known(customerKey(customer.ID), customer.Balance, customer.Figure())
 	if d.Mode == events.Offline {
 		account.OfflineLimit = d.Reference.Store.Profile.AccountPerCustomer
 	}
@@ -140,7 +140,7 @@ func payAccount(d *deciding) (events.Requested, error) {
 			max(0, account.CreditLimit-account.Available()).Decimal(t.Terms.Digits))
 	case offline && d.tooOld(customer.AsOf):
 		return nil, needsHQ("customer %s, whose balance of %s is too old", customer.ID, customer.AsOf).instead(payOtherwise)
-	case offline && (account.Own+p.Amount > account.OfflineLimit || d.Moved.full()):
+	case offline && (account.Own+p.Amount > account.OfflineLimit || d.forgot(customer.Figure())):
 		return nil, needsHQ("customer %s owing more than the offline limit of %s", customer.ID, account.OfflineLimit.Decimal(t.Terms.Digits)).instead(payOtherwise)
 	}
 	p.Account = account
@@ -174,9 +174,10 @@ func payLoyalty(d *deciding) (events.Requested, error) {
 	if tender.PointValue.Sign() == 0 {
 		return nil, refuse("tender_not_configured", "This store's points have no value.")
 	}
+	points := d.known(loyaltyKey(card.Number), events.Money(card.Points), card.Figure())
 	spent := &events.PointsSpent{
 		Card: card.Number, Value: tender.PointValue, Points: tender.PointValue.Needed(p.Amount, d.Transaction.Terms.Digits),
-		Known: card.Points, AsOf: card.AsOf, Own: int64(d.Moved.since(loyaltyKey(card.Number), card.AsOf)),
+		Known: card.Points, AsOf: card.AsOf, Through: points.Through, Own: int64(points.Own),
 	}
 	left := spent.Known + spent.Own
 	for _, other := range d.Transaction.Payments {

@@ -153,8 +153,10 @@ type GiftCard struct {
 	PIN      string            `json:"pin,omitempty"` // argon2id, PHC string format, of a card that has one
 	// Blank says that the card is printed and not yet issued: only such a card can be issued offline.
 	Blank bool `json:"blank,omitempty"`
-	// AsOf is up to when Balance holds every movement of every register: what this one has moved since is added to it.
-	AsOf string `json:"as_of,omitempty"` // RFC 3339 in UTC
+	// AsOf, Included and Through are which movements Balance holds, see [Figure].
+	AsOf     string         `json:"as_of,omitempty"` // RFC 3339 in UTC
+	Included []Included     `json:"included,omitempty"`
+	Through  []events.Place `json:"through,omitempty"`
 }
 
 // Cash says how a store handles the money in its drawers.

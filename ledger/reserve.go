@@ -46,15 +46,20 @@ func reservesPayment(t events.TransactionID, p *events.Payment) (*events.Reserva
 		return nil, nil // a refund takes nothing
 	case p.GiftCard != nil:
 		want.Kind, want.Key = events.ReserveGiftCard, string(p.GiftCard.Card)
-		want.Own = p.GiftCard.Own
+		on(want, p.GiftCard.Known)
 	case p.Account != nil:
 		want.Kind, want.Key = events.ReserveAccount, string(p.Account.Customer)
-		want.Own = p.Account.Own
+		on(want, p.Account.Known)
 	case p.Loyalty != nil:
 		want.Kind, want.Key, want.Amount = events.ReserveLoyalty, string(p.Loyalty.Card), events.Money(p.Loyalty.Points)
-		want.Own = events.Money(p.Loyalty.Own)
+		on(want, events.Known{AsOf: p.Loyalty.AsOf, Through: p.Loyalty.Through, Own: events.Money(p.Loyalty.Own)})
 	default:
 		return nil, nil
 	}
 	return want, func(id string) { p.Reservation = id }
+}
+
+// on notes on what balance the register decided.
+func on(want *events.Reservation, k events.Known) {
+	want.AsOf, want.Through, want.Own = k.AsOf, k.Through, k.Own
 }

@@ -12,9 +12,9 @@ type Stock struct {
 	Store   events.StoreID   `json:"store,omitempty"` // "" for the register's own
 	OnHand  events.Quantity  `json:"on_hand"`
 	AsOf    string           `json:"as_of"` // RFC 3339
-	// Included are the entries that head office had seen by then: what a register
-	// sold in later ones is not in OnHand yet. A register that is not named is taken by AsOf.
-	Included []Included `json:"included,omitempty"`
+	// Included and Through are which sales OnHand holds besides those up to AsOf, see [Figure].
+	Included []Included     `json:"included,omitempty"`
+	Through  []events.Place `json:"through,omitempty"`
 	// Moved is what this register has sold less what it took back since. The register
 	// fills it in; head office does not send it.
 	Moved events.Quantity `json:"moved,omitzero"`
@@ -22,6 +22,7 @@ type Stock struct {
 
 // Included is up to which entry of a register something knows.
 type Included struct {
+	Store    events.StoreID    `json:"store,omitempty"` // of the register; "" for any: the record is one store's
 	Register events.RegisterID `json:"register"`
 	Epoch    int               `json:"epoch"`
 	Sequence uint64            `json:"sequence"`
@@ -161,13 +162,5 @@ func (s *State) applyStock(fact events.Fact) {
 	}
 }
 
-// After says whether an entry of a register is not in the figure yet: by the entries that
-// it includes, or where it does not name the register by its time, of which later says whether it is after AsOf.
-func (s Stock) After(r events.RegisterID, at events.Head, later bool) bool {
-	for _, i := range s.Included {
-		if i.Register == r {
-			return at.Epoch > i.Epoch || at.Epoch == i.Epoch && at.Sequence > i.Sequence
-		}
-	}
-	return later
-}
+// Figure is what OnHand holds.
+func (s Stock) Figure() Figure { return Figure{s.AsOf, s.Included, s.Through} }

@@ -175,15 +175,20 @@ func InOwnUnit(line *events.Line) int64 {
 	return line.Quantity.Decimal().Mul(line.Factor.Decimal()).Shift(events.QuantityDecimals).IntPart()
 }
 
-// Moved is what was sold of a product less what was taken back, in the entries after
-// one, or with zero for that one after a time, RFC 3339 in UTC.
-func (db *DB) Moved(ctx context.Context, product events.ProductID, after events.Head, since string) (events.Quantity, error) {
+// Moved is what was sold of a product less what was taken back, after those entries that a figure holds: up to the last
+// of included, or where there are none up to a time, RFC 3339 in UTC; and in each epoch up to the entry of through.
+func (db *DB) Moved(ctx context.Context, product events.ProductID, included []events.Place, since string, through []events.Place) (events.Quantity, error) {
 	from := int64(-1)
-	if after != (events.Head{}) {
-		from, since = place(after), ""
+	for _, p := range included {
+		from, since = max(from, place(events.Head{Epoch: p.Epoch, Sequence: p.Sequence})), ""
+	}
+	query, args := "", []any{string(product), from, since}
+	for _, p := range through {
+		query += " AND at NOT BETWEEN ? AND ?"
+		args = append(args, place(events.Head{Epoch: p.Epoch}), place(events.Head{Epoch: p.Epoch, Sequence: p.Sequence}))
 	}
 	q, err := one(ctx, db, "stock moved", func(q *events.Quantity) []any { return []any{tenThousandths{q}} },
-		"SELECT coalesce(sum(quantity), 0) FROM stock_moved WHERE product = ? AND at > ? AND at_time > ?", string(product), from, since)
+		"SELECT coalesce(sum(quantity), 0) FROM stock_moved WHERE product = ? AND at > ? AND at_time > ?"+query, args...)
 	if err != nil || q == nil {
 		return events.Quantity{}, err
 	}

@@ -58,7 +58,7 @@ func TestOwn(t *testing.T) {
 	require.Len(t, waiting, 2)
 	require.Equal(t, 1, waiting[0].Lines)
 	moved := func() string {
-		q, err := db.Moved(background, "TEA", events.Head{}, "")
+		q, err := db.Moved(background, "TEA", nil, "", nil)
 		require.NoError(t, err)
 		return q.String()
 	}
@@ -104,10 +104,10 @@ func TestOwn(t *testing.T) {
 	require.Equal(t, "picked_up", order.Status)
 	require.Zero(t, deposits())
 	require.Equal(t, "5.5", moved())
-	q, err := db.Moved(background, "TEA", pickUp.Head, "")
+	q, err := db.Moved(background, "TEA", []events.Place{{Epoch: pickUp.Head.Epoch, Sequence: pickUp.Head.Sequence}}, "", nil)
 	require.NoError(t, err)
 	require.Zero(t, q.Sign(), "head office has seen it")
-	q, err = db.Moved(background, "TEA", events.Head{}, pickUp.Envelope.Time)
+	q, err = db.Moved(background, "TEA", nil, pickUp.Envelope.Time, nil)
 	require.NoError(t, err)
 	require.Zero(t, q.Sign())
 	for filter, want := range map[events.JournalFilter]int{

@@ -208,12 +208,7 @@ func findStock(ctx context.Context, r *Register, from source, q ledger.Query) (a
 	if err != nil || !there || s.Store != "" {
 		return s, there, err
 	}
-	after := events.Head{}
-	for _, i := range s.Included {
-		if i.Register == r.cfg.Register.ID {
-			after = events.Head{Epoch: i.Epoch, Sequence: i.Sequence}
-		}
-	}
-	s.Moved, err = r.offline.Moved(ctx, s.Product, after, sortable(s.AsOf))
+	f := s.Figure()
+	s.Moved, err = r.offline.Moved(ctx, s.Product, f.Named(r.cfg.Register), sortable(f.AsOf), f.Through)
 	return s, true, err
 }

@@ -219,8 +219,10 @@ func decode(m events.Message) (*events.Entry, error) {
 func (r *Register) noteDamage(err error) bool {
 	corrupt, ok := errors.AsType[*events.CorruptError](err)
 	if ok {
-		r.damage.CompareAndSwap(nil, corrupt)
-		r.cfg.Logger.Error("journal is damaged, selling has stopped", "error", corrupt)
+		// Head office says it again with every announcement; who reads the log wants it once.
+		if r.damage.CompareAndSwap(nil, corrupt) {
+			r.cfg.Logger.Error("journal is damaged, selling has stopped", "error", corrupt)
+		}
 	}
 	return ok
 }

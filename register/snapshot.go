@@ -23,7 +23,7 @@ type snapshot struct {
 	Digest  events.Digest   `json:"digest"` // of State: a damaged snapshot must not pass for a state
 }
 
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 func snapshotPath(dir string) string { return filepath.Join(dir, "snapshot.json") }
 

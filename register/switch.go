@@ -109,12 +109,6 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 // consult fills in what a command asks: from the Retail Server while the register is
 // online, and from the offline database where that does not succeed.
 func (r *Register) consult(ctx context.Context, c *ledger.Command, online *onlineSource) (err error) {
-	if c.Reference.Store, err = r.settings(ctx); err != nil {
-		return err
-	}
-	if online == nil {
-		online = r.online(timeout(c.Reference.Store.Profile))
-	}
 	asks := ledger.Asks(r.state, *c)
 	offline := func() (err error) {
 		c.Reference.Found, err = r.find(ctx, offlineSource{r.reference}, asks)

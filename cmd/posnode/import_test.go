@@ -175,7 +175,7 @@ func TestImportCommand(t *testing.T) {
 	require.Equal(t, "imported: 2 lines, 1 stored, 0 deleted, 1 unchanged, 0 wrong\n", out)
 	out, ok = run("prices.csv", "product,price\nTEA-080,2.80\nNONE,1\nTEA-LOOSE,-1\n", "--csv", "prices")
 	require.False(t, ok)
-	require.Contains(t, out, "prices.csv:3: there is no such product")
+	require.Contains(t, out, "prices.csv:3: there is no product NONE")
 	require.Contains(t, out, "prices.csv:4: product TEA-LOOSE: price -1 is negative")
 	require.Contains(t, out, "nothing imported: 3 lines, 1 stored, 0 deleted, 0 unchanged, 2 wrong")
 	out, ok = run("x.csv", "a\n1\n", "--csv", "nonsense")
