@@ -20,7 +20,7 @@ type done struct {
 	sequence      uint64
 }
 
-var killTimes = flag.Int("kills", 60, "how often TestKilledAtRandomMoments kills the register")
+var killTimes = flag.Int("kills", 200, "how often TestKilledAtRandomMoments kills the register")
 
 // crasher sells at a register that is killed again and again, as a client that
 // repeats with the same key whatever it got no answer for.
