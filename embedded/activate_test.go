@@ -25,6 +25,7 @@ func requireLink(t *testing.T, n *RegisterNode, up bool) {
 }
 
 func TestActivationOfALink(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	bootstrap, first, err := h.Bootstrap(r01, time.Now().Add(time.Hour))
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -97,7 +98,7 @@ func (h *HQNode) answer(req micro.Request, service string, answer Answerer) {
 	r, err := askedBy(req.Subject())
 	var out []byte
 	if err == nil {
-		out, err = answer(context.Background(), r, req.Data())
+		out, err = h.guarded(answer, r, req.Data())
 	}
 	if err != nil {
 		h.log.Warn("a question could not be answered", "service", service, "register", r, "error", err)
@@ -108,6 +109,18 @@ func (h *HQNode) answer(req micro.Request, service string, answer Answerer) {
 	if err != nil {
 		h.log.Warn("an answer could not be sent", "service", service, "register", r, "error", err)
 	}
+}
+
+// guarded is an answer. One that panics has failed: what one register has written or asks must
+// not end head office for all.
+func (h *HQNode) guarded(answer Answerer, r events.Register, question []byte) (out []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("a question cannot be answered", "register", r, "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("it fails on this question")
+		}
+	}()
+	return answer(context.Background(), r, question)
 }
 
 // askedBy is whose question came on a subject.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -50,4 +51,20 @@ func TestAsk(t *testing.T) {
 
 	require.NoError(t, n.SetLink(false))
 	require.Eventually(t, func() bool { _, err := ask("price", soon); return errors.Is(err, ErrLinkDown) }, soon, 10*time.Millisecond)
+}
+
+// A question on which an answerer panics is a failed one, and head office goes on.
+func TestAnswerThatPanics(t *testing.T) {
+	h := startHQ(t, t.TempDir(), "")
+	require.NoError(t, h.Answer("fragile", func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
+		return question[1:2], nil
+	}))
+	for range 2 {
+		msg, err := h.nc.Request(askSubject("s001-r01", "fragile"), nil, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, "it fails on this question", msg.Header.Get(micro.ErrorHeader))
+	}
+	msg, err := h.nc.Request(askSubject("s001-r01", "fragile"), []byte("ok"), time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, "k", string(msg.Data))
 }

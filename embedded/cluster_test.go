@@ -114,6 +114,7 @@ func (c *cluster) secured(urls string) func(*RegisterConfig) {
 }
 
 func TestClusterOfStockServers(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	start := time.Now()
 	one, two := c.hq(), c.hq()
@@ -134,11 +135,13 @@ func TestClusterOfStockServers(t *testing.T) {
 }
 
 func TestTwoInstancesAddJournalsToACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	addAtOnce(t, 100, c.hq(), c.hq())
 }
 
 func TestRevokeOnACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	h := c.hq()
 	other := c.hq()

@@ -290,9 +290,13 @@ func missingSources(sources []*jetstream.StreamSource, shard string, known []Jou
 	return missing
 }
 
+// MaxEpoch bounds the epochs of a register. Each costs head office a source, or a try to make
+// one every second, and a register can announce any.
+const MaxEpoch = 1000
+
 func validEpoch(epoch int) error {
-	if epoch < 1 {
-		return fmt.Errorf("epoch %d: epochs count from 1", epoch)
+	if epoch < 1 || epoch > MaxEpoch {
+		return fmt.Errorf("epoch %d: epochs count from 1 to %d", epoch, MaxEpoch)
 	}
 	return nil
 }

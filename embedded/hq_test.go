@@ -88,6 +88,7 @@ func requireAcked(t testing.TB, n *RegisterNode, last uint64) {
 }
 
 func TestReplication(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	one := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	two := startRegister(t, t.TempDir(), linked(r02, h.LeafURL(), enroll(t, h, r02, 1)))
@@ -145,6 +146,7 @@ func TestReceiveGoesOnFromAPosition(t *testing.T) {
 }
 
 func TestSetLink(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	connected := func(want bool) {
@@ -214,6 +216,11 @@ func TestReplicationSurvives(t *testing.T) {
 		require.NoError(t, <-done)
 		last = to
 	}
+	// Of a source that has stored nothing yet, nats-server 2.15.2 goes on behind what the register's consumer takes for
+	// acknowledged, be it stored or not: HQ stopped in the middle of the very first entries can miss some. Verification
+	// finds that gap and asks for it; here the source shall do it alone, so it begins in peace.
+	sell(func() {})
+	requireAtHQ(t, h, JournalName{r01, 1}, last)
 	for _, fault := range random.Perm(9) {
 		switch fault % 3 {
 		case 0:
@@ -293,12 +300,14 @@ func TestUnknownCredentialsGetNoLink(t *testing.T) {
 // TestRightsOfARegister is the other side of the fence: a leaf connection with a
 // register's credentials and no manners, so a socket and not a server.
 func TestRightsOfARegister(t *testing.T) {
+	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	requireRights(t, h, h.LeafURL(), "")
 }
 
 // TestRightsOfARegisterOnACluster: the stock servers draw the same line.
 func TestRightsOfARegisterOnACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	requireRights(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
 }

@@ -53,6 +53,7 @@ func startHQForReaders(t *testing.T) (h *HQNode, dir string) {
 }
 
 func TestReader(t *testing.T) {
+	t.Parallel()
 	h, dir := startHQForReaders(t)
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	appendEntries(t, n.Journal(), 0, 300)
@@ -86,6 +87,7 @@ func TestReader(t *testing.T) {
 // TestRightsOfAReader: every try to do more than read is refused, and had it not been,
 // this would have seen it.
 func TestRightsOfAReader(t *testing.T) {
+	t.Parallel()
 	h, dir := startHQForReaders(t)
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	appendEntries(t, n.Journal(), 0, 3)
@@ -203,6 +205,7 @@ func TestRightsOfAReader(t *testing.T) {
 // TestKeysOfAnOlderHQ: what was enrolled before there were readers stays enrolled, and
 // readers can be enrolled once head office has made itself their key.
 func TestKeysOfAnOlderHQ(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := startHQ(t, dir, "127.0.0.1:0")
 	leaf := strings.TrimPrefix(h.LeafURL(), "nats-leaf://")

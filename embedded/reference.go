@@ -90,43 +90,60 @@ func (r *Reference) Origin() string { return r.origin }
 // maxBatch is how many messages one atomic batch takes: a limit of the server.
 const maxBatch = 1000
 
-// Publish appends messages, in order, at most a thousand of them at a time all or none. It
-// returns when they are on disk. Where it fails, some may be stored: publishing the same again is harmless.
-func (r *Reference) Publish(ctx context.Context, messages []ReferenceMessage) error {
-	for batch := range slices.Chunk(messages, maxBatch) {
-		if err := r.publishBatch(ctx, batch); err != nil {
-			return fmt.Errorf("publish reference data: %w", err)
-		}
+// Last is the sequence of the last message, 0 where there was never one.
+func (r *Reference) Last(ctx context.Context) (uint64, error) {
+	info, err := r.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("end of reference data: %w", err)
 	}
-	return nil
+	return info.State.LastSeq, nil
 }
 
-func (r *Reference) publishBatch(ctx context.Context, batch []ReferenceMessage) error {
+// Publish appends messages behind the one at after, in order and with no other between them, at most a
+// thousand at a time all or none. It returns when they are on disk. Where it fails, some may be
+// stored: publishing the same again is harmless. events.ErrConflict says that another writer came in
+// between, behind as many as were stored.
+func (r *Reference) Publish(ctx context.Context, after uint64, messages []ReferenceMessage) (stored int, err error) {
+	for batch := range slices.Chunk(messages, maxBatch) {
+		if after, err = r.publishBatch(ctx, after, batch); err != nil {
+			return stored, fmt.Errorf("publish reference data: %w", appendError(err))
+		}
+		stored += len(batch)
+	}
+	return stored, nil
+}
+
+func (r *Reference) publishBatch(ctx context.Context, after uint64, batch []ReferenceMessage) (last uint64, err error) {
 	id := ulid.Make().String()
 	for i, m := range batch {
 		if err := r.disk.check(len(m.Body)); err != nil {
-			return err
+			return 0, err
 		}
 		msg := nats.NewMsg(m.Subject)
 		msg.Data = m.Body
 		msg.Header.Set("Nats-Batch-Id", id)
 		msg.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if i == 0 {
+			msg.Header.Set(nats.ExpectedLastSeqHdr, strconv.FormatUint(after, 10))
+		}
 		if m.Origin > 0 {
 			msg.Header.Set(originSequence, strconv.FormatUint(m.Origin, 10))
 		}
 		if i < len(batch)-1 {
 			if err := r.nc.PublishMsg(msg); err != nil {
-				return err
+				return 0, err
 			}
 			continue
 		}
 		// If we died before the last message, the server throws the batch away.
 		msg.Header.Set("Nats-Batch-Commit", "1")
-		if _, err := r.js.PublishMsg(ctx, msg); err != nil {
-			return err
+		ack, err := r.js.PublishMsg(ctx, msg)
+		if err != nil {
+			return 0, err
 		}
+		last = ack.Sequence
 	}
-	return nil
+	return last, nil
 }
 
 // Committed is the sequence of the last commit, 0 where there is none.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/posnode/posnode/events"
 )
 
 // record is a message of reference data.
@@ -27,6 +29,14 @@ func storedReference(t *testing.T, r *Reference) (bodies []string, committed uin
 	return bodies, committed
 }
 
+// publish appends messages at the end.
+func publish(t *testing.T, r *Reference, messages ...ReferenceMessage) {
+	last, err := r.Last(t.Context())
+	require.NoError(t, err)
+	_, err = r.Publish(t.Context(), last, messages)
+	require.NoError(t, err)
+}
+
 func TestReferenceKeepsTheLastOfEach(t *testing.T) {
 	h := startHQ(t, t.TempDir(), "")
 	r := h.Reference()
@@ -37,19 +47,29 @@ func TestReferenceKeepsTheLastOfEach(t *testing.T) {
 	for i := range 2500 { // three batches of the server
 		many = append(many, record(i, 0, "old"))
 	}
-	require.NoError(t, r.Publish(t.Context(), append(many, ReferenceCommit(0, []byte("commit")))))
+	publish(t, r, append(many, ReferenceCommit(0, []byte("commit")))...)
 	bodies, committed := storedReference(t, r)
 	require.EqualValues(t, 2501, committed)
 	require.Len(t, bodies, 2501)
 	require.Equal(t, "commit", bodies[2500])
 
-	require.NoError(t, r.Publish(t.Context(), []ReferenceMessage{record(7, 0, "new")}))
+	publish(t, r, record(7, 0, "new"))
 	bodies, again := storedReference(t, r)
 	require.Equal(t, committed, again, "what has no commit is not there yet")
 	require.Len(t, bodies, 2500, "and what it takes the place of is gone: a reader keeps what it has")
-	require.NoError(t, r.Publish(t.Context(), []ReferenceMessage{ReferenceCommit(0, []byte("second"))}))
+	publish(t, r, ReferenceCommit(0, []byte("second")))
 	bodies, _ = storedReference(t, r)
 	require.Equal(t, []string{"new", "second"}, bodies[2499:])
+
+	last, err := r.Last(t.Context())
+	require.NoError(t, err)
+	for _, messages := range [][]ReferenceMessage{many, many[:1]} {
+		stored, err := r.Publish(t.Context(), last-1, messages)
+		require.ErrorIs(t, err, events.ErrConflict, "another was first")
+		require.Zero(t, stored)
+	}
+	unchanged, _ := storedReference(t, r)
+	require.Equal(t, bodies, unchanged)
 }
 
 func TestReferenceCopy(t *testing.T) {
@@ -67,11 +87,11 @@ func TestReferenceCopy(t *testing.T) {
 	at, err := c.CopiedTo(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, at)
-	require.NoError(t, c.Publish(t.Context(), []ReferenceMessage{record(1, 17, "secret"), record(2, 40, "b")}))
+	publish(t, c, record(1, 17, "secret"), record(2, 40, "b"))
 	at, err = c.CopiedTo(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 40, at)
-	require.NoError(t, c.Publish(t.Context(), []ReferenceMessage{ReferenceCommit(41, []byte("commit"))}))
+	publish(t, c, ReferenceCommit(41, []byte("commit")))
 
 	// Who reads along with the till sees journals, and no hash of a PIN.
 	nc, err := nats.Connect(n.ClientURL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
@@ -134,6 +154,7 @@ func TestStagedImports(t *testing.T) {
 
 // On a cluster an import that was staged is there at once, for every instance, and gone once it is dropped.
 func TestReferenceOnACluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	one, two := c.hq(), c.hq()
 	for i := range 20 {
@@ -155,7 +176,7 @@ func TestReferenceOnACluster(t *testing.T) {
 		for p := range 1200 {
 			messages = append(messages, record(p, 0, name))
 		}
-		require.NoError(t, other.Reference().Publish(t.Context(), append(messages, ReferenceCommit(0, []byte(name)))))
+		publish(t, other.Reference(), append(messages, ReferenceCommit(0, []byte(name)))...)
 		require.NoError(t, at.DropImport(t.Context(), name))
 		for _, h := range []*HQNode{at, other} {
 			names, err := h.StagedImports(t.Context())

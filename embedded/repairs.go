@@ -65,7 +65,7 @@ func repaired(msg *nats.Msg, r Received) Received {
 	register, err := events.ParseRegister(name)
 	epoch, err2 := strconv.Atoi(msg.Header.Get(headerEpoch))
 	sequence, err3 := strconv.ParseUint(msg.Header.Get(headerSequence), 10, 63)
-	if errors.Join(err, err2, err3) == nil && epoch > 0 && sequence > 0 {
+	if errors.Join(err, err2, err3, validEpoch(epoch)) == nil && sequence > 0 {
 		r.Journal, r.Message.Sequence = JournalName{register, epoch}, sequence
 	}
 	return r

@@ -44,6 +44,8 @@ func serverOptions(name, domain, storeDir string) *server.Options {
 		SyncAlways:   true,
 		PingInterval: pingInterval,
 		MaxPingsOut:  2,
+		// An outage of hours is a line a minute in the log, not one with every attempt.
+		ReconnectErrorReports: 40,
 		LeafNode: server.LeafNodeOpts{
 			DialTimeout:       dialTimeout,
 			ReconnectInterval: time.Second,

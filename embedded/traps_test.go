@@ -36,6 +36,7 @@ func fill(t testing.TB, n *RegisterNode, entries int) {
 // TestLeaderRestartedDuringCatchUp: without durable sources and a window for duplicates
 // this is how an R3 stream stores thousands of entries twice.
 func TestLeaderRestartedDuringCatchUp(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	h := c.hq()
 	n := startRegister(t, t.TempDir(), linked(r01, "", enroll(t, h, r01, 1)), c.secured(c.leafs()), func(c *RegisterConfig) { c.unsynced = true })

@@ -12,6 +12,8 @@ type Announcement struct {
 	Time time.Time `json:"time"` // the register's clock, with the offset of its store: its date there is the business date
 	// Version of the register's program.
 	Version string `json:"version,omitempty"`
+	// Reference is up to when the register's reference data is known to be head office's.
+	Reference time.Time `json:"reference,omitzero"`
 	// Instance is made anew at every start: two that speak in turns are two tills with one identity.
 	Instance string `json:"instance,omitempty"`
 	// Mark is the last checkpoint of this epoch that head office signed, as the register keeps it.

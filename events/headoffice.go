@@ -242,6 +242,7 @@ type Activation struct {
 	Epoch    int     `json:"epoch"` // in which it goes on
 	Numbers  Numbers `json:"numbers"`
 	Recorded uint64  `json:"recorded"` // sequence in head office's own journal
+	Witness  string  `json:"witness"`  // head office's public key, of its marks
 }
 
 // AskInactivate is what a register asks of service "inactivate".

@@ -25,18 +25,20 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 	wrong INTEGER NOT NULL -- tries since it was made
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS enrolled (request TEXT PRIMARY KEY, register TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
-CREATE TABLE IF NOT EXISTS revocations (request TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
-CREATE TABLE IF NOT EXISTS numbers (
-	register TEXT PRIMARY KEY, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
-	customers INTEGER NOT NULL, orders INTEGER NOT NULL, counts INTEGER NOT NULL, z INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS numbers ( -- of an epoch, with what it took over
+	register TEXT NOT NULL, epoch INTEGER NOT NULL, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
+	customers INTEGER NOT NULL, orders INTEGER NOT NULL, counts INTEGER NOT NULL, z INTEGER NOT NULL,
+	PRIMARY KEY (register, epoch)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS grand (
-	register TEXT NOT NULL, currency TEXT NOT NULL, transactions INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
-	PRIMARY KEY (register, currency)
+	register TEXT NOT NULL, epoch INTEGER NOT NULL, currency TEXT NOT NULL,
+	transactions INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	PRIMARY KEY (register, epoch, currency)
 ) WITHOUT ROWID;
 `
 
@@ -100,20 +102,6 @@ func question[Q, A any](answer func(ctx context.Context, r events.Register, q Q)
 	}
 }
 
-// openDevices answers registers that come and go, and finishes what a death before left undone.
-func (h *HQ) openDevices(ctx context.Context) error {
-	if !h.node.HasKeys() {
-		return nil // another instance has them, and answers
-	}
-	if err := h.node.Answer("activate", question(h.activate)); err != nil {
-		return err
-	}
-	if err := h.node.Answer("inactivate", question(h.inactivate)); err != nil {
-		return err
-	}
-	return h.shutOutRevoked(ctx)
-}
-
 // activate lets a register in (operation 707).
 func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActivate) (*events.Activation, *events.NotGranted, error) {
 	var refusal *events.NotGranted
@@ -156,7 +144,7 @@ func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActiva
 	}
 	// What the register had before still lets it in, until head office hears from it that it has the
 	// answer: without that a lost answer would leave it with nothing to ask again by.
-	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence}, nil, nil
+	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence, Witness: h.own.public}, nil, nil
 }
 
 // refused is what is recorded of a refusal: a wrong code counts, as long as there is one that could be found.
@@ -260,7 +248,7 @@ func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) 
 // revoke records that everything by which a register can sign on is void.
 func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence uint64, err error) {
 	entry, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
-		err := tx.QueryRowContext(ctx, `SELECT sequence FROM revocations WHERE request = ? AND request <> ''`, string(fact.Request)).Scan(&sequence)
+		err := tx.QueryRowContext(ctx, `SELECT sequence FROM revocations WHERE register = ? AND request = ?`, fact.Register, string(fact.Request)).Scan(&sequence)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
@@ -354,7 +342,7 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		return errors.Join(err,
 			exec(`UPDATE codes SET used = 1 WHERE register = ? AND code = ?`, f.Register, f.Code.String()),
 			exec(`INSERT INTO users VALUES (?, ?, 0, ?)`, f.User, f.Register, e.Head.Sequence),
-			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, string(f.Request), f.Register, string(raw), e.Head.Sequence),
+			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, f.Register, string(f.Request), string(raw), e.Head.Sequence),
 			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
@@ -364,102 +352,96 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			}
 		}
 		if f.Request != "" {
-			return exec(`INSERT INTO revocations VALUES (?, ?)`, string(f.Request), e.Head.Sequence)
+			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
 		}
 	}
 	return nil
 }
 
-// countNumbers takes what a verified entry says of its register's numbers into hq.db: a
-// register that has lost its own goes on from here.
-func countNumbers(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
+// countNumbers takes what an entry that is held says of its register's numbers into hq.db: a
+// register that has lost its own goes on from here. They are kept by epoch, each with what it took over, so
+// that it does not matter in which order epochs arrive. Numbers that were given on a wrong branch are on
+// paper as well, and are not given again; what was sold there does not count, nor what is said there of keys.
+func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
 	var n events.Numbers
-	receipt := false
 	switch f := e.Fact.(type) {
 	case *events.RegisterActivated:
-		return countActivation(ctx, tx, e, f)
+		return v.countActivation(e, f, sound)
+	case *events.DeviceActivated:
+		if !sound {
+			return nil
+		}
+		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
+		return v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
+			e.Register.String(), f.User)
 	case *events.ShiftOpened:
 		n.Shifts = f.Number
 	case *events.ShiftClosed:
 		n.Z = f.Z
 	case *events.CustomerAdded:
 		n.Customers = f.Number
+	case *events.StockCounted:
+		n.Counts = f.Count
 	case *events.SaleVoided:
-		receipt = true
+		n.Receipts = 1
 	case *events.SaleConcluded:
-		receipt = true
+		n.Receipts = 1
 		n.Grand = []events.GrandTotal{{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax}}
 	case *events.OrderPlaced:
-		receipt, n.Orders = true, f.Placed.Number
+		n.Receipts, n.Orders = 1, f.Placed.Number
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
 		n.Transactions = f.Sale().Begins.Number
 	}
-	if f, ok := e.Fact.(*events.DeviceActivated); ok {
-		// What the register had before is in every copy of its directory.
-		_, err := tx.ExecContext(ctx, `UPDATE users SET revoked = 1 WHERE register = ? AND user <> ? AND since < ?`, e.Register.String(), f.User, f.Recorded)
-		return err
+	if !sound {
+		n.Grand = nil
 	}
-	if f, ok := e.Fact.(*events.StockCounted); ok {
-		n.Counts = f.Count
-	}
-	if receipt {
-		n.Receipts = 1
-	}
-	return addNumbers(ctx, tx, e.Register.String(), n, "receipts + excluded.receipts")
+	return v.addNumbers(e, n)
 }
 
 // countActivation takes in the key of an epoch, and what it carried on from the epochs before.
-func countActivation(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.RegisterActivated) error {
+func (v *verifier) countActivation(e *events.Entry, f *events.RegisterActivated, sound bool) error {
 	var record events.ActivationRecord
 	if json.Unmarshal([]byte(f.Record), &record) != nil {
 		return nil // it verifies nothing, and is a finding of the audit
 	}
-	_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
-	if err != nil || record.Carried == nil {
+	err := v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
+	if err != nil || record.Carried == nil || !sound {
 		return err
 	}
-	n := record.Carried.Numbers
-	known, err := numbersOf(ctx, tx, e.Register)
-	if err != nil {
-		return err
-	}
-	n = known.AtLeast(n)
-	for _, table := range []string{"numbers", "grand"} {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE register = ?`, e.Register.String()); err != nil {
-			return err
-		}
-	}
-	return addNumbers(ctx, tx, e.Register.String(), n, "max(receipts, excluded.receipts)")
+	return v.addNumbers(e, record.Carried.Numbers)
 }
 
-func addNumbers(ctx context.Context, tx *sql.Tx, register string, n events.Numbers, receipts string) error {
+// addNumbers adds to the numbers of an entry's epoch.
+func (v *verifier) addNumbers(e *events.Entry, n events.Numbers) error {
 	if n.Transactions+n.Shifts+n.Receipts+n.Customers+n.Orders+n.Counts+n.Z == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-		transactions = max(transactions, excluded.transactions), shifts = max(shifts, excluded.shifts), receipts = `+receipts+`,
+	err := v.exec(`INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		transactions = max(transactions, excluded.transactions), shifts = max(shifts, excluded.shifts), receipts = receipts + excluded.receipts,
 		customers = max(customers, excluded.customers), orders = max(orders, excluded.orders), counts = max(counts, excluded.counts), z = max(z, excluded.z)`,
-		register, n.Transactions, n.Shifts, n.Receipts, n.Customers, n.Orders, n.Counts, n.Z)
+		e.Register.String(), e.Epoch, n.Transactions, n.Shifts, n.Receipts, n.Customers, n.Orders, n.Counts, n.Z)
 	for _, g := range n.Grand {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO grand VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		err = v.exec(`INSERT INTO grand VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 			transactions = transactions + excluded.transactions, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
-			register, g.Currency, g.Transactions, g.Sales, g.Returns, g.Tax)
+			e.Register.String(), e.Epoch, g.Currency, g.Transactions, g.Sales, g.Returns, g.Tax)
 	}
 	return err
 }
 
-// numbersOf are the last numbers of a register that are known here.
+// numbersOf are the last numbers of a register that are known here, in any epoch.
 func numbersOf(ctx context.Context, tx *sql.Tx, r events.Register) (n events.Numbers, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT transactions, shifts, receipts, customers, orders, counts, z FROM numbers WHERE register = ?`, r.String()).
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(max(transactions), 0), coalesce(max(shifts), 0), coalesce(max(receipts), 0), coalesce(max(customers), 0),
+		coalesce(max(orders), 0), coalesce(max(counts), 0), coalesce(max(z), 0) FROM numbers WHERE register = ?`, r.String()).
 		Scan(&n.Transactions, &n.Shifts, &n.Receipts, &n.Customers, &n.Orders, &n.Counts, &n.Z)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil {
 		return n, err
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT currency, transactions, sales, returns, tax FROM grand WHERE register = ? ORDER BY currency`, r.String())
+	// The other columns are those of the row with the most transactions: SQLite's bare columns.
+	rows, err := tx.QueryContext(ctx, `SELECT currency, max(transactions), sales, returns, tax FROM grand WHERE register = ? GROUP BY currency ORDER BY currency`, r.String())
 	if err != nil {
 		return n, err
 	}

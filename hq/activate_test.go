@@ -161,6 +161,7 @@ func (w *shopWorld) activated(id events.RegisterID) *worldTill {
 }
 
 func TestActivation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	code, bootstrap := w.code("r01", time.Hour)
 	till := w.till("r01", func(c *register.Config) { c.Bootstrap = bootstrap })
@@ -206,6 +207,7 @@ func TestActivation(t *testing.T) {
 }
 
 func TestActivationCodes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := w.hq.NewCode(t.Context(), events.Register{Store: "s001", ID: "r01"}, 31*24*time.Hour)
 	require.Error(t, err)
@@ -234,6 +236,7 @@ func TestActivationCodes(t *testing.T) {
 }
 
 func TestInactivation(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
@@ -267,6 +270,7 @@ func TestInactivation(t *testing.T) {
 }
 
 func TestRevokedByHeadOffice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
@@ -281,6 +285,7 @@ func TestRevokedByHeadOffice(t *testing.T) {
 
 // A register whose disk was lost goes on where head office knows it to have been.
 func TestActivationAfterALostDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	till.sell()
@@ -301,4 +306,40 @@ func TestActivationAfterALostDisk(t *testing.T) {
 	findings, err := w.hq.Findings(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, findings)
+}
+
+// Where head office was lost and set up anew it signs with another key, and no register goes by
+// that until someone activates it with a code of the new one.
+func TestActivationAtAnotherHeadOffice(t *testing.T) {
+	w := newWorld(t)
+	till := w.activated("r01")
+	activated := time.Now()
+	marked := func() {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			s, err := till.Status(t.Context())
+			require.NoError(t, err)
+			return s.HQ.Marked == s.Head.Sequence
+		}, soon, 50*time.Millisecond)
+	}
+	marked()
+	key := w.hq.Key()
+	require.NoError(t, till.Close())
+	require.NoError(t, w.hq.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "hq")))
+	w.open()
+	require.NotEqual(t, key, w.hq.Key())
+	require.Eventually(t, func() bool { return time.Now().Unix() > activated.Unix()+1 }, soon, 10*time.Millisecond) // credentials have their second
+
+	code, bootstrap := w.code("r01", time.Hour)
+	till.config = func(c *register.Config) { c.Bootstrap = bootstrap }
+	till.open()
+	till.linked(true)
+	till.must(707, fmt.Sprintf(`{"code":%q}`, code))
+	till.sell()
+	marked()
+	require.NoError(t, till.Close())
+	till.open()
+	till.sell()
+	marked()
 }

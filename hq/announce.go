@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/posnode/posnode/embedded"
@@ -40,12 +41,30 @@ const (
 	maxTurns = 4
 	// maxSpoke bounds the instances that are remembered of a register.
 	maxSpoke = 100
+	// maxAnnouncement bounds what a register says at a time, in bytes: a mark and a few names.
+	maxAnnouncement = 8 << 10
 )
+
+// readAnnouncement reads what a register says. Head office keeps it and acts on it, so it has limits.
+func readAnnouncement(raw []byte) (a events.Announcement, err error) {
+	switch err = fmt.Errorf("announcement of %d bytes is larger than %d", len(raw), maxAnnouncement); {
+	case len(raw) > maxAnnouncement:
+	case json.Unmarshal(raw, &a) != nil:
+		err = errors.New("announcement is none")
+	case a.Epoch < 1 || a.Epoch > embedded.MaxEpoch || a.Sequence > math.MaxInt64:
+		err = fmt.Errorf("announcement of entry %d of epoch %d", a.Sequence, a.Epoch)
+	case a.Frozen != nil && findingOf[a.Frozen.Kind] == "":
+		err = fmt.Errorf("announcement that is frozen by %q", a.Frozen.Kind)
+	default:
+		err = nil
+	}
+	return a, err
+}
 
 // hear notes what a register says of its journal, and begins to receive one that is new.
 func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
-	var a events.Announcement
-	if err := json.Unmarshal(payload, &a); err != nil || a.Epoch < 1 {
+	a, err := readAnnouncement(payload)
+	if err != nil {
 		h.cfg.Logger.Warn("announcement cannot be read", "register", r, "error", err)
 		return
 	}
@@ -104,13 +123,12 @@ func (c *contact) hear(a events.Announcement, now time.Time) {
 // acknowledge answers an announcement: what head office holds and vouches for, what it
 // lacks, and whether the epoch is over.
 func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
-	var a events.Announcement
-	if err := json.Unmarshal(question, &a); err != nil || a.Epoch < 1 {
-		return nil, fmt.Errorf("announcement cannot be read: %w", errors.Join(err, fmt.Errorf("epoch %d", a.Epoch)))
+	a, err := readAnnouncement(question)
+	if err != nil {
+		return nil, err
 	}
 	name := embedded.JournalName{Register: r, Epoch: a.Epoch}
 	ack := events.Acknowledgement{Time: h.cfg.Clock().UTC(), Key: h.own.public}
-	var err error
 	if ack.Frozen, err = h.judge(ctx, name, a); err != nil {
 		return nil, err
 	}
@@ -189,6 +207,9 @@ func (h *HQ) suspect(ctx context.Context, name embedded.JournalName, a events.An
 	return fact, nil
 }
 
+// findingOf is the kind of finding for each way in which an epoch can be over.
+var findingOf = map[string]string{events.FrozenRolledBack: KindRollback, events.FrozenForked: KindFork, events.FrozenCloned: KindClone}
+
 // foldQuarantine takes a quarantine into hq.db, with its finding.
 func foldQuarantine(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.RegisterQuarantined) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO quarantined VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -196,8 +217,7 @@ func foldQuarantine(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.
 	if err != nil {
 		return err
 	}
-	kinds := map[string]string{events.FrozenRolledBack: KindRollback, events.FrozenForked: KindFork, events.FrozenCloned: KindClone}
-	return note(ctx, tx, Finding{Register: f.Of.String(), Epoch: f.Epoch, Sequence: f.Sequence, Kind: kinds[f.Kind], Want: f.Want, Got: f.Got, Found: e.Envelope.Time})
+	return note(ctx, tx, Finding{Register: f.Of.String(), Epoch: f.Epoch, Sequence: f.Sequence, Kind: findingOf[f.Kind], Want: f.Want, Got: f.Got, Found: e.Envelope.Time})
 }
 
 // quarantined says why an epoch is over, nil where it is not.

@@ -43,7 +43,11 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 	if err != nil {
 		return nil, nil, err
 	}
-	note, err := h.mark(ctx, name, false)
+	frozen, err := quarantined(ctx, h.db.db, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	note, err := h.mark(ctx, name, frozen != nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,10 +58,14 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 	return &events.Confirmation{Head: q.Head, Checkpoint: note}, nil, nil
 }
 
+// confirmed is how many operations are confirmed later at a time.
+const confirmed = 100
+
 // confirmLater records that head office has everything up to operations on shifts that registers
 // recorded without it.
 func (h *HQ) confirmLater(ctx context.Context) error {
-	rows, err := h.db.db.QueryContext(ctx, `SELECT register, epoch, sequence, hash, shift, operation FROM unconfirmed ORDER BY register, epoch, sequence LIMIT 100`)
+	rows, err := h.db.db.QueryContext(ctx, `SELECT register, epoch, u.sequence, u.hash, shift, operation FROM unconfirmed u JOIN journals USING (register, epoch)
+		WHERE journals.sequence >= u.sequence ORDER BY register, epoch, u.sequence LIMIT ?`, confirmed) // before the others something is missing
 	if err != nil {
 		return err
 	}
@@ -74,18 +82,7 @@ func (h *HQ) confirmLater(ctx context.Context) error {
 		return err
 	}
 	for _, f := range waiting {
-		r, err := events.ParseRegister(f.Register)
-		if err != nil {
-			return err
-		}
-		head, err := h.db.head(ctx, embedded.JournalName{Register: r, Epoch: f.Head.Epoch})
-		if err != nil {
-			return err
-		}
-		if head.Sequence < f.Head.Sequence {
-			continue // something before it is missing: when that arrives it is looked at again
-		}
-		_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
+		_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 			var n int
 			err := tx.QueryRowContext(ctx, `SELECT count(*) FROM confirmed WHERE register = ? AND epoch = ? AND sequence = ?`, f.Register, f.Head.Epoch, f.Head.Sequence).Scan(&n)
 			if n > 0 || err != nil {
@@ -96,6 +93,9 @@ func (h *HQ) confirmLater(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	if len(waiting) == confirmed {
+		h.moreSettled() // there may be more
 	}
 	return nil
 }

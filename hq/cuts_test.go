@@ -78,6 +78,7 @@ func story(t *testing.T, till *onlineTill) (all []string) {
 // The link is cut between every pair of operations, and comes back at every place after it: the
 // journal is the same but for the facts that say so.
 func TestLinkCutBetweenEveryPairOfOperations(t *testing.T) {
+	t.Parallel()
 	reference := shopData(5*time.Second, true)
 	for i := range 99 { // a gift card for each run
 		reference += fmt.Sprintf(`{"kind":"giftcard","key":"GC-r%02d","record":{"number":"GC-r%02d","currency":"GBP","blank":true,"as_of":"2026-03-02T06:00:00Z"}}`+"\n", i, i)
@@ -143,6 +144,7 @@ func TestLinkCutBetweenEveryPairOfOperations(t *testing.T) {
 // What other registers did is known online: a receipt of another register is returned once, an order is
 // picked up once, stock is what all have left, a customer is whom another register wrote down.
 func TestAcrossRegisters(t *testing.T) {
+	t.Parallel()
 	reference := strings.Replace(shopData(5*time.Second, false), `"tax_included":true,`, `"tax_included":true,"orders":{"deposit_percent":"20"},`, 1)
 	o := openOffice(t, reference)
 	one, two := o.till("r01", reference).begin(), o.till("r02", reference).begin()

@@ -18,29 +18,25 @@ import (
 // maxNamed is how many facts an exception names at most, the last ones.
 const maxNamed = 20
 
-// openBalances answers reservations and confirmations, and looks for exceptions from here on.
-func (h *HQ) openBalances(ctx context.Context) error {
-	if err := h.node.Answer("reserve", question(h.reserve)); err != nil {
-		return err
+// lookAfterBalances looks for exceptions, and confirms what was recorded offline, until ctx ends. It
+// begins when what was stored has been read: in a part of it much does not fit together.
+func (h *HQ) lookAfterBalances(ctx context.Context) {
+	select {
+	case <-h.whole:
+	case <-ctx.Done():
 	}
-	if err := h.node.Answer("confirm", question(h.confirm)); err != nil {
-		return err
-	}
-	h.wait.Go(func() {
-		h.keepOn(ctx, "looking for exceptions", func() error {
-			for {
-				if err := h.lookForExceptions(ctx); err != nil {
-					return err
-				}
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-h.settled:
-				}
+	h.keepOn(ctx, "looking for exceptions", func() error {
+		for {
+			if err := h.lookForExceptions(ctx); err != nil {
+				return err
 			}
-		})
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-h.settled:
+			}
+		}
 	})
-	return nil
 }
 
 // moreSettled has what was taken in looked at.

@@ -20,14 +20,6 @@ import (
 // Reference is head office's reference data, of all stores; its For gives the view of one register.
 func (h *HQ) Reference() *projections.Reference { return h.reference }
 
-// answerRequests serves the data requests until head office is closed.
-func (h *HQ) answerRequests() error {
-	if err := h.node.Answer(projections.FindService, h.find); err != nil {
-		return err
-	}
-	return h.node.Answer(projections.HelloService, h.greet)
-}
-
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}

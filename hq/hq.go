@@ -58,6 +58,7 @@ type HQ struct {
 	added map[embedded.JournalName]bool // that are received
 	marks map[embedded.JournalName]signedMark
 	read  map[string]bool // shards of which all that was there has been read
+	whole chan struct{}   // closed when that is so of all
 	doubt chan struct{}   // what is stored is to be looked at
 	close func() error
 }
@@ -69,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 	}
 	h := &HQ{
 		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
-		doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
@@ -100,7 +101,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.ending = ctx.Done()
-	if err := errors.Join(h.openDevices(ctx), h.openBalances(ctx)); err != nil {
+	if err := h.shutOutRevoked(ctx); err != nil { // what a death before left undone
 		return err
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
@@ -110,16 +111,66 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.wait.Go(func() { h.watch(ctx) })
 	for _, shard := range h.streams() {
+		if from, last, err := h.begin(ctx, shard); err != nil {
+			return err
+		} else if from >= last {
+			h.noteLevel(shard)
+		}
 		h.wait.Go(func() { h.follow(ctx, shard) })
 	}
 	h.wait.Go(func() { h.checkStored(ctx) })
-	if err := h.answerRequests(); err != nil {
-		return err
-	}
+	h.wait.Go(func() { h.lookAfterBalances(ctx) })
 	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
 		return err
 	}
-	return h.node.Answer("announce", h.acknowledge)
+	if err := h.node.Answer("announce", h.acknowledge); err != nil {
+		return err
+	}
+	return h.serveOnceLevel(ctx)
+}
+
+// serveOnceLevel answers what registers ask once all that was stored at the start has been read. Before
+// that head office would say of what it holds that there is no such thing, and let numbers and balances go out
+// again. Until then another instance answers, or the registers work offline.
+func (h *HQ) serveOnceLevel(ctx context.Context) error {
+	select {
+	case <-h.whole:
+		return h.serve()
+	default:
+	}
+	h.cfg.Logger.Info("the Retail Server answers when what is stored has been read")
+	h.wait.Go(func() {
+		h.keepOn(ctx, "starting the Retail Server", func() error {
+			select {
+			case <-h.whole:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := h.serve(); err != nil {
+				return err
+			}
+			h.cfg.Logger.Info("the Retail Server answers")
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	return nil
+}
+
+// serve answers all that registers ask for their work.
+func (h *HQ) serve() error {
+	services := map[string]embedded.Answerer{
+		projections.FindService: h.find, projections.HelloService: h.greet, "reserve": question(h.reserve), "confirm": question(h.confirm),
+	}
+	if h.node.HasKeys() { // else another instance has them, and answers
+		services["activate"], services["inactivate"] = question(h.activate), question(h.inactivate)
+	}
+	for service, answer := range services {
+		if err := h.node.Answer(service, answer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // InitCluster writes what a cluster of stock nats-server needs to be head office's, see
@@ -260,7 +311,12 @@ func gather(first embedded.Received, waiting <-chan embedded.Received) []embedde
 func (h *HQ) noteLevel(shard string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.read[shard] = true
+	if h.read[shard] {
+		return
+	}
+	if h.read[shard] = true; len(h.read) == len(h.streams()) {
+		close(h.whole)
+	}
 }
 
 // begin is where reading a shard goes on, and how far it goes now. A shard that is

@@ -43,8 +43,7 @@ func newFleet(t *testing.T) *fleet {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "creds"), creds, 0o600))
 	f.openTill()
-	report, err := f.till.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(shop, register.HashPIN("1"))), time.Now(), false)
-	require.NoError(t, err, "%v", report.Problems)
+	f.bringReference()
 	f.do(700, `{"staff":"7","pin":"1"}`)
 	f.do(1050, ``)
 	t.Cleanup(func() {
@@ -52,6 +51,12 @@ func newFleet(t *testing.T) *fleet {
 		require.NoError(t, f.hq.Close())
 	})
 	return f
+}
+
+// bringReference gives the register what it sells.
+func (f *fleet) bringReference() {
+	report, err := f.till.Reference().Import(f.t.Context(), strings.NewReader(fmt.Sprintf(shop, samPIN())), time.Now(), false)
+	require.NoError(f.t, err, "%v", report.Problems)
 }
 
 func (f *fleet) openHQ() {
@@ -99,6 +104,7 @@ func (f *fleet) arrived() {
 // Whatever is restarted or cut while the register sells, head office ends up with
 // every entry, in order, and a reader counts each once.
 func TestUnionWhateverIsRestarted(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -142,6 +148,7 @@ func TestUnionWhateverIsRestarted(t *testing.T) {
 // The register goes offline when the link goes, sells on within the transaction,
 // and comes back at the beginning of a later one.
 func TestModeFollowsTheLink(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	linked := func(up bool) {
 		require.NoError(t, f.till.SetLink(up))
@@ -165,6 +172,7 @@ func TestModeFollowsTheLink(t *testing.T) {
 
 // Entries that head office cannot take as they are become findings, and those behind them go on.
 func TestBadEntriesAreFindings(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.do(100, `{"product":"TEA"}`)
 	f.arrived()

@@ -14,6 +14,7 @@ import (
 // Head office never signs two histories of one journal: not after it has lost its
 // database and sees another history first, and not where another instance was first.
 func TestMarksNeverContradict(t *testing.T) {
+	t.Parallel()
 	o, w, evil := newOffice(t), newWriter(t), newWriter(t)
 	name := embedded.JournalName{Register: w.register, Epoch: 1}
 	mark := func() events.Head {
@@ -58,6 +59,7 @@ func TestMarksNeverContradict(t *testing.T) {
 
 // An instance with another signing key is none of this head office's.
 func TestAnotherWitness(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t)
 	require.NoError(t, o.Close())
 	path := filepath.Join(o.dir, "witness.json")
@@ -67,5 +69,18 @@ func TestAnotherWitness(t *testing.T) {
 	_, err = Open(t.Context(), o.cfg)
 	require.ErrorContains(t, err, "another key")
 	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	o.reopen()
+}
+
+// Where the keys or the streams were lost, and the database was not, head office says so; without the database it begins anew.
+func TestDatabaseOfOtherStreams(t *testing.T) {
+	o := newOffice(t)
+	require.NoError(t, o.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "jetstream")))
+	_, err := Open(t.Context(), o.cfg)
+	require.ErrorContains(t, err, "is of other streams")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "hq.db"+suffix)))
+	}
 	o.reopen()
 }

@@ -159,15 +159,16 @@ func (h *HQ) recordOnce(ctx context.Context, decide decision) (*events.Entry, er
 	if err != nil {
 		return nil, err
 	}
+	// Before it is stored: a fact that hq.db cannot take in would stop every instance, now and at each start.
+	if err := foldOwn(ctx, tx, entry); err != nil {
+		return nil, err
+	}
 	appending, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	// Before this line nothing is stored. After it the fact is in the journal, and if we
 	// died, the next start folds it; who asked has no answer, asks again, and decide finds it.
 	if err := h.node.Own().Append(appending, head.Sequence, m); err != nil {
 		return nil, err // where the outcome is unknown, the next recording reads the end first
-	}
-	if err := foldOwn(ctx, tx, entry); err != nil {
-		return nil, err
 	}
 	return entry, tx.Commit()
 }
@@ -187,6 +188,10 @@ func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 		return head, err
 	}
 	last, err := h.node.Own().Last(ctx)
+	if err == nil && last == 0 && head.Sequence > 0 {
+		err = fmt.Errorf("hq.db in %s is of other streams: it has read %d entries of head office's own journal, and that is empty here: "+
+			"put back keys.json and the streams of one head office, or, where its streams are lost, take hq.db away (docs/operate.md)", h.cfg.Dir, head.Sequence)
+	}
 	if err != nil || last <= head.Sequence {
 		return head, err
 	}

@@ -18,6 +18,7 @@ import (
 
 // What head office records is a chain, and hq.db can be made again from it.
 func TestOwnJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	open := func() *HQ {
 		h, err := Open(t.Context(), Config{Dir: dir, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})

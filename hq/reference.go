@@ -117,6 +117,13 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err := h.finishImports(ctx); err != nil {
 		return projections.ImportReport{}, err
 	}
+	last, err := h.node.Reference().Last(ctx)
+	if err == nil {
+		err = h.applyReference(ctx) // what came before that end is what the import is compared with
+	}
+	if err != nil {
+		return projections.ImportReport{}, err
+	}
 	report, changes, err := h.reference.Plan(ctx, lines, options.Format)
 	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
 		return report, err
@@ -140,7 +147,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err := h.node.StageImport(ctx, id.String(), bytes.NewReader(staged)); err != nil {
 		return report, err
 	}
-	if err := h.finishImport(ctx, id.String(), staged); err != nil {
+	if stored, err := h.finishImport(ctx, id.String(), last, staged); err != nil {
+		if errors.Is(err, events.ErrConflict) && stored == 0 { // it changes what is no longer so
+			err = errors.Join(fmt.Errorf("another instance of head office imports at the same time, import again: %w", err), h.node.DropImport(ctx, id.String()))
+		}
 		return report, err
 	}
 	return report, h.applyReference(ctx)
@@ -161,7 +171,19 @@ func stage(lines []projections.Line, commit projections.Commit) ([]byte, error) 
 
 // finishImports publishes every import that was accepted and is not finished, and brings reference.db up to it. It
 // does again what was cut off in the middle: the same values once more change nothing.
-func (h *HQ) finishImports(ctx context.Context) error {
+func (h *HQ) finishImports(ctx context.Context) (err error) {
+	for range recordTries {
+		if err = h.finishStaged(ctx); !errors.Is(err, events.ErrConflict) {
+			break // else another instance finishes the same, or imports
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return h.applyReference(ctx)
+}
+
+func (h *HQ) finishStaged(ctx context.Context) error {
 	names, err := h.node.StagedImports(ctx)
 	if err != nil {
 		return err
@@ -171,24 +193,29 @@ func (h *HQ) finishImports(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := h.finishImport(ctx, name, staged); err != nil {
+		last, err := h.node.Reference().Last(ctx)
+		if err == nil {
+			_, err = h.finishImport(ctx, name, last, staged)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return h.applyReference(ctx)
+	return nil
 }
 
-func (h *HQ) finishImport(ctx context.Context, name string, staged []byte) error {
+// finishImport publishes an import behind the message at last, and says how many messages of it were stored.
+func (h *HQ) finishImport(ctx context.Context, name string, last uint64, staged []byte) (stored int, err error) {
 	messages, err := messagesOf(staged)
 	if err != nil {
-		return fmt.Errorf("staged import %s: %w", name, err)
+		return 0, fmt.Errorf("staged import %s: %w", name, err)
 	}
 	// If we died in here, records are in the stream and the commit that makes them visible is not.
-	if err := h.node.Reference().Publish(ctx, messages); err != nil {
-		return err
+	if stored, err = h.node.Reference().Publish(ctx, last, messages); err != nil {
+		return stored, err
 	}
 	// If we died here, the same is published again, before any import that comes later.
-	return h.node.DropImport(ctx, name)
+	return stored, h.node.DropImport(ctx, name)
 }
 
 // messagesOf are the messages of a staged import. The commit comes last.

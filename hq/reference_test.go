@@ -98,6 +98,7 @@ func (c *chain) until(r *register.Register) register.Status {
 }
 
 func TestReferenceDataGoesDown(t *testing.T) {
+	t.Parallel()
 	c := newChain(t)
 	// A till that has never been online sells nothing, and says so.
 	till := c.till("s001", "r01")
@@ -174,6 +175,7 @@ func TestReferenceDataGoesDown(t *testing.T) {
 
 // A register asks for what is its own: who asks is what its credentials say, and no subject of reference data is open to it.
 func TestStoresDoNotGetEachOthersRecords(t *testing.T) {
+	t.Parallel()
 	c := newChain(t)
 	c.load(base()+`{"kind":"staff","key":"9","store":"s002","record":{"staff":"9","name":"Secret"}}`, hq.ImportOptions{})
 	one, two := c.till("s001", "r01"), c.till("s002", "r01")
@@ -190,6 +192,7 @@ func TestStoresDoNotGetEachOthersRecords(t *testing.T) {
 
 // TestStreamMadeAnew: head office loses its stream. Registers go on with what they have, and change over when there is another.
 func TestStreamMadeAnew(t *testing.T) {
+	t.Parallel()
 	c := newChain(t)
 	c.load(base()+productLine(1, "1")+productLine(2, "2"), hq.ImportOptions{})
 	till := c.till("s001", "r01")
@@ -242,6 +245,7 @@ type cutOff struct{ strings.Reader }
 func (*cutOff) Read([]byte) (int, error) { return 0, errors.New("cable") }
 
 func TestImportThatBreaksOff(t *testing.T) {
+	t.Parallel()
 	c := newChain(t)
 	_, err := c.hq.Import(t.Context(), &cutOff{}, hq.ImportOptions{})
 	require.ErrorContains(t, err, "cable")
@@ -252,6 +256,7 @@ func TestImportThatBreaksOff(t *testing.T) {
 
 // TestNewRegister measures how long a new register takes to have 50,000 products.
 func TestNewRegister(t *testing.T) {
+	t.Parallel()
 	c := newChain(t)
 	var lines strings.Builder
 	lines.WriteString(base())

@@ -4,11 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
-	"time"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
 )
 
 // Gift cards, customer accounts and points are kept by head office, and moved by registers. What is
@@ -22,8 +23,9 @@ CREATE TABLE IF NOT EXISTS moves ( -- on balances, in verified entries
 	PRIMARY KEY (kind, key, register, epoch, sequence, n)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reservations (
-	id TEXT PRIMARY KEY, register TEXT NOT NULL, transaction_id TEXT NOT NULL, payment INTEGER NOT NULL, line INTEGER NOT NULL,
-	kind TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL, ended INTEGER NOT NULL
+	register TEXT NOT NULL, id TEXT NOT NULL, transaction_id TEXT NOT NULL, payment INTEGER NOT NULL, line INTEGER NOT NULL,
+	kind TEXT NOT NULL, key TEXT NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL, ended INTEGER NOT NULL,
+	PRIMARY KEY (register, id) -- a register chooses its ids
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS live_reservations ON reservations (kind, key) WHERE NOT ended;
 CREATE INDEX IF NOT EXISTS live_transactions ON reservations (register, transaction_id) WHERE NOT ended;
@@ -45,20 +47,19 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
 
 // settler takes what verified entries move into hq.db. Taking one in again changes nothing.
 type settler struct {
-	ctx context.Context
-	tx  *sql.Tx
+	run func(query string, args ...any) error
 	err error
 }
 
 func (s *settler) exec(query string, args ...any) {
 	if s.err == nil {
-		_, s.err = s.tx.ExecContext(s.ctx, query, args...)
+		s.err = s.run(query, args...)
 	}
 }
 
 // settle takes in one verified entry.
-func settle(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+func settle(run func(query string, args ...any) error, e *events.Entry) error {
+	s := &settler{run: run}
 	register := e.Register.String()
 	switch f := e.Fact.(type) {
 	case *events.SaleConcluded:
@@ -134,13 +135,19 @@ func (s *settler) document(e *events.Entry, f *events.SaleConcluded) {
 
 // foldSettled takes an own fact about balances and exceptions into hq.db.
 func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
-	s := &settler{ctx: ctx, tx: tx}
+	s := &settler{run: func(query string, args ...any) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}}
 	switch f := e.Fact.(type) {
 	case *events.ReservationGranted:
 		// The transaction asks again for the same: what it was granted before, it never heard of.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
 			f.Register, string(f.Transaction), f.Kind, f.Key)
-		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.ID, f.Register, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.Register, f.ID, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+	case *events.RegisterRevoked:
+		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
 	case *events.ReservationReleased:
 		s.exec(`UPDATE reservations SET ended = 1 WHERE id = ?`, f.ID)
 	case *events.ShiftConfirmed:
@@ -159,10 +166,13 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	if want.ID == "" || want.Transaction == "" || want.Key == "" || want.Amount < 0 {
 		return nil, nil, errors.New("a reservation without its particulars")
 	}
-	want.Register = r.String()
-	if err := h.whole(ctx); err != nil {
-		return nil, nil, err
+	if max(want.Amount, want.Own, -want.Own) > events.MaxMoney {
+		return nil, nil, fmt.Errorf("a reservation of more than %d", events.MaxMoney)
 	}
+	if max(len(want.ID), len(want.Transaction), len(want.Key)) > projections.MaxQueryKey {
+		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
+	}
+	want.Register = r.String()
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {
 		return &events.Reserved{NotKept: true}, refusal, err
@@ -171,11 +181,7 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 		refusal, out = nil, nil
 		var amount, balance events.Money
-		var register string
-		err := tx.QueryRowContext(ctx, `SELECT register, amount, balance FROM reservations WHERE id = ?`, want.ID).Scan(&register, &amount, &balance)
-		if err == nil && register != want.Register {
-			return nil, errors.New("the reservation is another register's")
-		}
+		err := tx.QueryRowContext(ctx, `SELECT amount, balance FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&amount, &balance)
 		if err == nil {
 			// It was granted before, and the answer was lost.
 			out = &events.Reserved{Granted: amount, Remaining: base.left(balance) - amount}
@@ -377,9 +383,6 @@ func (h *HQ) lookUpBalance(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil {
 		return a, err
 	}
-	if err := h.whole(ctx); err != nil {
-		return a, err
-	}
 	has, err := seenOf(ctx, h.db.db, r)
 	if err != nil {
 		return a, err
@@ -423,9 +426,6 @@ func (d *database) giftCard(ctx context.Context, r events.Register, card ledger.
 
 // owed puts to a customer's balance what they were let owe since.
 func (h *HQ) owed(ctx context.Context, r events.Register, c ledger.Customer) (ledger.Customer, error) {
-	if err := h.whole(ctx); err != nil {
-		return c, err
-	}
 	has, err := seenOf(ctx, h.db.db, r)
 	if err != nil {
 		return c, err
@@ -469,32 +469,4 @@ func seenOf(ctx context.Context, q querier, r events.Register) (s seen, err erro
 // counts says whether head office puts an entry of the asking register to a figure, given up to where that is told so.
 func (s seen) counts(at events.Place) bool {
 	return ledger.Reached(s.through, at) || slices.ContainsFunc(s.forks, func(f events.Place) bool { return f.Epoch == at.Epoch && f.Sequence <= at.Sequence })
-}
-
-// wholeWithin is below any register's time-out.
-const wholeWithin = time.Second
-
-// whole waits until hq.db holds what the streams held when head office was started, for a moment: a
-// balance that is read before would be more than there is.
-func (h *HQ) whole(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, wholeWithin)
-	defer cancel()
-	for {
-		h.mu.Lock()
-		ready := true
-		for _, shard := range h.streams() {
-			ready = ready && h.read[shard]
-		}
-		h.mu.Unlock()
-		if ready {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.New("head office is still reading what it holds")
-		case <-h.ending:
-			return errors.New("head office is closing")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

@@ -293,7 +293,10 @@ func (w *cardWorld) finding(e *events.Entry) {
 func (w *cardWorld) arrive(e *events.Entry) {
 	w.inDB(func(tx *sql.Tx) error {
 		_, err := tx.Exec(`INSERT INTO journals (register, epoch, sequence) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, e.Register.String(), e.Head.Epoch, e.Head.Sequence)
-		return errors.Join(err, settle(w.Context(), tx, e))
+		return errors.Join(err, settle(func(query string, args ...any) error {
+			_, err := tx.Exec(query, args...)
+			return err
+		}, e))
 	})
 }
 

@@ -67,6 +67,7 @@ func (w *shopWorld) exceptions(kind string) (found []hq.Exception) {
 }
 
 func TestBalancesAreReserved(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.activated("r01"), w.activated("r02")
 	w.keep("", one, two)
@@ -114,6 +115,7 @@ func TestBalancesAreReserved(t *testing.T) {
 }
 
 func TestExceptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.activated("r01"), w.activated("r02")
 	w.keep("", one, two)
@@ -154,6 +156,7 @@ func TestExceptions(t *testing.T) {
 }
 
 func TestShiftsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	till := w.activated("r01")
 	w.keep(`,"shift_operations_offline":true`, till)
@@ -242,6 +245,7 @@ func (d *deaf) cut() {
 
 // The answer of head office is lost after it was given: no second version of anything.
 func TestGrantLostAfterItWasGiven(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	proxy := newDeaf(t, w.leaf)
 	code, bootstrap := w.code("r01", time.Hour)
@@ -274,6 +278,25 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	proxy.lose.Store(false)
 	proxy.cut()
 	till.must(206, ``)
+	till.arrived()
+
+	// Of a confirmation: the operation needs it, and nothing is recorded; the same command again is carried out once.
+	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	key = ulid.Make().String()
+	proxy.lose.Store(true)
+	_, err = till.tryAs(key, 1056, ``)
+	require.ErrorContains(t, err, "operation_unsupported_offline")
+	require.Equal(t, events.Offline, till.View().Mode)
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	for _, repeated := range []bool{false, true} {
+		a, err := till.tryAs(key, 1056, ``)
+		require.NoError(t, err)
+		require.Equal(t, repeated, a.Repeated)
+		require.NotNil(t, a.Result.(*events.XPrinted).Confirmation)
+	}
 	till.arrived()
 
 	other := w.activated("r02")
@@ -354,4 +377,41 @@ func TestExceptionsOfTwoRegisters(t *testing.T) {
 func (w *shopWorld) imports(text string) {
 	report, err := w.hq.Import(w.t.Context(), strings.NewReader(text), hq.ImportOptions{})
 	require.NoError(w.t, err, "%v", report.Problems)
+}
+
+// A receipt is returned at its own register while that is cut off, and at another one that head office
+// answers: both stand, nothing is dropped, and the exception names them.
+func TestReturnedTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+	receipt := one.sell()
+	one.arrived()
+	require.NoError(t, one.SetLink(false))
+	one.linked(false)
+	for _, till := range []*worldTill{one, two} {
+		till.must(114, fmt.Sprintf(`{"receipt":%q,"line":1,"quantity":"1"}`, receipt))
+		till.must(206, ``)
+	}
+	require.Equal(t, events.Offline, one.View().Mode)
+	require.Equal(t, events.Online, two.View().Mode)
+	two.arrived()
+	require.Empty(t, w.exceptions("returned_twice"))
+	require.NoError(t, one.SetLink(true))
+	one.linked(true)
+	one.arrived()
+	require.Eventually(t, func() bool { return len(w.exceptions("returned_twice")) == 1 }, soon, 20*time.Millisecond)
+	e := w.exceptions("returned_twice")[0]
+	require.Len(t, e.Facts, 2)
+	require.NotEqual(t, e.Facts[0].Register, e.Facts[1].Register)
+	days, err := w.hq.Days(t.Context())
+	require.NoError(t, err)
+	concluded := 0
+	for _, d := range days {
+		concluded += d.Concluded
+	}
+	require.Equal(t, 3, concluded, "nothing is dropped")
 }

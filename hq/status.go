@@ -31,10 +31,12 @@ type RegisterStatus struct {
 	// announced and has not come; the oldest first, at most a few.
 	Missing []events.Range `json:"missing"`
 	// ClockDifference is the register's clock less head office's, as last announced, with the time that took.
-	ClockDifference time.Duration  `json:"clock_difference_ns"`
-	Version         string         `json:"version"`
-	Open            int            `json:"open_findings"`
-	Frozen          *events.Freeze `json:"frozen,omitempty"`
+	ClockDifference time.Duration `json:"clock_difference_ns"`
+	Version         string        `json:"version"`
+	// Reference is up to when the register's reference data is known to be head office's, as last announced.
+	Reference time.Time      `json:"reference,omitzero"`
+	Open      int            `json:"open_findings"`
+	Frozen    *events.Freeze `json:"frozen,omitempty"`
 }
 
 // Registers lists how every register stands that was ever heard of, by name.
@@ -107,6 +109,7 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 	s.Marked = h.marks[name].head.Sequence
 	if c := h.heard[name.Register]; c != nil && c.Epoch == name.Epoch {
 		s.LastContact, s.Announced, s.Version = c.heard, c.Sequence, c.Version
+		s.Reference = c.Reference
 		s.Silent = h.cfg.Clock().Sub(c.heard) >= silent
 		s.ClockDifference = c.Time.Sub(c.heard)
 	}

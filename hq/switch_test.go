@@ -403,6 +403,26 @@ func TestTimeoutIsHonoured(t *testing.T) {
 	require.LessOrEqual(t, best, timeout+100*time.Millisecond)
 }
 
+// What an operation reserves counts against the same time-out as what it asks.
+func TestReservingCountsAgainstTheTimeout(t *testing.T) {
+	const timeout = 3 * time.Second
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil }))
+	till := s.till(t, timeout).begin()
+	till.do(100, `{"product":"TEA"}`)
+	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
+		<-time.After(timeout - timeout/6)
+		return keepsNothing(question)
+	})
+	began := time.Now()
+	require.Equal(t, "operation_unsupported_offline", till.refused(207, `{"card":"L1","amount":100}`))
+	require.Less(t, time.Since(began), timeout*5/3, "not twice the time-out")
+	require.Equal(t, "timeout", till.cause())
+	till.mode(events.Offline)
+}
+
 // A PIN is checked on both sides, and all that one operation asks counts against one time-out.
 func TestPINIsCheckedOnlineAndOffline(t *testing.T) {
 	reference := shopData(5*time.Second, false)
@@ -740,4 +760,42 @@ func TestWarnings(t *testing.T) {
 	require.Contains(t, warnings(), "The reference data is of 2026-03-02T09:")
 	require.NotZero(t, status.Unsent.Bytes)
 	require.Equal(t, status.Unsent.Entries, status.HQ.Unsent)
+
+	require.NoError(t, profile(`"version":"4","forbid_manual_switch":true`))
+	require.Equal(t, "manual_switch_forbidden", till.refused(917, ``))
+	status, err = till.Status(t.Context())
+	require.NoError(t, err)
+	require.False(t, status.Profile.ManualSwitch)
+}
+
+// A till lives in another month than head office: it sells on, both say so, and when its clock is set right that is over.
+func TestClocksDaysApart(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, shopData(5*time.Second, false))
+	till := o.till("r01", shopData(5*time.Second, false)).begin()
+	clock := func() (open, resolved int) {
+		findings, err := o.Findings(t.Context())
+		require.NoError(t, err)
+		for _, f := range findings {
+			require.Equal(t, hq.KindClock, f.Kind)
+			if f.Resolved == "" {
+				open++
+			} else {
+				resolved++
+			}
+		}
+		return open, resolved
+	}
+	require.Eventually(t, func() bool { open, _ := clock(); return open == 1 }, patience, 50*time.Millisecond)
+	status, err := till.Status(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(status.Warnings, "\n"), "The register's clock and head office's differ by")
+	till.do(100, `{"product":"TEA"}`)
+	till.do(206, ``)
+	o.has(till)
+	till.pass(time.Since(till.clock()))
+	require.Eventually(t, func() bool { open, resolved := clock(); return open == 0 && resolved > 0 }, patience, 50*time.Millisecond)
+	till.do(100, `{"product":"TEA"}`)
+	till.do(206, ``)
+	o.has(till)
 }

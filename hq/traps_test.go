@@ -193,8 +193,9 @@ func TestCloned(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, clone.Close()) }()
 	require.Eventually(t, func() bool { return f.status().Frozen != nil }, soon, 100*time.Millisecond)
-	require.Equal(t, events.FrozenCloned, f.status().Frozen.Kind)
-	require.Contains(t, f.openFindings(), hq.KindClone)
+	// By their announcements, or by the first entry that each wrote when it found head office: whichever comes first.
+	require.Contains(t, []string{events.FrozenCloned, events.FrozenForked}, f.status().Frozen.Kind)
+	require.NotEmpty(t, f.openFindings())
 	require.Eventually(t, func() bool { return register.Frozen(f.till.Damage()) && register.Frozen(clone.Damage()) }, soon, 100*time.Millisecond)
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"sync"
@@ -252,7 +253,7 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 	}
 	j.key = record.Key
 	if record.Previous != nil {
-		j.previous = record.Previous.Sequence
+		j.previous = min(record.Previous.Sequence, math.MaxInt64) // whatever it says, SQLite takes no more
 	}
 	return true, v.checkWaiting(j)
 }
@@ -345,13 +346,23 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if err := v.checkpoint(j, p); err != nil {
 		return err
 	}
-	if err := countNumbers(v.ctx, v.tx, e); err != nil {
+	return v.takeIn(j, r, e)
+}
+
+// takeIn brings what an entry says to the books. An entry can be well formed and make no sense, as an
+// order without a customer: what cannot be done with it is a finding, and stops nobody else's entries.
+func (v *verifier) takeIn(j *journal, r embedded.Received, e *events.Entry) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = v.find(r, KindUndecodable, "an entry that makes sense", fmt.Sprint(p))
+		}
+	}()
+	broken := j.broken()
+	sound := broken == 0 || e.Head.Sequence < broken
+	if err := errors.Join(v.countNumbers(e, sound), v.count(j, e)); err != nil || !sound {
 		return err
 	}
-	if broken := j.broken(); broken > 0 && sequence >= broken {
-		return v.count(j, e)
-	}
-	return errors.Join(v.count(j, e), v.keep(r, e), settle(v.ctx, v.tx, e))
+	return errors.Join(v.keep(r, e), settle(v.exec, e))
 }
 
 // checkpoint checks the signature that an entry carries, or keeps it until its key is known.

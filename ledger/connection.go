@@ -83,8 +83,19 @@ func inactivate(d *deciding) (events.Requested, error) {
 // activated: a register that belongs to a head office sells only while that has let it in.
 func (d *deciding) activated() error {
 	sells := d.op.Gates.Shift || d.op.ID == 1050 || d.op.ID == 1051
-	if sells && (d.Device == deviceInactive || d.NeedsActivation && d.Device != deviceActive) {
-		return refuse("register_not_activated", "This register is not activated.").instead("Activate it with a code from head office (operation 707).")
+	if sells && d.ShutOut(d.NeedsActivation) {
+		return NotActivated()
 	}
 	return nil
+}
+
+// ShutOut says that head office has not let the register in, or has let it out;
+// needsActivation as in [Command].
+func (s *State) ShutOut(needsActivation bool) bool {
+	return s.Device == deviceInactive || needsActivation && s.Device != deviceActive
+}
+
+// NotActivated is the refusal of a register that is shut out.
+func NotActivated() *Refusal {
+	return refuse("register_not_activated", "This register is not activated.").instead("Activate it with a code from head office (operation 707).")
 }

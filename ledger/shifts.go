@@ -20,7 +20,7 @@ func shiftOperations() []*Operation {
 		{ID: 1054, Name: "Suspend shift", Group: "shift", Offline: Refused, Gates: open, decide: suspendShift},
 		{ID: 1055, Name: "Close shift", Group: "shift", Offline: Refused, Gates: closing, Params: []Parameter{shiftParam}, decide: closeShift},
 		{ID: 1056, Name: "Print X", Group: "shift", Offline: Refused, Gates: chosen, Params: []Parameter{shiftParam}, decide: printX},
-		{ID: 1057, Name: "Print Z", Group: "shift", Offline: Refused, Gates: Gates{Cart: NoCart, DrawerOpen: true}, decide: reprintZ},
+		{ID: 1057, Name: "Reprint Z", Group: "shift", Offline: Refused, Gates: Gates{Cart: NoCart, DrawerOpen: true}, decide: reprintZ},
 	}
 }
 

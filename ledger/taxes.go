@@ -20,7 +20,7 @@ func taxOperations() []*Operation {
 	return []*Operation{
 		{ID: 128, Name: "Override transaction tax from list", Group: "tax", Offline: Local, Gates: need, Params: []Parameter{override},
 			Reason: "transaction_tax_change", decide: overrideTax},
-		{ID: 130, Name: "Override line tax from list", Group: "tax", Offline: Local, Gates: need, Params: []Parameter{lineParam, override},
+		{ID: 130, Name: "Override line product tax from list", Group: "tax", Offline: Local, Gates: need, Params: []Parameter{lineParam, override},
 			Reason: "line_tax_change", decide: overrideLineTax},
 	}
 }

@@ -175,7 +175,7 @@ func (p part) read(line *Line, row map[string]string, deleted bool) error {
 			return errors.New("a product's price cannot be deleted: delete the product, or block it")
 		}
 		fields, err := fieldsOf(reflect.TypeFor[ledger.Product](), row)
-		line.patch = existing(p.kind, func(old []byte) ([]byte, error) { return patchObject(old, fields) })
+		line.patch = existing(line, func(old []byte) ([]byte, error) { return patchObject(old, fields) })
 		return err
 	}
 	identity := map[string]string{}
@@ -192,7 +192,7 @@ func (p part) read(line *Line, row map[string]string, deleted bool) error {
 	if deleted {
 		fields = nil
 	}
-	line.patch = existing(p.kind, func(old []byte) ([]byte, error) {
+	line.patch = existing(line, func(old []byte) ([]byte, error) {
 		if p.mapped {
 			return patchMap(old, p.field, identity[p.identity[0]], fields)
 		}
@@ -202,10 +202,10 @@ func (p part) read(line *Line, row map[string]string, deleted bool) error {
 }
 
 // existing refuses to patch a record that is not there: a part alone is no record.
-func existing(kind string, patch func([]byte) ([]byte, error)) func([]byte) ([]byte, error) {
+func existing(line *Line, patch func([]byte) ([]byte, error)) func([]byte) ([]byte, error) {
 	return func(old []byte) ([]byte, error) {
 		if old == nil {
-			return nil, fmt.Errorf("there is no such %s", kind)
+			return nil, errors.New("there is no " + strings.TrimSuffix(line.Kind+" "+line.Key, " "+StoreKey))
 		}
 		return patch(old)
 	}

@@ -234,7 +234,7 @@ func TestCSV(t *testing.T) {
 		{"currencies", "currency,digits,rate\nEUR,2,0.85\n", ""},
 		{"tenders", "id,name,kind,refund\ncard,Card,card,true\n", ""},
 
-		{"prices", "product,price\nNONE,1\n", "2: there is no such product"},
+		{"prices", "product,price\nNONE,1\n", "2: there is no product NONE"},
 		{"prices", "product,price\nA,-1\n", "2: product A: price -1 is negative"},
 		{"prices", "product,price\nA,\"1\n", "2: "},
 		{"prices", "product,price\nA\nA,2\n", "2: wrong number of fields"},

@@ -64,9 +64,7 @@ func (r *Register) credentials() (string, error) {
 const askWithin = 5 * time.Second
 
 // askHQ puts a question to head office in JSON. A refusal of head office is a *[ledger.Refusal].
-func askHQ[A any](ctx context.Context, r *Register, within time.Duration, service string, question any) (*A, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
+func askHQ[A any](ctx context.Context, r *Register, service string, question any) (*A, error) {
 	raw, err := json.Marshal(question)
 	if err != nil {
 		return nil, err
@@ -97,12 +95,15 @@ func unanswered(err error, operation int) error {
 
 // atHQ has head office carry out its part of an operation, before the fact is recorded. Where it
 // does not answer in time, what only it can decide is refused, and for the rest the error is a *[unheard].
+// That time is what the command's data requests have left of it.
 func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact, online *onlineSource) error {
 	switch f := fact.(type) {
 	case *events.DeviceActivated:
 		return r.activate(ctx, c, f)
 	case *events.DeviceInactivated:
-		answer, err := askHQ[events.Inactivation](ctx, r, askWithin, "inactivate", events.AskInactivate{Request: c.Key, Head: r.state.Head, Unsent: f.Unsent, Forced: f.Forced})
+		ctx, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		answer, err := askHQ[events.Inactivation](ctx, r, "inactivate", events.AskInactivate{Request: c.Key, Head: r.state.Head, Unsent: f.Unsent, Forced: f.Forced})
 		if err != nil {
 			return unanswered(err, c.Operation)
 		}
@@ -113,13 +114,11 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact,
 	if r.state.Mode == events.Offline || r.cfg.HQ == "" {
 		return nil
 	}
-	// What was asked to decide, and what is asked now, have one time-out between them.
 	ctx, cancel := online.deadline(ctx)
 	defer cancel()
-	within := time.Until(online.until)
 	if f, ok := fact.(events.Confirmable); ok {
-		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(within.Milliseconds() / 2)}
-		answer, err := askHQ[events.Confirmation](ctx, r, within, "confirm", question)
+		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(time.Until(online.until).Milliseconds() / 2)}
+		answer, err := askHQ[events.Confirmation](ctx, r, "confirm", question)
 		if err != nil {
 			return orUnheard(err)
 		}
@@ -128,7 +127,7 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact,
 	if want, granted := ledger.Reserves(r.state, fact); want != nil {
 		want.ID = string(c.Key)
 		// If we died after this, the reservation ends with the transaction, or is replaced when it is asked for again.
-		answer, err := askHQ[events.Reserved](ctx, r, within, "reserve", want)
+		answer, err := askHQ[events.Reserved](ctx, r, "reserve", want)
 		if err != nil {
 			return orUnheard(err)
 		}
@@ -155,7 +154,9 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 	if err != nil {
 		return err
 	}
-	answer, err := askHQ[events.Activation](ctx, r, askWithin, "activate", events.AskActivate{
+	asking, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	answer, err := askHQ[events.Activation](asking, r, "activate", events.AskActivate{
 		Request: c.Key, Code: c.Input.Text("code"), User: keys.User.Public, Key: r.identity.public, NextKey: keys.Public, Head: r.state.Head, Frozen: c.Frozen,
 	})
 	if err != nil {
@@ -175,6 +176,9 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 		}
 	}
 	// If we died here, the register is in its epoch and not activated in it: the same command gets the same answer.
+	if err := r.believe(answer.Witness); err != nil {
+		return err
+	}
 	f.User, f.Key, f.Recorded = keys.User.Public, r.identity.public, answer.Recorded
 	r.begun, r.opened = false, time.Now() // the next operation tries to connect, as after a start
 	return r.node.UseCredentials(embedded.CredentialsPath(r.cfg.Dir))

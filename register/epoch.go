@@ -91,6 +91,12 @@ func storeIdentity(dir string, private string, record events.ActivationRecord) (
 	return id, err
 }
 
+// unborn says that head office has not let the register in yet and nothing is recorded. It may have been in
+// this epoch before, on a disk that was lost: what it wrote now would be a second history of it.
+func (r *Register) unborn() bool {
+	return r.cfg.HQ != "" && r.cfg.Creds == "" && r.identity.Epoch == 1 && r.state.Head.Sequence == 0
+}
+
 // bringUpOffline brings the offline database up to the journals of all epochs, from the
 // beginning where it does not agree with them.
 func (r *Register) bringUpOffline(ctx context.Context) error {

@@ -116,6 +116,9 @@ func (r *Register) own(ctx context.Context) {
 	}
 }
 
+// needsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.
+func (r *Register) needsActivation() bool { return r.cfg.HQ != "" && r.cfg.Creds == "" }
+
 // carryOut is the append path: decide, append, apply, answer.
 func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	// The client may have gone; what it asked for is finished all the same.
@@ -128,8 +131,8 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
 	}
-	c.NeedsActivation = r.cfg.HQ != "" && r.cfg.Creds == ""
-	if !c.Frozen && !c.NeedsActivation { // how it comes to be neither needs no reference data
+	c.NeedsActivation = r.needsActivation()
+	if !c.Frozen { // how it comes not to be needs no reference data
 		if err := r.needReference(ctx, c.Operation); err != nil {
 			return ledger.Answer{}, err
 		}
@@ -173,6 +176,13 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 // decide decides a command, and has head office carry out its part. Where that does not answer the
 // register is offline from there on, and decides the same command again.
 func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
+	var err error
+	if c.Reference.Store, err = r.settings(ctx); err != nil {
+		return ledger.Decision{}, err
+	}
+	if online == nil {
+		online = r.online(timeout(c.Reference.Store.Profile))
+	}
 	for {
 		var err error
 		if c.Reference.Store, err = r.settings(ctx); err != nil {
@@ -196,13 +206,16 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 		if err := r.goOffline(ctx, lost.error, c.Reference.Store.Profile); err != nil {
 			return ledger.Decision{}, err
 		}
-		online = nil
 	}
 }
 
 // beforehand settles what an operation finds unsettled: an epoch without its first entry, a
-// switch to be thrown, a card terminal that has not answered.
+// switch to be thrown, a card terminal that has not answered. A register that was never let in has none
+// of these.
 func (r *Register) beforehand(ctx context.Context, req request) error {
+	if r.unborn() {
+		return nil
+	}
 	if err := r.beginJournal(ctx); err != nil {
 		return err
 	}
@@ -250,6 +263,11 @@ func (r *Register) shift(fact events.Fact) events.ShiftID {
 // append makes fact an entry of the journal, and returns it once it is on
 // disk and in the state.
 func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circumstances) (*events.Entry, error) {
+	if _, first := fact.(*events.RegisterActivated); !first {
+		if err := r.beginJournal(ctx); err != nil {
+			return nil, err
+		}
+	}
 	now := r.cfg.Clock()
 	c.ID, c.Time, c.Mode = r.ids.next(now), now, r.state.Mode
 	if err := r.sign(fact); err != nil {

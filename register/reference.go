@@ -179,7 +179,11 @@ func (r *Register) storePage(ctx context.Context, page projections.Page) (err er
 		}
 		messages = append(messages, embedded.ReferenceCommit(page.Position, body))
 	}
-	if err := r.copying.copied.Publish(ctx, messages); err != nil {
+	last, err := r.copying.copied.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := r.copying.copied.Publish(ctx, last, messages); err != nil {
 		return err
 	}
 	r.copying.received.Add(uint64(len(page.Lines)))
@@ -192,6 +196,9 @@ func (r *Register) needReference(ctx context.Context, operation int) error {
 	_, err := r.reference.Store(ctx)
 	if op := ledger.Find(operation); !errors.Is(err, projections.ErrNoStore) || op != nil && op.Group == "device" {
 		return nil // any other error shows where the settings are used
+	}
+	if r.state.ShutOut(r.needsActivation()) {
+		return ledger.NotActivated() // with an activation the data comes
 	}
 	refusal := &ledger.Refusal{
 		Code: "no_reference_data", Why: "This register has never received reference data: it knows no products, no prices and no staff.",

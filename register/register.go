@@ -219,8 +219,10 @@ func decode(m events.Message) (*events.Entry, error) {
 func (r *Register) noteDamage(err error) bool {
 	corrupt, ok := errors.AsType[*events.CorruptError](err)
 	if ok {
-		r.damage.CompareAndSwap(nil, corrupt)
-		r.cfg.Logger.Error("journal is damaged, selling has stopped", "error", corrupt)
+		// Head office says it again with every announcement; who reads the log wants it once.
+		if r.damage.CompareAndSwap(nil, corrupt) {
+			r.cfg.Logger.Error("journal is damaged, selling has stopped", "error", corrupt)
+		}
 	}
 	return ok
 }
@@ -228,12 +230,12 @@ func (r *Register) noteDamage(err error) bool {
 // Damage says where the journal is damaged, or nil. A damaged register refuses every operation.
 func (r *Register) Damage() *events.CorruptError { return r.damage.Load() }
 
-// run starts what goes on until Close. A new epoch gets its first entry here.
+// run starts what goes on until Close. A new epoch gets its first entry here, unless head office has to let the register in first.
 func (r *Register) run(open context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.running = stop, ctx
 	r.projector.start(r, r.state.Head)
-	if r.Damage() == nil {
+	if r.Damage() == nil && !r.unborn() {
 		if err := r.beginJournal(open); err != nil {
 			r.projector.close()
 			return err

@@ -107,7 +107,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
 	s := Status{View: v, Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
-	if _, err := r.reference.Store(ctx); err != nil {
+	if v.shutOut {
+		s.Warnings = append(s.Warnings, "This register is not activated: it sells nothing until operation 707 is given a code that head office made for it.")
+	} else if _, err := r.reference.Store(ctx); err != nil {
 		s.Warnings = append(s.Warnings, "This register cannot sell: "+err.Error()+".")
 	}
 	store, err := r.settings(ctx)

@@ -20,12 +20,13 @@ type View struct {
 
 	switched ledger.Switched
 	manual   bool // disconnected by hand
+	shutOut  bool // not activated
 }
 
 // publish makes the state's view readable for everyone.
 func (r *Register) publish() {
 	s := r.state
-	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode, switched: s.Switched, manual: s.ManualOffline}
+	v := &View{Register: s.Register, Head: s.Head, Mode: s.Mode, switched: s.Switched, manual: s.ManualOffline, shutOut: s.ShutOut(r.needsActivation())}
 	if s.Staff != nil {
 		staff := *s.Staff // the owner goes on to change its own
 		v.Staff = &staff

@@ -44,7 +44,7 @@ type witness struct {
 
 // kept is what mark.json holds: the register's side of head office's word.
 type kept struct {
-	Key    string         `json:"key"`  // head office's public key, believed when it came first
+	Key    string         `json:"key"`  // head office's public key: that of the last activation, or else the first that came
 	Mark   string         `json:"mark"` // the last signed checkpoint that came
 	Frozen *events.Freeze `json:"frozen,omitempty"`
 	Epoch  int            `json:"epoch"` // that Frozen is about
@@ -199,7 +199,7 @@ func (r *Register) announcement() (int, []byte, error) {
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
-	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance}
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance, Reference: r.reference.Confirmed()}
 	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
 		a.Mark = k.Mark
 	}
@@ -268,13 +268,28 @@ func (r *Register) keep(before, next kept) error {
 	if err != nil {
 		return err
 	}
+	r.witness.mu.Lock()
+	defer r.witness.mu.Unlock()
+	if r.witness.kept.Key != before.Key {
+		return nil // another key counts since: what the former said is void
+	}
 	if err := writeFile(markPath(r.cfg.Dir), raw); err != nil {
 		return fmt.Errorf("keep head office's mark: %w", err)
 	}
-	r.witness.mu.Lock()
-	defer r.witness.mu.Unlock()
 	r.witness.kept = next
 	return nil
+}
+
+// believe has the register go by this key of head office from here on. An activation takes a
+// code, so who has it made anew says by that which head office is the true one. What another key signed is void.
+func (r *Register) believe(key string) error {
+	r.witness.mu.Lock()
+	before := r.witness.kept
+	r.witness.mu.Unlock()
+	if key == "" || before.Key == key {
+		return nil
+	}
+	return r.keep(before, kept{Key: key})
 }
 
 // repair sends what head office lacks, and what a frozen epoch holds that head office does not know.

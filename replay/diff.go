@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 
@@ -12,9 +13,10 @@ import (
 type Difference struct {
 	Epoch    int    `json:"epoch"`
 	Sequence uint64 `json:"sequence"`
-	// A and B are the hashes of what is stored there; one is nil where that journal has ended.
-	A *events.Digest `json:"a"`
-	B *events.Digest `json:"b"`
+	// A and B are what is stored there, with its own place: one journal can begin a new epoch
+	// where the other goes on in the old one. One is nil where that journal has ended.
+	A *events.Head `json:"a"`
+	B *events.Head `json:"b"`
 }
 
 // Diff compares two journals byte by byte and returns their first difference, nil
@@ -48,20 +50,22 @@ func difference(same, a, b []byte) *Difference {
 	if e, err := events.Decode(same); err == nil {
 		d.Epoch, d.Sequence = e.Head.Epoch, e.Head.Sequence+1
 	}
-	for _, side := range []struct {
-		body []byte
-		hash **events.Digest
-	}{{a, &d.A}, {b, &d.B}} {
-		if side.body == nil {
-			continue
-		}
-		hash := events.Hash(side.body)
-		*side.hash = &hash
-		if e, err := events.Decode(side.body); err == nil && e.Head.Epoch > d.Epoch {
-			d.Epoch, d.Sequence = e.Head.Epoch, e.Head.Sequence // one of them begins an epoch here
-		}
+	d.A, d.B = d.standing(a), d.standing(b)
+	if begins := cmp.Or(d.A, d.B); begins.Epoch > d.Epoch && (d.A == nil || d.B == nil || d.A.Epoch == d.B.Epoch) {
+		d.Epoch, d.Sequence = begins.Epoch, begins.Sequence // nothing more of the old epoch is anywhere
 	}
 	return d
+}
+
+// standing is the place and the hash of a body that stands at the difference.
+func (d *Difference) standing(body []byte) *events.Head {
+	if body == nil {
+		return nil
+	}
+	if e, err := events.Decode(body); err == nil {
+		return &e.Head
+	}
+	return &events.Head{Epoch: d.Epoch, Sequence: d.Sequence, Hash: events.Hash(body)}
 }
 
 // stored are the entries of src, and at the end the error of reading, if there was one.

@@ -17,6 +17,9 @@ func At(ctx context.Context, src Source, epoch int, sequence uint64) (*ledger.St
 		return nil, err
 	}
 	if !t.arrived() {
+		if t.state != nil && (epoch == 0 || t.state.Head.Epoch == epoch) {
+			return nil, fmt.Errorf("there is no entry %d in epoch %d, which ends at entry %d", sequence, t.state.Head.Epoch, t.state.Head.Sequence)
+		}
 		return nil, fmt.Errorf("there is no entry %d in epoch %d", sequence, epoch)
 	}
 	return t.state, nil

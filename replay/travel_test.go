@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -62,7 +63,7 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 			require.Equal(t, test.sequence, d.Sequence)
 			require.NotNil(t, d.A)
 			if test.name == "altered" {
-				require.Equal(t, events.Hash(altered[4]), *d.B)
+				require.Equal(t, events.Hash(altered[4]), d.B.Hash)
 			}
 			back, err := replay.Diff(t.Context(), lines(test.b), lines(w.bodies))
 			require.NoError(t, err)
@@ -72,6 +73,18 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 	d, err := replay.Diff(t.Context(), lines(w.bodies), lines(w.bodies))
 	require.NoError(t, err)
 	require.Nil(t, d)
+
+	// A register that was put back to the entry before the last of its first epoch, and began the next from there.
+	restored := slices.Concat(w.bodies[:12], w.bodies[13:])
+	d, err = replay.Diff(t.Context(), lines(w.bodies), lines(restored))
+	require.NoError(t, err)
+	require.Equal(t, events.Head{Epoch: 1, Sequence: 13, Hash: events.Hash(w.bodies[12])}, *d.A)
+	require.Equal(t, events.Head{Epoch: 2, Sequence: 1, Hash: events.Hash(w.bodies[13])}, *d.B)
+	require.Equal(t, 1, d.Epoch)
+	require.EqualValues(t, 13, d.Sequence)
+
+	_, err = replay.At(t.Context(), lines(w.bodies), 0, 99)
+	require.EqualError(t, err, fmt.Sprintf("there is no entry 99 in epoch 2, which ends at entry %d", len(w.bodies)-13))
 }
 
 func TestReadingErrorsAreNotFindings(t *testing.T) {

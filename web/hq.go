@@ -39,6 +39,7 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	a.verification(api)
 	a.registerImport(api)
 	a.devices(api)
+	a.servePages(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return newHandler(a, mux)
 }
@@ -57,8 +58,7 @@ func list[T any](f func(context.Context) ([]T, error)) func(context.Context, *st
 // authorized lets nobody past who does not have the token.
 func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		given := token(ctx.Header("Authorization"), ctx.Header("Cookie"))
-		if subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1 {
+		if a.knows(token(ctx.Header("Authorization"), ctx.Header("Cookie"))) {
 			next(ctx)
 			return
 		}
@@ -69,6 +69,11 @@ func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) 
 			a.log.Debug("a client left before its answer", "error", err)
 		}
 	}
+}
+
+// knows says whether given is head office's token.
+func (a *hqAPI) knows(given string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1
 }
 
 func (a *hqAPI) mode() events.Mode { return "" }

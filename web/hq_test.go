@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,4 +42,37 @@ func TestHeadOfficeNeedsItsToken(t *testing.T) {
 		require.JSONEq(t, "[]", w.Body.String())
 	}
 	require.Equal(t, http.StatusNotFound, get("/v1/nothing", "secret").Code)
+}
+
+// The page shows nothing to who has not signed on, and what it shows is text.
+func TestOfficePage(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	h, err := hq.Open(t.Context(), hq.Config{Dir: t.TempDir(), Clock: time.Now, Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	api := web.HQ(h, "secret", log)
+	page := func(method, path, body, cookie string) *httptest.ResponseRecorder {
+		req := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if cookie != "" {
+			req.Header.Set("Cookie", cookie)
+		}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, req)
+		return w
+	}
+	w := page(http.MethodGet, "/", "", "")
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+	require.Contains(t, w.Body.String(), "Sign on")
+	require.NotContains(t, w.Body.String(), "Registers")
+	w = page(http.MethodPost, "/session", "token="+strings.Repeat("x", 1<<20), "")
+	require.Equal(t, http.StatusUnauthorized, w.Code)
+	w = page(http.MethodPost, "/session", "token=secret", "")
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	cookie := w.Result().Cookies()[0]
+	require.True(t, cookie.HttpOnly)
+	w = page(http.MethodGet, "/", "", cookie.Name+"="+cookie.Value)
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), "<h1>Registers</h1>")
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'self'")
 }

@@ -47,39 +47,50 @@ func clock(ahead *float64) string {
 // servePages adds the pages of a register to its handler.
 func (a *registerAPI) servePages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /connection", a.connectionPage)
-	mux.HandleFunc("GET /assets/{file}", a.asset)
+	mux.HandleFunc("GET /assets/{file}", assets(a))
+}
+
+// writePage renders a page. Nothing is sent where that does not succeed.
+func writePage(w http.ResponseWriter, status int, name string, data any) error {
+	var page bytes.Buffer
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // a client that left needs no page
+	return nil
 }
 
 // connectionPage is the connection status for a person.
 func (a *registerAPI) connectionPage(w http.ResponseWriter, req *http.Request) {
 	s, err := a.register.Status(req.Context())
-	var page bytes.Buffer
 	if err == nil {
-		err = pages.ExecuteTemplate(&page, "connection.html", s)
+		err = writePage(w, http.StatusOK, "connection.html", s)
 	}
 	if err != nil {
 		writeProblem(w, a.problem(0, err))
-		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(page.Bytes()) // a client that left needs no page
 }
 
 // assetKinds are the kinds of files that there are; what a system thinks of an extension varies.
 var assetKinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
-func (a *registerAPI) asset(w http.ResponseWriter, req *http.Request) {
-	name := path.Join("assets", path.Base(path.Clean("/"+req.PathValue("file"))))
-	raw, err := assetFiles.ReadFile(name)
-	if err != nil {
-		writeProblem(w, (&Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "There is nothing at this address."}).complete(a, nil))
-		return
+// assets serves what the pages are made of.
+func assets(at site) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		name := path.Join("assets", path.Base(path.Clean("/"+req.PathValue("file"))))
+		raw, err := assetFiles.ReadFile(name)
+		if err != nil {
+			writeProblem(w, (&Problem{Status: http.StatusNotFound, Code: "not_found", Detail: "There is nothing at this address."}).complete(at, nil))
+			return
+		}
+		w.Header().Set("Content-Type", assetKinds[path.Ext(name)])
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = w.Write(raw) // a client that left needs no file
 	}
-	w.Header().Set("Content-Type", assetKinds[path.Ext(name)])
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(raw) // a client that left needs no file
 }

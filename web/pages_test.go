@@ -96,6 +96,7 @@ func linkedShop(t *testing.T) *shop {
 	return s
 }
 
+// "You can add a button to Retail Modern POS to manually switch between online and offline modes."
 // The page follows the register: online, then offline with the reason, the next attempt and what is unsent.
 func TestConnectionPageOfALinkedRegister(t *testing.T) {
 	s := linkedShop(t)

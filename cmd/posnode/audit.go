@@ -541,14 +541,21 @@ func (c *auditDiffCmd) print(w io.Writer, d *replay.Difference) error {
 		_, err := fmt.Fprintln(w, "the journals are the same")
 		return err
 	}
-	fmt.Fprintf(w, "the journals are the same up to entry %d of epoch %d\n", d.Sequence-1, d.Epoch)
+	same := fmt.Sprintf("up to entry %d of epoch %d", d.Sequence-1, d.Epoch)
+	if d.Sequence == 1 {
+		same = fmt.Sprintf("before epoch %d", d.Epoch)
+	}
+	fmt.Fprintf(w, "the journals are the same %s\n", same)
 	for _, side := range []struct {
 		path string
-		hash *events.Digest
+		head *events.Head
 	}{{c.A, d.A}, {c.B, d.B}} {
 		at := "ends there"
-		if side.hash != nil {
-			at = fmt.Sprintf("has entry %d with hash %s", d.Sequence, side.hash)
+		switch {
+		case side.head != nil && side.head.Epoch > d.Epoch:
+			at = fmt.Sprintf("goes on with epoch %d, whose entry %d has hash %s", side.head.Epoch, side.head.Sequence, side.head.Hash)
+		case side.head != nil:
+			at = fmt.Sprintf("has entry %d with hash %s", side.head.Sequence, side.head.Hash)
 		}
 		if _, err := fmt.Fprintf(w, "  %s %s\n", side.path, at); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -19,6 +20,8 @@ type done struct {
 	sequence      uint64
 }
 
+var killTimes = flag.Int("kills", 200, "how often TestKilledAtRandomMoments kills the register")
+
 // crasher sells at a register that is killed again and again, as a client that
 // repeats with the same key whatever it got no answer for.
 type crasher struct {
@@ -30,9 +33,9 @@ type crasher struct {
 }
 
 func TestKilledAtRandomMoments(t *testing.T) {
-	kills := 200
+	kills := *killTimes
 	if testing.Short() {
-		kills = 20
+		kills = min(kills, 20)
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

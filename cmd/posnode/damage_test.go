@@ -44,6 +44,7 @@ var damages = map[string]func(t *testing.T, p *process){
 }
 
 func TestDamagedJournal(t *testing.T) {
+	t.Parallel()
 	for name, damage := range damages {
 		t.Run(name+", switched off", func(t *testing.T) { testDamage(t, (*process).stop, damage) })
 		// No snapshot was written, and the server cuts off what stands behind the damage.

@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -124,7 +126,7 @@ type refusedLine struct {
 var demoRegisters = []events.Register{{Store: "s001", ID: "r01"}, {Store: "s001", ID: "r02"}}
 
 // openDemo brings head office and the registers up, each with a cashier signed on and a shift open.
-func openDemo(ctx context.Context, dir string, reference []byte, log *slog.Logger) (d *demo, err error) {
+func openDemo(ctx context.Context, dir string, shop []byte, log *slog.Logger) (d *demo, err error) {
 	d = &demo{}
 	defer func() {
 		if err != nil {
@@ -134,6 +136,10 @@ func openDemo(ctx context.Context, dir string, reference []byte, log *slog.Logge
 	d.hq, err = hq.Open(ctx, hq.Config{Dir: filepath.Join(dir, "hq"), ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
 	if err != nil {
 		return d, err
+	}
+	// The shop is head office's; the registers get it over the link, as every register does.
+	if report, err := d.hq.Import(ctx, bytes.NewReader(shop), hq.ImportOptions{}); err != nil {
+		return d, fmt.Errorf("%w: %v", err, report.Problems)
 	}
 	for _, name := range demoRegisters {
 		t := &till{dir: filepath.Join(dir, name.String())}
@@ -153,12 +159,9 @@ func openDemo(ctx context.Context, dir string, reference []byte, log *slog.Logge
 			return d, err
 		}
 		d.tills = append(d.tills, t)
-		if report, err := t.Reference().Import(ctx, bytes.NewReader(reference), time.Now(), false); err != nil {
-			return d, fmt.Errorf("%w: %v", err, report.Problems)
-		}
 	}
 	for _, t := range d.tills {
-		if err := waitFor(ctx, "the link to head office", t.Linked); err != nil {
+		if err := waitFor(ctx, "the shop's data from head office", func() bool { _, err := t.Reference().Store(ctx); return err == nil }); err != nil {
 			return d, err
 		}
 		if err := t.open(ctx); err != nil {
@@ -469,19 +472,29 @@ func (s *summary) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// serve keeps everything up with the registers' APIs reachable.
+// serve keeps everything up, with the pages and APIs of head office and the registers reachable.
 func (d *demo) serve(ctx context.Context, std stdio) error {
+	ctx, stop := context.WithCancel(ctx) // where one cannot be served, none is
+	defer stop()
 	var wait sync.WaitGroup
-	errs := make([]error, len(d.tills))
-	for i, t := range d.tills {
+	errs := make([]error, 1+len(d.tills))
+	for i := range errs {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "register %s: http://%s/v1/status\n", t.View().Register, listener.Addr())
-		wait.Go(func() { errs[i] = serve(ctx, listener, web.Register(t.Register, newLogger(std.err))) })
+		var handler http.Handler
+		if log := newLogger(std.err); i == 0 {
+			token := rand.Text()
+			handler = web.HQ(d.hq, token, log)
+			fmt.Fprintf(std.out, "head office:       http://%s/ (token %s)\n", listener.Addr(), token)
+		} else {
+			handler = web.Register(d.tills[i-1].Register, log)
+			fmt.Fprintf(std.out, "register %s: http://%s/connection\n", d.tills[i-1].View().Register, listener.Addr())
+		}
+		wait.Go(func() { errs[i] = serve(ctx, listener, handler) })
 	}
-	fmt.Fprintln(std.out, "Ctrl-C ends the demo.")
+	fmt.Fprintf(std.out, "Staff %s signs on with PIN %s. Each address has an API, described at /openapi.json. Ctrl-C ends the demo.\n", demoStaff, demoPIN)
 	wait.Wait()
 	return errors.Join(errs...)
 }

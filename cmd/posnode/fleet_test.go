@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/internal/stock"
 	"github.com/posnode/posnode/register"
+	"github.com/posnode/posnode/web"
 )
 
 var (
@@ -45,6 +47,9 @@ type fleet struct {
 	hqs     []*hqProcess
 	tills   []*fleetTill
 	sales   []*invoice // to sell, in turns
+	// The registers' day is over half a day after the test began, wherever that is on the clock.
+	zone  *time.Location
+	ahead atomic.Int64 // how far their clocks are ahead
 }
 
 type fleetTill struct {
@@ -66,7 +71,7 @@ func newStockFleet(t *testing.T) *fleet {
 		t.Skipf("no stock nats-server here: %v", err)
 	}
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(filepath.Dir(binary))) })
-	f := &fleet{t: t, dir: t.TempDir(), binary: binary, servers: make([]*stock.Server, 3)}
+	f := &fleet{t: t, dir: t.TempDir(), binary: binary, servers: make([]*stock.Server, 3), zone: time.FixedZone("noon", (12-time.Now().UTC().Hour())*3600)}
 	ports, err := stock.Ports(9)
 	require.NoError(t, err)
 	for i := range 3 {
@@ -142,7 +147,8 @@ func (f *fleet) startTills(shop []byte) {
 		require.NoError(f.t, os.WriteFile(dir+".creds", creds, 0o600))
 		t.Register, err = register.Open(f.t.Context(), register.Config{
 			Dir: dir, Register: t.name, HQ: f.leafs(), CA: f.ca(), Creds: dir + ".creds",
-			Zone: time.UTC, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Zone: f.zone, Logger: slog.New(slog.DiscardHandler),
+			Clock: func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) },
 		})
 		require.NoError(f.t, err)
 		f.t.Cleanup(func() { require.NoError(f.t, t.Close()) })
@@ -285,9 +291,53 @@ func TestFleet(t *testing.T) {
 	require.Empty(t, findings)
 	f.requireUnion()
 	t.Logf("%d entries at head office: the union of %d registers, in order, once", f.total(), len(f.tills))
+	f.requireCertificates()
 	for i, s := range f.servers {
 		t.Logf("server n%d: %s resident; instance of head office: %s", i+1, resident(s.PID()), resident(f.hqs[0].cmd.Process.Pid))
 	}
+}
+
+// requireCertificates closes the registers' day and has it certified: by the instance that has lived through
+// all of it, and in the same words by one that was started after.
+func (f *fleet) requireCertificates() {
+	day := time.Now().In(f.zone).Format(time.DateOnly)
+	for _, t := range f.tills {
+		require.NoError(f.t, t.do(f.t.Context(), 1055, `{}`))
+	}
+	f.ahead.Store(int64(14 * time.Hour)) // until they say so, another shift of the day could be opened
+	f.startHQ(2)
+	for _, t := range f.tills {
+		certify := func(p *hqProcess) (c *hq.Certificate, note string) {
+			var out web.Certified
+			require.Eventually(f.t, func() bool {
+				err := (runningHQ{Data: p.dir}).call(f.t.Context(), http.MethodGet, "/v1/certificates/"+t.name.String()+"/"+day, nil, &out)
+				return err == nil && out.Certificate != nil
+			}, 5*time.Minute, 100*time.Millisecond, "%s: %v", t.name, &out)
+			var key struct{ Key string }
+			require.NoError(f.t, (runningHQ{Data: p.dir}).call(f.t.Context(), http.MethodGet, "/v1/key", nil, &key))
+			c, err := hq.OpenCertificate(out.Certificate.Note, key.Key)
+			require.NoError(f.t, err)
+			return c, out.Certificate.Note
+		}
+		c, note := certify(f.hqs[0])
+		require.Equal(f.t, []events.Covered{{Range: events.Range{Epoch: 1, From: 1, To: t.View().Head.Sequence}, Hash: t.View().Head.Hash}}, c.Covered)
+		var sums events.PeriodSums
+		require.NoError(f.t, t.Journal().Read(f.t.Context(), 1, func(m events.Message) error {
+			e, err := events.Decode(m.Body)
+			if sale, ok := e.Fact.(*events.SaleConcluded); err == nil && ok {
+				sums.Currency = sale.Terms.Currency
+				sums.Transactions++
+				sums.Sales += sale.Sales
+				sums.Returns += sale.Returns
+				sums.Tax += sale.After.Tax
+			}
+			return err
+		}))
+		require.Equal(f.t, []events.PeriodSums{sums}, c.Sums, "%s", t.name)
+		_, again := certify(f.hqs[2])
+		require.Equal(f.t, note, again, "both instances say the same")
+	}
+	f.t.Logf("%d registers certified for %s", len(f.tills), day)
 }
 
 // resident is how much memory a process has, where Linux says so.

@@ -25,12 +25,14 @@ type hqCmd struct {
 
 	ClosePeriod   hqClosePeriodCmd   `cmd:"" help:"Record that business days are complete at all registers, or say who is missing what."`
 	Certificate   hqCertificateCmd   `cmd:"" help:"Print the signed statement that all of a register's business day is here."`
+	Findings      hqFindingsCmd      `cmd:"" help:"List what verification found wrong and nobody has accepted."`
 	AcceptFinding hqAcceptFindingCmd `cmd:"" help:"Record that someone has looked into a finding, so that it stands in nobody's way."`
 	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
 
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
 	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
 
+	Status     hqStatusCmd     `cmd:"" help:"Show how every register stands: mode, last contact, what has arrived and what is missing."`
 	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
 
 	EnrollReader hqEnrollReaderCmd `cmd:"" help:"Write the credentials by which a program reads the journals at head office, see docs/consuming.md."`
@@ -39,8 +41,8 @@ type hqCmd struct {
 type hqRunCmd struct {
 	Data       string `required:"" type:"path" placeholder:"DIR" help:"Data directory, this node's alone."`
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
-	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
-	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive."`
+	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8086 if absent."`
+	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive; 127.0.0.1:7422 if absent."`
 	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links; without it they are not encrypted."`
 	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,13 +90,49 @@ func (c *hqCertificateCmd) Run(ctx context.Context, std stdio) error {
 
 type hqAcceptFindingCmd struct {
 	runningHQ
-	ID  int64  `arg:"" help:"Number of the finding."`
+	ID  int64  `arg:"" help:"Number of the finding, as 'posnode hq findings' lists it."`
 	Why string `arg:"" help:"What was found out about it."`
 }
 
 // Run records the acceptance.
-func (c *hqAcceptFindingCmd) Run(ctx context.Context) error {
-	return c.post(ctx, "/v1/findings/"+strconv.FormatInt(c.ID, 10)+"/accept", map[string]string{"why": c.Why}, nil)
+func (c *hqAcceptFindingCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.post(ctx, "/v1/findings/"+strconv.FormatInt(c.ID, 10)+"/accept", map[string]string{"why": c.Why}, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "finding %d is accepted\n", c.ID)
+	return nil
+}
+
+// hqFindingsCmd lists what does not stand as it must.
+type hqFindingsCmd struct {
+	runningHQ
+	All  bool `help:"Those too that are resolved or accepted."`
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints a finding a paragraph: hashes make no table.
+func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
+	var all []hq.Finding
+	if err := c.call(ctx, http.MethodGet, "/v1/findings", nil, &all); err != nil {
+		return err
+	}
+	if !c.All {
+		all = slices.DeleteFunc(all, func(f hq.Finding) bool { return f.Resolved != "" })
+	}
+	if c.JSON {
+		return printJSON(std.out, all)
+	}
+	for _, f := range all {
+		fmt.Fprintf(std.out, "%d  %s  %s epoch %d entry %d  found %s\n", f.ID, f.Kind, f.Register, f.Epoch, f.Sequence, f.Found)
+		fmt.Fprintf(std.out, "   want  %s\n   got   %s\n", f.Want, or(f.Got, "nothing"))
+		if f.Resolved != "" {
+			fmt.Fprintf(std.out, "   %s, %s\n", f.How, f.Resolved)
+		}
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(std.out, "nothing is open")
+	}
+	return nil
 }
 
 type hqPublicKeyCmd struct{ runningHQ }

@@ -79,6 +79,7 @@ func TestPeriodIsClosed(t *testing.T) {
 	}, time.Minute, 100*time.Millisecond)
 
 	require.Contains(t, command(0, "hq", "close-period", "--data", hqDir, yesterday, yesterday), "5 transactions")
+	require.Regexp(t, `s001-r01 +1 +o(n|ff)line.* nothing +0 `, command(0, "hq", "status", "--data", hqDir))
 	require.Contains(t, command(1, "hq", "close-period", "--data", hqDir, yesterday, yesterday+"x"), "invalid_parameter")
 	certificate := filepath.Join(dir, "certificate")
 	require.NoError(t, os.WriteFile(certificate, []byte(command(0, "hq", "certificate", "--data", hqDir, name.String(), yesterday)), 0o600))

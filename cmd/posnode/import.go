@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/posnode/posnode/web"
 )
@@ -18,6 +21,14 @@ type hqImportCmd struct {
 	Store  string `placeholder:"STORE" help:"The store that CSV rows are for; everybody if absent."`
 	DryRun bool   `help:"Check and report, and import nothing."`
 	JSON   bool   `help:"Print JSON."`
+}
+
+// Validate keeps a CSV file from being read as JSON lines, each of which would be wrong.
+func (c *hqImportCmd) Validate() error {
+	if c.CSV == "" && strings.EqualFold(filepath.Ext(c.File), ".csv") {
+		return hinted{errors.New("a CSV file needs --csv TABLE"), "which table its rows are of: product, barcode, staff, prices and so on, see docs/reference.md"}
+	}
+	return nil
 }
 
 // Run imports all of the file or nothing.

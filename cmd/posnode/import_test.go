@@ -59,6 +59,7 @@ func onePrice(t *testing.T, path string) string {
 // TestRegisterKilledWhileItCopies kills a register again and again while it copies
 // reference data and makes its database of it: what is there is always one import, whole.
 func TestRegisterKilledWhileItCopies(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h, err := hq.Open(t.Context(), hq.Config{Dir: filepath.Join(dir, "hq"), ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
@@ -116,6 +117,7 @@ func (h *importingHQ) start() {
 // TestHeadOfficeKilledWhileItImports kills head office in the middle of imports. Its next start
 // finishes an import that it had accepted, and knows nothing of one that it had not.
 func TestHeadOfficeKilledWhileItImports(t *testing.T) {
+	t.Parallel()
 	h := &importingHQ{t: t, dir: filepath.Join(t.TempDir(), "hq")}
 	db := filepath.Join(h.dir, "reference.db")
 	file := filepath.Join(t.TempDir(), "products.jsonl")
@@ -173,7 +175,7 @@ func TestImportCommand(t *testing.T) {
 	require.Equal(t, "imported: 2 lines, 1 stored, 0 deleted, 1 unchanged, 0 wrong\n", out)
 	out, ok = run("prices.csv", "product,price\nTEA-080,2.80\nNONE,1\nTEA-LOOSE,-1\n", "--csv", "prices")
 	require.False(t, ok)
-	require.Contains(t, out, "prices.csv:3: there is no such product")
+	require.Contains(t, out, "prices.csv:3: there is no product NONE")
 	require.Contains(t, out, "prices.csv:4: product TEA-LOOSE: price -1 is negative")
 	require.Contains(t, out, "nothing imported: 3 lines, 1 stored, 0 deleted, 0 unchanged, 2 wrong")
 	out, ok = run("x.csv", "a\n1\n", "--csv", "nonsense")

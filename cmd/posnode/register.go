@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/projections"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
@@ -27,7 +28,7 @@ const registerMemory = 80 << 20
 type registerCmd struct {
 	Data      string        `required:"" type:"path" placeholder:"DIR" help:"Data directory, this register's alone."`
 	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
-	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API listens; a loopback address."`
+	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8085 if absent."`
 	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
 	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Several with commas between. Without it the register stands alone."`
 	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
@@ -54,8 +55,15 @@ func (c *registerCmd) Validate() error {
 			return hinted{fmt.Errorf("--hq %s is no leaf URL", address), "it is like nats-leaf://hq.example:7422 or tls://hq.example:7422, as head office prints it"}
 		}
 	}
-	if c.Creds == "" {
-		return hinted{errors.New("--hq needs --creds"), "head office makes them: posnode hq enroll"}
+	// A register that was activated has credentials of its own, and needs neither flag.
+	creds, err := embedded.Newest(embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
+	switch {
+	case err != nil:
+		return err
+	case creds == "" && c.Bootstrap != "":
+		return hinted{fmt.Errorf("--bootstrap %s: there is no such file", c.Bootstrap), "head office makes it: posnode hq code " + c.Name.String() + " --bootstrap FILE"}
+	case creds == "":
+		return hinted{errors.New("--hq needs --bootstrap or --creds"), "head office makes them: posnode hq code " + c.Name.String() + " --bootstrap FILE"}
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 
 // statusCmd shows how a running register stands with head office.
 type statusCmd struct {
-	At   string `default:"http://127.0.0.1:8085" placeholder:"URL" help:"Where the register's API is."`
+	At   string `default:"http://127.0.0.1:8085" placeholder:"URL" help:"Where the register's API is; http://127.0.0.1:8085 if absent."`
 	JSON bool   `name:"json" help:"Print what GET /v1/status answers."`
 }
 
@@ -72,7 +72,7 @@ func printStatus(w io.Writer, s *register.Status) error {
 	row("register", "%s, version %s", s.Register, s.Version)
 	row("mode", "%s", s.Mode)
 	if s.Connection.Cause != "" {
-		row("cause", "%s: %s", s.Connection.Cause, s.Connection.Detail)
+		row("cause", "%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", s.Connection.Cause, s.Connection.Detail), ": ")) // by hand there is no more to say
 		row("since", "%s", s.Connection.At)
 	}
 	if s.Connection.Manual {
