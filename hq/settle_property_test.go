@@ -96,6 +96,7 @@ type cardMove struct {
 	lost   bool // by the register, not by head office: while it is offline nobody tells it
 	here   bool // head office has it
 	base   int  // the first figure that holds it
+	branch bool // it was made on a copy that was put back, in the place of another entry perhaps
 }
 
 type cardTill struct {
@@ -361,8 +362,12 @@ func (w *cardWorld) restore(p *cardTill, sales int) {
 	require.NoError(w, json.Unmarshal(p.kept, p.state))
 	p.kept = nil
 	w.mode(p, events.Offline)
+	before := len(w.moves)
 	for range sales {
 		w.sale(p, 519, `{"card":"6001","amount":700}`, true)
+	}
+	for _, m := range w.moves[before:] {
+		m.branch = true
 	}
 	w.send(p, len(p.unsent)) // head office finds out
 	w.activate(p, p.state.Carried())
@@ -414,6 +419,9 @@ func (w *cardWorld) check() {
 			switch {
 			case p.state.Mode == events.Online && (m.till == p || m.here):
 				want += m.amount
+			case p.state.Mode == events.Offline && m.branch && m.till == p && len(p.local.Figure().Named(p.name)) > 0 && p.local.Figure().Holds(p.name, m.place, ""):
+				// A figure that names entries does not say of which branch: offline the register takes its own
+				// for the one that is held (decision 0014). Head office tells them apart.
 			case p.state.Mode == events.Offline && m.till == p && !m.lost && (m.base == 0 || m.base > p.version):
 				want += m.amount
 			}
