@@ -9,7 +9,6 @@ var headOfficeFacts = []func() Fact{
 	func() Fact { return new(RegisterRevoked) },
 	func() Fact { return new(ShiftConfirmed) },
 	func() Fact { return new(ReservationGranted) },
-	func() Fact { return new(ReservationReleased) },
 	func() Fact { return new(ExceptionFound) },
 	func() Fact { return new(CustomerMapped) },
 }
@@ -81,8 +80,7 @@ func (*ShiftConfirmed) Type() string    { return "shift.confirmed.v1" }
 func (f *ShiftConfirmed) About() string { return string(f.Shift) }
 
 // ReservationGranted says that a register may move an amount on a balance that head office
-// keeps. It ends when the register's fact arrives that names it, when its transaction ends without
-// it, or when it is released.
+// keeps. It ends when the register's fact arrives that names it, or when its transaction ends without it.
 type ReservationGranted struct {
 	Reservation
 	Balance Money `json:"balance"` // before it: replicated, verified, and less what others have reserved
@@ -90,15 +88,6 @@ type ReservationGranted struct {
 
 func (*ReservationGranted) Type() string    { return "reservation.granted.v1" }
 func (f *ReservationGranted) About() string { return f.Kind + " " + f.Key }
-
-// ReservationReleased says that a reservation was given up before its transaction ended.
-type ReservationReleased struct {
-	ID  string `json:"reservation"`
-	Why string `json:"why"`
-}
-
-func (*ReservationReleased) Type() string    { return "reservation.released.v1" }
-func (f *ReservationReleased) About() string { return f.ID }
 
 // The kinds of what head office reserves.
 const (

@@ -41,7 +41,6 @@ func samples() []Fact {
 			ID: "01JNB8S9M00000000000000001", Register: "s001-r01", Transaction: "s001-r01-1-7", Payment: 1, Line: 2, Kind: ReserveGiftCard, Key: "GC-1", Amount: 1500,
 			AsOf: "2026-03-02T07:00:00Z", Through: []Place{{Epoch: 1, Sequence: 40}}, Own: -200,
 		}, Balance: 5000},
-		&ReservationReleased{ID: "01JNB8S9M00000000000000001", Why: "the register was replaced"},
 		&ExceptionFound{
 			Kind: "gift_card_overdrawn", Key: "GC-1", Amount: 500, Detail: "GC-1 stands at -5.00", Facts: []ExceptionFact{
 				{Register: "s001-r01", Epoch: 1, Sequence: 41, Transaction: "s001-r01-1-7", Time: "2026-03-02T09:15:00.000000000Z", Amount: -3000},

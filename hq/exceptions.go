@@ -70,18 +70,21 @@ func (h *HQ) lookForExceptions(ctx context.Context) error {
 	if err := rows.Close(); err != nil {
 		return err
 	}
+	var failed error // one that cannot be looked at keeps no other from it
 	for _, t := range all {
 		// Before it is looked at: what arrives meanwhile makes it dirty again.
 		if _, err := h.db.db.ExecContext(ctx, `DELETE FROM dirty WHERE kind = ? AND key = ?`, t.kind, t.key); err != nil {
 			return err
 		}
-		err := h.look(ctx, t.kind, t.key)
-		if err != nil {
+		if err := h.look(ctx, t.kind, t.key); err != nil {
 			_, again := h.db.db.ExecContext(context.WithoutCancel(ctx), `INSERT OR IGNORE INTO dirty VALUES (?, ?)`, t.kind, t.key)
-			return fmt.Errorf("look at %s %s: %w", t.kind, t.key, errors.Join(err, again))
+			failed = fmt.Errorf("look at %s %s: %w", t.kind, t.key, errors.Join(err, again))
+			if ctx.Err() != nil {
+				return failed
+			}
 		}
 	}
-	return nil
+	return failed
 }
 
 func (h *HQ) look(ctx context.Context, kind, key string) error {

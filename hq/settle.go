@@ -148,8 +148,6 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 	case *events.RegisterRevoked:
 		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
-	case *events.ReservationReleased:
-		s.exec(`UPDATE reservations SET ended = 1 WHERE id = ?`, f.ID)
 	case *events.ShiftConfirmed:
 		s.exec(`INSERT OR IGNORE INTO confirmed VALUES (?, ?, ?)`, f.Register, f.Head.Epoch, f.Head.Sequence)
 		s.exec(`DELETE FROM unconfirmed WHERE register = ? AND epoch = ? AND sequence = ?`, f.Register, f.Head.Epoch, f.Head.Sequence)

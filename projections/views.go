@@ -59,7 +59,6 @@ var journalOnly = []events.Fact{
 	(*events.RegisterRevoked)(nil),
 	(*events.ShiftConfirmed)(nil),
 	(*events.ReservationGranted)(nil),
-	(*events.ReservationReleased)(nil),
 	(*events.ExceptionFound)(nil),
 	(*events.CustomerMapped)(nil),
 	(*events.TimeEntriesViewed)(nil),

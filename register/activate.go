@@ -51,7 +51,7 @@ func (r *Register) enrolling(request events.CommandKey) (e enrolling, err error)
 		return e, err
 	}
 	// If we died here, head office has not been asked: the same request finds these keys, another makes its own.
-	return e, writeFile(enrollingPath(r.cfg.Dir), raw)
+	return e, embedded.WriteFileDurably(enrollingPath(r.cfg.Dir), raw)
 }
 
 // credentials are those by which the register links to head office: the newest of its own, those that
@@ -167,7 +167,7 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 		return err
 	}
 	// If we died here, head office has let the register in, and the same command gets the same answer.
-	if err := writeFile(embedded.CredentialsPath(r.cfg.Dir), creds); err != nil {
+	if err := embedded.WriteFileDurably(embedded.CredentialsPath(r.cfg.Dir), creds); err != nil {
 		return err
 	}
 	if answer.Epoch > r.identity.Epoch {

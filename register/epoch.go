@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
@@ -75,7 +76,7 @@ func storeIdentity(dir string, private string, record events.ActivationRecord) (
 	if id.activation, err = json.Marshal(record); err != nil {
 		return nil, err
 	}
-	if err := writeFile(activationPath(dir, record.Epoch), id.activation); err != nil {
+	if err := embedded.WriteFileDurably(activationPath(dir, record.Epoch), id.activation); err != nil {
 		return nil, err
 	}
 	// If we died here, there is a record that no identity names: whoever begins this epoch
@@ -84,7 +85,7 @@ func storeIdentity(dir string, private string, record events.ActivationRecord) (
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(identityPath(dir), raw); err != nil {
+	if err := embedded.WriteFileDurably(identityPath(dir), raw); err != nil {
 		return nil, err
 	}
 	id.signer, err = checkpoint.NewSigner(private)

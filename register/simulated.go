@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
@@ -122,7 +123,7 @@ func (t *SimulatedTerminal) remember(reference string, change func(known *simula
 	if err != nil {
 		return charge, err
 	}
-	return charge, writeFile(t.path, raw)
+	return charge, embedded.WriteFileDurably(t.path, raw)
 }
 
 func (t *SimulatedTerminal) read() (map[string]simulatedCharge, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 )
@@ -32,7 +33,7 @@ func writeSnapshot(dir string, state []byte) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(snapshotPath(dir), raw)
+	return embedded.WriteFileDurably(snapshotPath(dir), raw)
 }
 
 // readSnapshot is the newest snapshot, or nil where there is none to trust.

@@ -273,7 +273,7 @@ func (r *Register) keep(before, next kept) error {
 	if r.witness.kept.Key != before.Key {
 		return nil // another key counts since: what the former said is void
 	}
-	if err := writeFile(markPath(r.cfg.Dir), raw); err != nil {
+	if err := embedded.WriteFileDurably(markPath(r.cfg.Dir), raw); err != nil {
 		return fmt.Errorf("keep head office's mark: %w", err)
 	}
 	r.witness.kept = next
