@@ -179,6 +179,21 @@ func TestAbsurdEntriesStopNobody(t *testing.T) {
 	require.Equal(t, w.head, b.headOf(w))
 }
 
+// An amount that no document comes to is a finding, and in nobody's sums.
+func TestAbsurdAmounts(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.sales(2)...)
+	before, shift := b.days(), events.ShiftID(fmt.Sprintf("%s-%d-s1", w.register, w.head.Epoch))
+	require.NotEmpty(t, before)
+	for _, amount := range []events.Money{math.MaxInt64, math.MinInt64, maxSum + 1} {
+		b.receive(w.write(&events.SaleConcluded{Sales: amount}, shift))
+		b.receive(w.write(&events.SaleConcluded{Payments: []events.Payment{{Amount: amount}}}, shift))
+	}
+	require.Len(t, b.open(), 6)
+	require.Equal(t, before, b.days())
+	require.Equal(t, w.head, b.headOf(w), "the chain goes on")
+}
+
 // Who asks while what is stored is still being read gets no answer rather than a wrong one.
 func TestServesWhatItHasRead(t *testing.T) {
 	o := newOffice(t)

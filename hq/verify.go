@@ -357,12 +357,45 @@ func (v *verifier) takeIn(j *journal, r embedded.Received, e *events.Entry) (err
 			err = v.find(r, KindUndecodable, "an entry that makes sense", fmt.Sprint(p))
 		}
 	}()
+	if amount := absurd(e); amount != 0 {
+		return v.find(r, KindUndecodable, fmt.Sprintf("amounts of at most %d", maxSum), fmt.Sprint(amount))
+	}
 	broken := j.broken()
 	sound := broken == 0 || e.Head.Sequence < broken
 	if err := errors.Join(v.countNumbers(e, sound), v.count(j, e)); err != nil || !sound {
 		return err
 	}
 	return errors.Join(v.keep(r, e), settle(v.exec, e))
+}
+
+// maxSum is more than any document comes to: it takes thousands of the largest to leave an int64 in head office's books.
+const maxSum = 1000 * events.MaxMoney
+
+// absurd is an amount of a document that is beyond what one can come to, 0 where there is none: it would
+// be in everybody's sums.
+func absurd(e *events.Entry) events.Money {
+	var f *events.SaleConcluded
+	switch fact := e.Fact.(type) {
+	case *events.SaleConcluded:
+		f = fact
+	case *events.OrderPlaced:
+		f = &fact.SaleConcluded
+	default:
+		return 0
+	}
+	amounts := []events.Money{f.Sales, f.Returns, f.After.Tax}
+	for i := range f.Lines {
+		amounts = append(amounts, f.Lines[i].Net)
+	}
+	for i := range f.Payments {
+		amounts = append(amounts, f.Payments[i].Amount)
+	}
+	for _, amount := range amounts {
+		if amount > maxSum || amount < -maxSum {
+			return amount
+		}
+	}
+	return 0
 }
 
 // checkpoint checks the signature that an entry carries, or keeps it until its key is known.
