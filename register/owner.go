@@ -209,15 +209,11 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 	}
 }
 
-// beforehand settles what an operation finds unsettled: an epoch without its first entry, a
-// switch to be thrown, a card terminal that has not answered. A register that was never let in has none
-// of these.
+// beforehand settles what an operation finds unsettled: a switch to be thrown, a card terminal that has not
+// answered. A register that was never let in has neither.
 func (r *Register) beforehand(ctx context.Context, req request) error {
 	if r.unborn() {
 		return nil
-	}
-	if err := r.beginJournal(ctx); err != nil {
-		return err
 	}
 	if err := r.throwSwitch(ctx, req); err != nil {
 		return err
