@@ -141,6 +141,9 @@ func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte
 	if err := h.checkClock(ctx, name, a.Time, ack.Time); err != nil {
 		return nil, err
 	}
+	if ack.HandedOver, err = h.db.handedOver(ctx, name); err != nil {
+		return nil, err
+	}
 	open, err := h.db.findings(ctx, `WHERE register = ? AND resolved = '' ORDER BY id LIMIT 10`, r.String())
 	if err != nil {
 		return nil, err

@@ -97,6 +97,8 @@ func (h *HQ) look(ctx context.Context, kind, key string) error {
 			return err
 		}
 		return h.except(ctx, &events.ExceptionFound{Kind: "order_picked_up_twice", Key: key, Facts: named(facts)})
+	case "suspended":
+		return h.lookAtRecalls(ctx, key)
 	case "returned":
 		return h.lookAtReturns(ctx, key)
 	case "edit":

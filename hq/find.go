@@ -120,6 +120,9 @@ var lookers = map[string]func(h *HQ, ctx context.Context, r events.Register, q l
 	"order":           (*HQ).lookUpOrder,
 	"receipt":         (*HQ).lookUpReceipt,
 	"stock":           (*HQ).lookUpStock,
+
+	"suspended":        (*HQ).lookUpSuspended,
+	"suspended_search": (*HQ).searchSuspended,
 }
 
 func (h *HQ) lookUp(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
@@ -277,11 +280,7 @@ func (h *HQ) lookUpReceipt(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil || at == nil {
 		return answer{}, err
 	}
-	body, err := h.node.Fetch(ctx, at.shard, at.sequence)
-	if err != nil {
-		return answer{}, err
-	}
-	entry, err := events.Decode(body)
+	entry, err := h.fetch(ctx, *at)
 	if err != nil {
 		return answer{}, fmt.Errorf("receipt %.64s: %w", q.Key, err)
 	}

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS reservations (
 	PRIMARY KEY (register, id) -- a register chooses its ids
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS live_reservations ON reservations (kind, key) WHERE NOT ended;
+CREATE INDEX IF NOT EXISTS granted_recalls ON reservations (key) WHERE kind = 'recall';
 CREATE INDEX IF NOT EXISTS live_transactions ON reservations (register, transaction_id) WHERE NOT ended;
 CREATE TABLE IF NOT EXISTS bought (transaction_id TEXT NOT NULL, line INTEGER NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (transaction_id, line)) WITHOUT ROWID; -- of lines that came back
 CREATE TABLE IF NOT EXISTS edits ( -- of customers, field by field
@@ -145,6 +146,9 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
 			f.Register, string(f.Transaction), f.Kind, f.Key)
 		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.Register, f.ID, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+		if f.Kind == events.ReserveRecall {
+			s.carryOver(f)
+		}
 	case *events.RegisterRevoked:
 		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
@@ -171,6 +175,9 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
 	}
 	want.Register = r.String()
+	if want.Kind == events.ReserveRecall {
+		return h.grantRecall(ctx, r, want)
+	}
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {
 		return &events.Reserved{NotKept: true}, refusal, err

@@ -60,7 +60,7 @@ func customerOperations() []*Operation {
 			asks: func(_ *State, in values) []Query { return []Query{{"customer", in.text("customer")}} }, decide: editCustomer},
 		{ID: 622, Name: "Search", Group: "customers", Offline: Local,
 			Params: []Parameter{
-				{Name: "in", Kind: KindText, Max: 20, Required: true, Doc: "item, customer, category or order"},
+				{Name: "in", Kind: KindText, Max: 20, Required: true, Doc: "item, customer, category, order or suspended"},
 				{Name: "text", Kind: KindText, Max: 80, Required: true, Doc: "words, or beginnings of words, or a number"},
 			},
 			asks: func(_ *State, in values) []Query { return []Query{{searches[in.text("in")], in.text("text")}} },
@@ -73,6 +73,7 @@ func customerOperations() []*Operation {
 // searches are the kinds of query by what the parameter in calls them.
 var searches = map[string]string{
 	"item": "product_search", "customer": "customer_search", "category": "category_search", "order": "order_search",
+	"suspended": "suspended_search",
 }
 
 // Hits are the records that a search led to, the best first. Asked for as KIND_search, with the text as the key.
@@ -91,7 +92,7 @@ const MaxHits = 20
 func (d *deciding) search(in, text string) (events.Requested, error) {
 	kind, known := searches[in]
 	if !known {
-		return nil, refuseParameter("in", "must be item, customer, category or order")
+		return nil, refuseParameter("in", "must be item, customer, category, order or suspended")
 	}
 	hits, _ := find[Hits](d.Reference, kind, text)
 	f := &events.SearchAnswered{In: in, Text: text, More: len(hits) > MaxHits}
@@ -111,6 +112,8 @@ func hitOf(record any) events.SearchHit {
 		return events.SearchHit{Key: r.ID, Text: r.Name}
 	case Order:
 		return events.SearchHit{Key: string(r.ID), Text: r.CustomerName}
+	case Suspended:
+		return events.SearchHit{Key: string(r.From.Transaction), Text: r.describe()}
 	}
 	panic(fmt.Sprintf("a search found a %T", record))
 }

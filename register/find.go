@@ -24,6 +24,8 @@ var finders = map[string]finder{
 	"stock":           findStock,
 	"journal":         findJournal,
 	"printed":         findPrinted,
+	// What waits here is in the state; a suspended transaction itself is asked for only where it waits elsewhere.
+	"suspended_search": searchSuspended,
 }
 
 // ownKinds are answered by this register alone: what it did and what it printed itself.
@@ -177,6 +179,27 @@ func searchCustomers(ctx context.Context, r *Register, from source, q ledger.Que
 			return nil, false, err
 		}
 		hits = append(hits, c)
+	}
+	return hits, len(hits) > 0, nil
+}
+
+// searchSuspended puts the transactions that wait here before those that wait at other registers of the store.
+func searchSuspended(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
+	hits := ledger.Hits{}
+	for _, one := range r.state.OnHold(q.Key) {
+		hits = append(hits, one)
+	}
+	others, _ := known[q].record.(ledger.Hits)
+	for _, record := range others {
+		one, ok := record.(ledger.Suspended)
+		// Of this epoch the register knows better; what waited in an earlier one is head office's to know.
+		if own := one.From.Register == r.cfg.Register.String() && one.From.Head.Epoch == r.state.Head.Epoch; ok && !own {
+			hits = append(hits, one)
+		}
 	}
 	return hits, len(hits) > 0, nil
 }
