@@ -177,12 +177,13 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 	if err != nil {
 		return a, err
 	}
-	if c, known := a.record.(ledger.Customer); known {
+	c, known := a.record.(ledger.Customer)
+	if known {
 		if a.record, err = h.owed(ctx, r, c); err != nil {
 			return a, err
 		}
 	}
-	edit, err := h.db.customer(ctx, q.Key)
+	edit, err := h.db.customer(ctx, c.Numbers(q.Key)...)
 	if err != nil || edit == nil {
 		return a, err
 	}
@@ -192,9 +193,8 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 // on is an answer with what was written down at registers since head office last spoke of the customer, field by field.
 func (e *customerEdit) on(a answer) (answer, error) {
 	c, known := a.record.(ledger.Customer)
-	c.ID = e.id
 	if !known {
-		c.CustomerDetails, a.edited = e.details, e.at
+		c.ID, c.CustomerDetails, a.edited = e.id, e.details, e.at
 	}
 	for _, change := range e.changes {
 		if !known || change.at <= sortable(c.AsOf) {
@@ -222,12 +222,14 @@ func sortable(at string) string {
 func (h *HQ) searchCustomers(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
 	var a answer
 	add := func(key string) error {
-		if len(a.hits) > ledger.MaxHits || slices.ContainsFunc(a.hits, func(hit answer) bool { return hit.key == key }) {
+		if len(a.hits) > ledger.MaxHits {
 			return nil
 		}
 		hit, err := h.lookUpCustomer(ctx, r, ledger.Query{Kind: "customer", Key: key})
-		hit.key = key
-		a.hits = append(a.hits, hit)
+		hit.key = keyOf(hit.record)
+		if err == nil && !slices.ContainsFunc(a.hits, func(other answer) bool { return hit.key == other.key }) { // by two of their numbers
+			a.hits = append(a.hits, hit)
+		}
 		return err
 	}
 	edited, err := h.db.searchCustomers(ctx, q.Key)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
 )
 
 var (
@@ -303,4 +304,38 @@ func TestEmptyFactsStopNobody(t *testing.T) {
 		}
 	}
 	b.receive(w.write(&events.RegisterActivated{}, ""))
+}
+
+// A customer who cannot be sent to registers, and one whose number is no provisional one of its register's, hold up no other.
+func TestCustomersThatCannotBeSent(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	_, err := o.Import(t.Context(), strings.NewReader(`{"kind":"customer","key":"C1","record":{"customer":"C1","kind":"person","name":"Ada"}}`), ImportOptions{})
+	require.NoError(t, err)
+	provisional := func(n int) events.CustomerID { return events.CustomerID(fmt.Sprintf("P-%s-1-%d", w.register, n)) }
+	batch := []embedded.Received{w.activation()}
+	for _, f := range []*events.CustomerAdded{
+		{Customer: provisional(1), Number: 1, Details: events.CustomerDetails{Name: strings.Repeat("x", 70<<10)}},
+		{Customer: "C1", Number: 2, Details: events.CustomerDetails{Name: "Not Ada"}},
+		{Customer: "P-s001-r99-1-1", Number: 3, Details: events.CustomerDetails{Name: "Somebody else's"}},
+		{Customer: provisional(4), Number: 4, Details: events.CustomerDetails{Name: "Grace"}},
+	} {
+		batch = append(batch, w.write(f, ""))
+	}
+	o.receive(batch...)
+	o.moreSettled()
+	find := func(number events.CustomerID) (c ledger.Customer) {
+		record, _, err := o.reference.For(w.register).Find(t.Context(), ledger.Query{Kind: "customer", Key: string(number)})
+		require.NoError(t, err)
+		c, _ = record.(ledger.Customer)
+		return c
+	}
+	require.Eventually(t, func() bool { return find(provisional(4)).Name == "Grace" }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, "Ada", find("C1").Name)
+	require.Empty(t, find("P-s001-r99-1-1"))
+	require.Empty(t, find(provisional(1)))
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, o.db.db.QueryRow(`SELECT count(*) FROM dirty`).Scan(&n))
+		return n == 0
+	}, time.Minute, 10*time.Millisecond, "it is not tried for ever")
 }

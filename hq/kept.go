@@ -250,11 +250,16 @@ type customerEdit struct {
 // change is one field of one edit.
 type change struct{ at, field, new string }
 
-// customer is what was last written down of a customer, nil for nothing.
-func (d *database) customer(ctx context.Context, id string) (*customerEdit, error) {
-	e := customerEdit{id: events.CustomerID(id)}
+// customer is what was last written down of a customer under some numbers, nil for nothing.
+func (d *database) customer(ctx context.Context, ids ...events.CustomerID) (*customerEdit, error) {
+	var e customerEdit
 	var raw string
-	err := d.db.QueryRowContext(ctx, `SELECT at, details FROM customers WHERE customer = ?`, id).Scan(&e.at, &raw)
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = string(id)
+	}
+	among := ` WHERE customer IN (?` + strings.Repeat(`, ?`, len(ids)-1) + `) `
+	err := d.db.QueryRowContext(ctx, `SELECT customer, at, details FROM customers`+among+`ORDER BY at DESC LIMIT 1`, args...).Scan(&e.id, &e.at, &raw)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -264,7 +269,7 @@ func (d *database) customer(ctx context.Context, id string) (*customerEdit, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := d.db.QueryContext(ctx, `SELECT at, field, new FROM edits WHERE customer = ? ORDER BY at, register, epoch, sequence`, id)
+	rows, err := d.db.QueryContext(ctx, `SELECT at, field, new FROM edits`+among+`ORDER BY at, register, epoch, sequence`, args...)
 	if err != nil {
 		return nil, err
 	}

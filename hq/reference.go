@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -124,6 +125,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err != nil {
 		return projections.ImportReport{}, err
 	}
+	keptCustomers, err := h.reference.Keeps(ctx, "customer")
+	if err != nil {
+		return projections.ImportReport{}, err
+	}
 	report, changes, err := h.reference.Plan(ctx, lines, options.Format)
 	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
 		return report, err
@@ -153,7 +158,13 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 		}
 		return report, err
 	}
-	return report, h.applyReference(ctx)
+	if err := h.applyReference(ctx); err != nil || keptCustomers || !slices.Contains(changes.Kinds, "customer") {
+		return report, err
+	}
+	// From here on head office keeps customers: those who have a lasting number already are sent, too.
+	_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO dirty SELECT 'number', provisional FROM mapped`)
+	h.moreSettled()
+	return report, err
 }
 
 // stage is an import as it is kept until it is published: its lines and its commit, each a line.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -78,7 +79,10 @@ func settle(run func(query string, args ...any) error, e *events.Entry) error {
 		// this one there may be reservations already: they are granted before the entries arrive.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND CAST(substr(transaction_id, length(register) + 2) AS INTEGER) < ? AND NOT ended`, register, e.Head.Epoch)
 	case *events.CustomerAdded:
-		s.dirty("customer", string(f.Customer))
+		// Another number than one of this register's own is nothing that head office would answer with a lasting one.
+		if strings.HasPrefix(string(f.Customer), fmt.Sprintf("P-%s-%d-", register, e.Head.Epoch)) {
+			s.dirty("customer", string(f.Customer))
+		}
 	case *events.CustomerEdited:
 		for _, c := range f.Changes {
 			s.exec(`INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, string(f.Customer), c.Field, register, e.Head.Epoch, e.Head.Sequence, e.Envelope.Time, c.Old, c.New)
@@ -159,6 +163,7 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		return foldException(ctx, tx, e, f)
 	case *events.CustomerMapped:
 		s.exec(`INSERT OR IGNORE INTO mapped VALUES (?, ?)`, string(f.Provisional), string(f.Customer))
+		s.dirty("number", string(f.Provisional))
 	}
 	return s.err
 }

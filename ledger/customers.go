@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/posnode/posnode/events"
@@ -10,6 +11,8 @@ import (
 // Customer is one customer, as head office knows them or as they were written down here.
 type Customer struct {
 	ID events.CustomerID `json:"customer"`
+	// Provisional is the number under which they were written down at a register, see [CustomerNumber]; "" for none.
+	Provisional events.CustomerID `json:"provisional,omitempty"`
 	events.CustomerDetails
 	PriceGroups []string `json:"price_groups,omitempty"`
 	// Blocked customers are not sold to.
@@ -24,6 +27,23 @@ type Customer struct {
 	AsOf     string         `json:"as_of,omitempty"` // RFC 3339 in UTC
 	Included []Included     `json:"included,omitempty"`
 	Through  []events.Place `json:"through,omitempty"`
+}
+
+// CustomerNumber says which lasting number a customer has who was written down under a provisional one
+// (operation 612). Who asks for the provisional number is answered with the customer.
+type CustomerNumber struct {
+	Provisional events.CustomerID `json:"provisional"`
+	Customer    events.CustomerID `json:"customer"`
+}
+
+// Numbers are all by which something may have been written down of them, with one that was asked for.
+func (c Customer) Numbers(asked string) (all []events.CustomerID) {
+	for _, id := range []events.CustomerID{events.CustomerID(asked), c.ID, c.Provisional} {
+		if id != "" && !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 func (c Customer) leads() []Query {

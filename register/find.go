@@ -124,11 +124,13 @@ func findCustomer(ctx context.Context, r *Register, from source, q ledger.Query)
 		return nil, false, err
 	}
 	c, there := known[q].record.(ledger.Customer)
-	own, err := r.offline.OwnCustomer(ctx, events.CustomerID(q.Key))
+	own, err := r.offline.OwnCustomer(ctx, c.Numbers(q.Key)...)
 	if err != nil || own == nil {
 		return c, there, err
 	}
-	c.ID = own.ID
+	if !there {
+		c.ID = own.ID
+	}
 	if own.Time > max(sortable(c.AsOf), known[q].edited) {
 		c.CustomerDetails = own.Details
 	}
@@ -174,11 +176,14 @@ func searchCustomers(ctx context.Context, r *Register, from source, q ledger.Que
 	hits := ledger.Hits{}
 	for _, one := range all {
 		// As they are found by their number: there may be something newer on either side.
-		c, _, err := findCustomer(ctx, r, from, one)
+		found, _, err := findCustomer(ctx, r, from, one)
 		if err != nil {
 			return nil, false, err
 		}
-		hits = append(hits, c)
+		c := found.(ledger.Customer)
+		if !slices.ContainsFunc(hits, func(hit any) bool { return hit.(ledger.Customer).ID == c.ID }) { // by two of their numbers
+			hits = append(hits, c)
+		}
 	}
 	return hits, len(hits) > 0, nil
 }
