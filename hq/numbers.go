@@ -48,6 +48,9 @@ func (h *HQ) sendNumbers(ctx context.Context, provisional []string) error {
 	if err != nil || !kept {
 		return err
 	}
+	if feed, err := h.reference.Feed(ctx); err != nil || feed.Stream == "" {
+		return err // what it keeps is in no stream: with the first message of one, that alone would count
+	}
 	var lines bytes.Buffer
 	for _, p := range provisional {
 		if err := h.numberLines(ctx, p, json.NewEncoder(&lines)); err != nil {
