@@ -176,13 +176,6 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 // decide decides a command, and has head office carry out its part. Where that does not answer the
 // register is offline from there on, and decides the same command again.
 func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
-	var err error
-	if c.Reference.Store, err = r.settings(ctx); err != nil {
-		return ledger.Decision{}, err
-	}
-	if online == nil {
-		online = r.online(timeout(c.Reference.Store.Profile))
-	}
 	for {
 		var err error
 		if c.Reference.Store, err = r.settings(ctx); err != nil {
