@@ -188,6 +188,7 @@ type deaf struct {
 	listener net.Listener
 	to       string
 	lose     atomic.Bool
+	loseOnce atomic.Pointer[func() bool] // what comes once this says so is lost, too
 	mu       sync.Mutex
 	open     []net.Conn
 }
@@ -224,6 +225,9 @@ func (d *deaf) down(in, out net.Conn) {
 		n, err := out.Read(buf)
 		if err != nil {
 			return
+		}
+		if once := d.loseOnce.Load(); once != nil && (*once)() {
+			d.lose.Store(true)
 		}
 		if !d.lose.Load() {
 			if _, err := in.Write(buf[:n]); err != nil {
@@ -271,17 +275,50 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	till.online()
 
 	// Of a reservation: the register goes offline, and the same payment is taken within its limits.
+	grantIsLost := func() (heard func()) {
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(w.dir, "hq", "hq.db"))
+		require.NoError(t, err)
+		grants := func() (n int) {
+			require.NoError(t, db.QueryRow(`SELECT count(*) FROM reservations`).Scan(&n))
+			return n
+		}
+		before := grants()
+		granted := func() bool { return grants() > before }
+		proxy.loseOnce.Store(&granted)
+		return func() {
+			require.True(t, granted(), "head office granted it, and its answer was lost")
+			require.Equal(t, events.Offline, till.View().Mode)
+			require.NoError(t, db.Close())
+			proxy.loseOnce.Store(nil)
+			proxy.lose.Store(false)
+			proxy.cut()
+		}
+	}
 	till.basket(4)
-	proxy.lose.Store(true)
+	heard := grantIsLost()
 	till.must(214, `{"card":"6001","amount":3000}`)
-	require.Equal(t, events.Offline, till.View().Mode)
-	proxy.lose.Store(false)
-	proxy.cut()
+	heard()
+	till.must(206, ``)
+	till.arrived()
+
+	// Of a transaction that waits elsewhere: it stays with the register that was granted it, which asks again.
+	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	waits := w.activated("r03")
+	w.keep("", waits)
+	waits.online()
+	_, params := waits.suspend(1)
+	heard = grantIsLost()
+	till.refused("realtime_service_unavailable", 504, params)
+	heard()
+	waits.refused("transaction_recalled", 504, params)
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.must(504, params)
 	till.must(206, ``)
 	till.arrived()
 
 	// Of a confirmation: the operation needs it, and nothing is recorded; the same command again is carried out once.
-	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	till.offline()
 	require.Eventually(t, connected, soon, 50*time.Millisecond)
 	key = ulid.Make().String()
 	proxy.lose.Store(true)
@@ -308,10 +345,11 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	other.must(206, ``)
 	other.arrived()
 	require.Empty(t, w.exceptions("gift_card_overdrawn"))
+	require.Empty(t, w.exceptions("recalled_twice"))
 	days, err := w.hq.Days(t.Context())
 	require.NoError(t, err)
 	require.Len(t, days, 2)
-	require.Equal(t, 1, days[0].Concluded)
+	require.Equal(t, 2, days[0].Concluded)
 }
 
 // What two registers did that did not know of each other, each with the exception that names both. No sale is dropped.
