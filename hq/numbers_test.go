@@ -93,9 +93,9 @@ func TestProvisionalNumberIsAnswered(t *testing.T) {
 	require.Equal(t, events.CustomerID("C77"), two.knows("P-s001-r01-1-3").ID)
 }
 
-// Registers whose head office keeps no customers go by their own, which nothing replaces; once it
-// keeps some, who was written down before is sent, too.
-func TestProvisionalNumberWhereHeadOfficeKeepsNoCustomers(t *testing.T) {
+// Registers whose head office has no reference data go by their own, which nothing replaces; once it
+// has some, who was written down before is sent, too.
+func TestProvisionalNumberWhereHeadOfficeHasNoReferenceData(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.activated("r01")

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -125,7 +124,7 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err != nil {
 		return projections.ImportReport{}, err
 	}
-	keptCustomers, err := h.reference.Keeps(ctx, "customer")
+	before, err := h.reference.Feed(ctx)
 	if err != nil {
 		return projections.ImportReport{}, err
 	}
@@ -158,10 +157,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 		}
 		return report, err
 	}
-	if err := h.applyReference(ctx); err != nil || keptCustomers || !slices.Contains(changes.Kinds, "customer") {
+	if err := h.applyReference(ctx); err != nil || before.Stream != "" {
 		return report, err
 	}
-	// From here on head office keeps customers: those who have a lasting number already are sent, too.
+	// From here on registers go by head office's: customers who have a lasting number already are sent, too.
 	_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO dirty SELECT 'number', provisional FROM mapped`)
 	h.moreSettled()
 	return report, err
