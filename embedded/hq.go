@@ -253,8 +253,8 @@ func (h *HQNode) ClientURL() string {
 func (h *HQNode) Conn() *nats.Conn { return h.nc }
 
 // Enroll makes credentials for a register: the content of the file that
-// RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy;
-// enrolling again makes others beside them.
+// RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy:
+// enrolling again makes them again, of the same key.
 func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ type hqCmd struct {
 	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
 
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
-	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
+	Revoke hqRevokeCmd `cmd:"" help:"Shut a register out at once, whether it was activated or enrolled."`
 
 	Status     hqStatusCmd     `cmd:"" help:"Show how every register stands: mode, last contact, what has arrived and what is missing."`
 	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
@@ -136,6 +136,9 @@ type hqEnrollCmd struct {
 // Run writes the file, readable by its owner alone.
 func (c *hqEnrollCmd) Run(std stdio) error {
 	creds, err := hq.Enroll(c.Data, c.Name.Register)
+	if errors.Is(err, embedded.ErrShutOut) {
+		return hinted{err, fmt.Sprintf("make a code: posnode hq code --data %s %s --bootstrap %s", c.Data, c.Name, c.Creds)}
+	}
 	if err != nil {
 		return err
 	}
