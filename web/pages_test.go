@@ -70,9 +70,15 @@ func TestStatus(t *testing.T) {
 
 // linkedShop is a shop whose register is linked to a head office.
 func linkedShop(t *testing.T) *shop {
+	s, _ := officeAndShop(t, time.Now)
+	return s
+}
+
+// officeAndShop is a head office with a clock, and a shop whose register is linked to it.
+func officeAndShop(t *testing.T, clock func() time.Time) (*shop, *hq.HQ) {
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
-	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
+	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: clock, Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, office.Close()) })
 	name := events.Register{Store: "s001", ID: "r01"}
@@ -93,7 +99,7 @@ func linkedShop(t *testing.T) *shop {
 	require.Eventually(t, r.Linked, 30*time.Second, 10*time.Millisecond)
 	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
 	s.must(1050, ``)
-	return s
+	return s, office
 }
 
 // "You can add a button to Retail Modern POS to manually switch between online and offline modes."

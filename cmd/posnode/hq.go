@@ -94,7 +94,7 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	// If we die before this is removed, it names an address where nobody answers, and says so.
-	defer func() { err = errors.Join(err, os.Remove(hqAddressPath(c.Data))) }()
+	defer func() { err = errors.Join(err, at.remove(c.Data)) }()
 	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, c.links(h))
 	if url := h.ClientURL(); url != "" {
 		fmt.Fprintf(std.out, "readers connect to %s\n", url)
