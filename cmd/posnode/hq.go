@@ -43,7 +43,7 @@ type hqRunCmd struct {
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
 	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8086 if absent."`
 	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive; 127.0.0.1:7422 if absent."`
-	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links; without it they are not encrypted."`
+	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links and for readers; without it neither is encrypted."`
 	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
 
 	NATS     []string `name:"nats" placeholder:"URL" help:"Work on a cluster of stock nats-server, such as tls://a:4222,tls://b:4222,tls://c:4222, and run no server of our own. See 'posnode hq init'."`
