@@ -14,17 +14,22 @@ import (
 )
 
 // startReader signs on with a reader's credentials. What the server refuses comes out of the channel.
-func startReader(t *testing.T, h *HQNode, dir, name string) (*nats.Conn, <-chan error) {
-	data, err := EnrollReader(dir, name)
-	require.NoError(t, err)
-	creds := filepath.Join(t.TempDir(), "reader.creds")
-	require.NoError(t, os.WriteFile(creds, data, 0o600))
+func startReader(t *testing.T, h *HQNode, dir, name string, options ...nats.Option) (*nats.Conn, <-chan error) {
 	refused := make(chan error, 100)
-	nc, err := nats.Connect(h.ClientURL(), nats.UserCredentials(creds), nats.CustomInboxPrefix("_INBOX."+name),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, err := nats.Connect(h.ClientURL(), append(options, nats.UserCredentials(readerCreds(t, dir, name)), nats.CustomInboxPrefix("_INBOX."+name),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc, refused
+}
+
+// readerCreds writes a reader's credentials to a file.
+func readerCreds(t *testing.T, dir, name string) (creds string) {
+	data, err := EnrollReader(dir, name)
+	require.NoError(t, err)
+	creds = filepath.Join(t.TempDir(), "reader.creds")
+	require.NoError(t, os.WriteFile(creds, data, 0o600))
+	return creds
 }
 
 // ask sends a request of many answers and collects them up to the one that ends them.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT N
 CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
+CREATE TABLE IF NOT EXISTS unenrolled (register TEXT PRIMARY KEY, shut_out INTEGER NOT NULL) WITHOUT ROWID; -- what hq enroll makes for it is void; shut_out: the servers know
 CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers ( -- of an epoch, with what it took over
@@ -46,6 +48,8 @@ const (
 	maxWrongCodes = 5
 	// parting is how long an answer has to travel before the link it travels on is closed.
 	parting = 500 * time.Millisecond
+	// cutWithin is how long the servers may take to close the links of who is revoked.
+	cutWithin = 5 * time.Second
 )
 
 // MaxValid is the longest that an activation code can be valid.
@@ -235,14 +239,36 @@ func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInac
 	return &events.Inactivation{Recorded: sequence}, nil, nil
 }
 
-// RevokeRegister shuts a register out at once, whatever it has not sent yet. It knows the
-// credentials of activations; those of `posnode hq enroll` it does not.
+// RevokeRegister shuts a register out at once, whatever it has not sent yet and whether or not head
+// office has heard of it: credentials can be stolen before they were used.
 func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) error {
 	if _, err := h.revoke(ctx, &events.RegisterRevoked{Register: r.String(), Why: why}); err != nil {
 		return err
 	}
 	// If we died here, it is recorded, and the next start shuts them out.
-	return h.shutOutRevoked(ctx)
+	if err := h.shutOutRevoked(ctx); err != nil {
+		return err
+	}
+	return h.awaitCut(ctx, r)
+}
+
+// awaitCut waits until no link is up under a register's name. One that stays has credentials of which
+// head office does not know: its own journal was lost, or an earlier version enrolled it.
+func (h *HQ) awaitCut(ctx context.Context, r events.Register) error {
+	late := time.After(cutWithin)
+	for slices.ContainsFunc(h.node.Links(), func(l embedded.LeafLink) bool { return l.Register == r }) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late:
+			return &ledger.Refusal{
+				Code: "register_still_linked", Why: "Everything that head office knows of is revoked, and a link of " + r.String() + " is still up, with other credentials.",
+				Instead: "Cut it off at the network: see docs/activation.md.",
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // revoke records that everything by which a register can sign on is void.
@@ -252,13 +278,8 @@ func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		if fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register); err != nil {
-			return nil, err
-		}
-		if len(fact.Users) == 0 {
-			return nil, &ledger.Refusal{Code: "register_not_activated", Why: "Head office has activated no register " + fact.Register + ", or has revoked it."}
-		}
-		return fact, nil
+		fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register)
+		return fact, err
 	})
 	if entry != nil {
 		sequence = entry.Head.Sequence
@@ -308,18 +329,40 @@ func (h *HQ) shutOutRevoked(ctx context.Context) error {
 		return err
 	}
 	for _, user := range users {
-		done, err := h.node.IsRevoked(ctx, user)
-		if err == nil && !done {
-			err = h.node.Revoke(ctx, user)
+		if err := h.shutOut(ctx, user, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user); err != nil {
+			return err
 		}
-		if err == nil {
-			_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user)
-		}
+	}
+	registers, err := column(ctx, h.db.db, `SELECT register FROM unenrolled WHERE NOT shut_out`)
+	if err != nil {
+		return err
+	}
+	for _, name := range registers {
+		r, err := events.ParseRegister(name)
 		if err != nil {
+			return err
+		}
+		user, err := h.node.EnrolledUser(r)
+		if err != nil {
+			return err
+		}
+		if err := h.shutOut(ctx, user, `UPDATE unenrolled SET shut_out = 1 WHERE register = ?`, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// shutOut has the servers know that a user is revoked, and notes that they do.
+func (h *HQ) shutOut(ctx context.Context, user, note string, args ...any) error {
+	done, err := h.node.IsRevoked(ctx, user)
+	if err == nil && !done {
+		err = h.node.Revoke(ctx, user)
+	}
+	if err == nil {
+		_, err = h.db.db.ExecContext(ctx, note, args...)
+	}
+	return err
 }
 
 // foldDevices takes an own fact about registers into hq.db.
@@ -351,6 +394,9 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 				return err
 			}
 		}
+		if err := exec(`INSERT OR IGNORE INTO unenrolled VALUES (?, 0)`, f.Register); err != nil {
+			return err
+		}
 		if f.Request != "" {
 			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
 		}
@@ -372,8 +418,11 @@ func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
 			return nil
 		}
 		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
-		return v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
-			e.Register.String(), f.User)
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
+				e.Register.String(), f.User),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
+		)
 	case *events.ShiftOpened:
 		n.Shifts = f.Number
 	case *events.ShiftClosed:

@@ -31,6 +31,9 @@ const (
 	KindLost        = "lost"        // what head office held and can no longer read
 )
 
+// Kinds are all of them.
+var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost}
+
 // Finding is something that is wrong with what registers sent, or with what head office
 // kept of it. The bytes stay where they are.
 type Finding struct {

@@ -195,6 +195,23 @@ func TestAbsurdAmounts(t *testing.T) {
 	require.Equal(t, w.head, b.headOf(w), "the chain goes on")
 }
 
+// However many digits a register claims for its currency, an amount is written in a few characters.
+func TestAbsurdDigits(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.sales(1)...)
+	shift := events.ShiftID(fmt.Sprintf("%s-%d-s1", w.register, w.head.Epoch))
+	for currency, digits := range map[string]int{"XAA": math.MaxInt32, "XBB": -1} {
+		f := &events.SaleConcluded{Sales: 1}
+		f.Terms.Currency, f.Terms.Digits = currency, digits
+		b.receive(w.write(f, shift))
+	}
+	written := map[string]string{}
+	for _, day := range b.days() {
+		written[day.Currency] = day.Sales.Decimal(day.Digits)
+	}
+	require.Equal(t, map[string]string{"GBP": "10.20", "XAA": "0.0001", "XBB": "1"}, written)
+}
+
 // Who asks while what is stored is still being read gets no answer rather than a wrong one.
 func TestServesWhatItHasRead(t *testing.T) {
 	o := newOffice(t)

@@ -20,7 +20,7 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
-	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
+	Cert, Key  string // files of the certificate for both; "" for neither with TLS
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
