@@ -218,7 +218,7 @@ func (h *HQ) Received(ctx context.Context, yield func(events.Message)) error {
 		if err != nil {
 			return err
 		}
-		err = h.node.Stored(ctx, shard, last, func(r embedded.Received) error {
+		err = h.node.Stored(ctx, shard, 1, last, func(r embedded.Received) error {
 			yield(r.Message)
 			return nil
 		})
@@ -339,15 +339,40 @@ func (h *HQ) begin(ctx context.Context, shard string) (from, last uint64, err er
 	return last, last, nil
 }
 
-// readShard verifies what a shard holds after the last position, many entries in one transaction where many wait.
+// readShard verifies what a shard holds after the last position, and then what comes.
 func (h *HQ) readShard(ctx context.Context, shard string) error {
 	from, last, err := h.begin(ctx, shard)
 	if err != nil {
 		return err
 	}
-	if from >= last {
-		h.noteLevel(shard)
+	// A reader that waits for the next message never learns that the last ones cannot be read: that which
+	// is there is read to its end first. What was left out is asked for again as what never came.
+	if err := h.readStored(ctx, shard, from, last); err != nil {
+		return err
 	}
+	h.noteLevel(shard)
+	return h.readComing(ctx, shard, last)
+}
+
+// readStored verifies what can be read of a shard behind a position and up to another.
+func (h *HQ) readStored(ctx context.Context, shard string, from, last uint64) error {
+	batch := make([]embedded.Received, 0, most)
+	err := h.node.Stored(ctx, shard, from+1, last, func(r embedded.Received) error {
+		if batch = append(batch, r); len(batch) < most {
+			return nil
+		}
+		err := h.apply(ctx, shard, batch)
+		batch = batch[:0]
+		return err
+	})
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	return h.apply(ctx, shard, batch)
+}
+
+// readComing verifies what a shard receives behind a position, many entries in one transaction where many wait.
+func (h *HQ) readComing(ctx context.Context, shard string, from uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	waiting := make(chan embedded.Received, most)
 	var receiving error
@@ -368,18 +393,22 @@ func (h *HQ) readShard(ctx context.Context, shard string) error {
 		}
 	}()
 	for first := range waiting {
-		batch := gather(first, waiting)
-		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
-		if err := h.catchUpOwn(ctx); err != nil {
+		if err := h.apply(ctx, shard, gather(first, waiting)); err != nil {
 			return err
 		}
-		if err := h.db.apply(ctx, shard, batch); err != nil {
-			return err
-		}
-		if batch[len(batch)-1].ShardSequence >= last {
-			h.noteLevel(shard)
-		}
-		h.moreSettled()
 	}
 	return receiving
+}
+
+// apply takes in what was read of a shard.
+func (h *HQ) apply(ctx context.Context, shard string, batch []embedded.Received) error {
+	// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
+	if err := h.catchUpOwn(ctx); err != nil {
+		return err
+	}
+	if err := h.db.apply(ctx, shard, batch); err != nil {
+		return err
+	}
+	h.moreSettled()
+	return nil
 }

@@ -55,7 +55,7 @@ func (h *HQ) findLost(ctx context.Context) error {
 			began = time.Now()
 			return err
 		}
-		err = h.node.Stored(ctx, shard, last, func(r embedded.Received) error {
+		err = h.node.Stored(ctx, shard, 1, last, func(r embedded.Received) error {
 			if batch = append(batch, r); len(batch) < most {
 				return nil
 			}
