@@ -56,6 +56,9 @@ CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are
 	currency TEXT NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
 	PRIMARY KEY (journal, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unsaid ( -- where entries are that are held and not verified: what they say is taken in once they are
+	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL, PRIMARY KEY (journal, sequence)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantined (register TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS keys (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- recorded by head office
 CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, fact TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
@@ -68,7 +71,7 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 6
+const schemaVersion = 7
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {

@@ -350,6 +350,9 @@ func (h *HQ) readShard(ctx context.Context, shard string) error {
 	if err := h.readStored(ctx, shard, from, last); err != nil {
 		return err
 	}
+	if err := h.db.sayVerified(ctx, h.node.Fetch); err != nil { // what a death left undone
+		return err
+	}
 	h.noteLevel(shard)
 	return h.readComing(ctx, shard, last)
 }
@@ -407,6 +410,10 @@ func (h *HQ) apply(ctx context.Context, shard string, batch []embedded.Received)
 		return err
 	}
 	if err := h.db.apply(ctx, shard, batch); err != nil {
+		return err
+	}
+	// If we died before this, what is verified now waits in hq.db to be taken in.
+	if err := h.db.sayVerified(ctx, h.node.Fetch); err != nil {
 		return err
 	}
 	h.moreSettled()
