@@ -23,6 +23,9 @@ type Received struct {
 	// entry says. It is zero for a message that came by no source known to HQ.
 	Journal JournalName
 
+	// Sender is who sent an entry to [Repairs], whatever that says; zero in a shard.
+	Sender events.Register
+
 	Shard         string
 	ShardSequence uint64 // position of the entry in its shard, where Receive can go on
 	ArrivedAt     time.Time

@@ -278,8 +278,11 @@ func (h *HQ) checkClock(ctx context.Context, name embedded.JournalName, theirs, 
 
 // ask is what head office wants to have once more from the register of a journal.
 func (h *HQ) ask(ctx context.Context, name embedded.JournalName, a events.Announcement) ([]events.Range, error) {
-	if !h.level(name.Register) {
-		return nil, nil // what is there is still being read
+	h.mu.Lock()
+	full := h.full[name.Register]
+	h.mu.Unlock()
+	if full || !h.level(name.Register) {
+		return nil, nil // it would not be taken; or what is there is still being read
 	}
 	missing, err := h.db.missing(ctx, name.Register)
 	if err != nil {

@@ -23,6 +23,8 @@ type office struct {
 	dir  string
 	leaf string // where registers link to; "" for nowhere
 	at   time.Time
+	// share is what a register may send once more; 0 for the constant.
+	share int64
 }
 
 func newOffice(t *testing.T) *office { return newOfficeAt(t, "") }
@@ -37,7 +39,7 @@ func newOfficeAt(t *testing.T, leaf string) *office {
 
 func (o *office) reopen() {
 	var err error
-	o.HQ, err = Open(o.t.Context(), Config{Dir: o.dir, ListenLeaf: o.leaf, Clock: func() time.Time { return o.at }, Logger: slog.New(slog.DiscardHandler)})
+	o.HQ, err = Open(o.t.Context(), Config{Dir: o.dir, ListenLeaf: o.leaf, share: o.share, Clock: func() time.Time { return o.at }, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(o.t, err)
 }
 

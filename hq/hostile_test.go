@@ -240,7 +240,7 @@ func TestServesWhatItHasRead(t *testing.T) {
 	o := newOffice(t)
 	const junk = 3000
 	for range junk {
-		require.NoError(t, o.node.Conn().Publish("up.s001-r01.repair", []byte("junk")))
+		require.NoError(t, o.node.Conn().Publish("repair.s001-r01", []byte("junk")))
 	}
 	require.Eventually(t, func() bool {
 		at, err := o.db.position(t.Context(), embedded.Repairs)

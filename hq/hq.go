@@ -25,7 +25,9 @@ type Config struct {
 	Clock      func() time.Time
 	Logger     *slog.Logger
 
-	tailAfter time.Duration // for tests; else the constant
+	// For tests; else the constants.
+	tailAfter time.Duration
+	share     int64
 }
 
 // Cluster says which stock servers head office works on, in place of a server of its own.
@@ -60,7 +62,10 @@ type HQ struct {
 	read  map[string]bool // shards of which all that was there has been read
 	whole chan struct{}   // closed when that is so of all
 	doubt chan struct{}   // what is stored is to be looked at
-	close func() error
+	// repaired are the bytes that registers have sent once more, as far as this instance knows; full are those who may send no more.
+	repaired map[events.Register]int64
+	full     map[events.Register]bool
+	close    func() error
 }
 
 // Open brings head office up.
@@ -68,8 +73,12 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 	if cfg.tailAfter == 0 {
 		cfg.tailAfter = tailAfter
 	}
+	if cfg.share == 0 {
+		cfg.share = share
+	}
 	h := &HQ{
 		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
+		repaired: map[events.Register]int64{}, full: map[events.Register]bool{},
 		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
@@ -135,7 +144,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 func (h *HQ) serveOnceLevel(ctx context.Context) error {
 	select {
 	case <-h.whole:
-		return h.serve()
+		return h.serve(ctx)
 	default:
 	}
 	h.cfg.Logger.Info("the Retail Server answers when what is stored has been read")
@@ -146,7 +155,7 @@ func (h *HQ) serveOnceLevel(ctx context.Context) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := h.serve(); err != nil {
+			if err := h.serve(ctx); err != nil {
 				return err
 			}
 			h.cfg.Logger.Info("the Retail Server answers")
@@ -158,7 +167,7 @@ func (h *HQ) serveOnceLevel(ctx context.Context) error {
 }
 
 // serve answers all that registers ask for their work.
-func (h *HQ) serve() error {
+func (h *HQ) serve(ctx context.Context) error {
 	services := map[string]embedded.Answerer{
 		projections.FindService: h.find, projections.HelloService: h.greet, "reserve": question(h.reserve), "confirm": question(h.confirm),
 	}
@@ -170,7 +179,7 @@ func (h *HQ) serve() error {
 			return err
 		}
 	}
-	return nil
+	return h.node.TakeRepairs(func(r events.Register, bytes int64) (bool, error) { return h.takesRepair(ctx, r, bytes) })
 }
 
 // InitCluster writes what a cluster of stock nats-server needs to be head office's, see

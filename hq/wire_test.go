@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type wire struct {
 
 // newWire links a register to an office and has the office receive its journal.
 func newWire(o *office, w *writer) *wire {
+	o.leaf = strings.TrimPrefix(o.LeafURL(), "nats-leaf://") // the same after a restart
 	dir := o.t.TempDir()
 	raw, err := Enroll(o.dir, w.register)
 	require.NoError(o.t, err)
@@ -39,15 +41,26 @@ func newWire(o *office, w *writer) *wire {
 	})
 	require.NoError(o.t, err)
 	o.t.Cleanup(func() { require.NoError(o.t, node.Close()) })
-	question, err := json.Marshal(events.Announcement{Head: events.Head{Epoch: 1}, Time: o.at})
-	require.NoError(o.t, err)
-	require.Eventually(o.t, func() bool {
-		ctx, cancel := context.WithTimeout(o.t.Context(), time.Second)
+	linked := &wire{w, o, node}
+	linked.announce(events.Head{Epoch: 1})
+	return linked
+}
+
+// announce says how far the journal goes, and returns what head office says to that.
+func (w *wire) announce(head events.Head) (ack events.Acknowledgement) {
+	w.t.Helper()
+	question, err := json.Marshal(events.Announcement{Head: head, Time: w.o.at})
+	require.NoError(w.t, err)
+	require.Eventually(w.t, func() bool {
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
-		_, err := node.Ask(ctx, "announce", question)
+		answer, err := w.node.Ask(ctx, "announce", question)
+		if err == nil {
+			err = json.Unmarshal(answer, &ack)
+		}
 		return err == nil
 	}, soon, 20*time.Millisecond)
-	return &wire{w, o, node}
+	return ack
 }
 
 // journal writes bodies to the node's journal, as its next entries whatever they are.
@@ -192,12 +205,7 @@ func TestForgedFirstOnTheWire(t *testing.T) {
 	w.repair(19, all[18])    //
 	w.journal(all[14:17]...) // now everybody can, and head office asks for it once more
 	w.verified(17)
-	question, err := json.Marshal(events.Announcement{Head: events.Head{Epoch: 1, Sequence: 17, Hash: events.Hash(all[16].Message.Body)}, Time: o.at})
-	require.NoError(t, err)
-	answer, err := w.node.Ask(t.Context(), "announce", question)
-	require.NoError(t, err)
-	var ack events.Acknowledgement
-	require.NoError(t, json.Unmarshal(answer, &ack))
+	ack := w.announce(events.Head{Epoch: 1, Sequence: 17, Hash: events.Hash(all[16].Message.Body)})
 	require.Nil(t, ack.Frozen)
 	require.Equal(t, []events.Range{{Epoch: 1, From: 18, To: 18}}, ack.Missing)
 	w.journal(all[17:]...)
@@ -206,5 +214,79 @@ func TestForgedFirstOnTheWire(t *testing.T) {
 		require.Contains(t, finding, "fork 1")
 	}
 	require.Equal(t, 4, o.concluded())
-	require.EqualValues(t, 4*1020, func() events.Money { days, _ := o.Days(t.Context()); return days[0].Sales }())
+}
+
+// A register that sends without end what it was asked for or not fills its share and no more. The operator sees that, its
+// journal arrives as before, and what another has to send once more is taken.
+func TestShareOfRepairs(t *testing.T) {
+	t.Parallel()
+	o := newOfficeAt(t, "127.0.0.1:0")
+	require.NoError(t, o.Close())
+	o.share = 1 << 20
+	o.reopen()
+	hostile := newWire(o, newWriter(t))
+	other := newWriter(t)
+	other.register = till2
+	honest := newWire(o, other)
+	refused := func() (err error) {
+		require.Eventually(t, func() bool { // after a restart the link takes a moment
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err = hostile.node.Repair(ctx, 1, []events.Message{{Sequence: 1, Body: make([]byte, 200_000)}})
+			return err != nil && strings.Contains(err.Error(), embedded.RepairsFull)
+		}, soon, 10*time.Millisecond, "%v", &err)
+		return err
+	}
+	for n := range 5 {
+		hostile.repair(uint64(n+1), embedded.Received{Message: events.Message{Body: make([]byte, 200_000)}})
+	}
+	require.Error(t, refused())
+	stored := func() (bytes int64) {
+		last, err := o.node.Last(t.Context(), embedded.Repairs)
+		require.NoError(t, err)
+		require.NoError(t, o.node.Stored(t.Context(), embedded.Repairs, 1, last, func(r embedded.Received) error {
+			bytes += int64(len(r.Message.Body))
+			return nil
+		}))
+		return bytes
+	}
+	require.EqualValues(t, 5*200_000, stored())
+
+	all := honest.sales(2)
+	honest.journal(all[:5]...)
+	honest.journal(embedded.Received{Message: events.Message{Body: []byte("no entry")}})
+	honest.journal(all[6:]...)
+	honest.verified(5)
+	require.Eventually(t, func() bool { return len(honest.announce(events.Head{Epoch: 1}).Missing) == 1 }, soon, 10*time.Millisecond)
+	honest.repair(6, all[5])
+	honest.verified(12)
+
+	of := hostile.sales(1)
+	hostile.journal(of[:3]...)
+	hostile.journal(embedded.Received{Message: events.Message{Body: []byte("no entry")}})
+	hostile.journal(of[4:]...)
+	hostile.verified(3)
+	ack := hostile.announce(events.Head{Epoch: 1})
+	require.Empty(t, ack.Missing, "what would not be taken is not asked for")
+	require.Contains(t, fmt.Sprint(ack.Findings), "repairs_full", "the register is told")
+
+	id := func() int64 {
+		found, err := o.db.findings(t.Context(), `WHERE kind = 'repairs_full' AND register = 's001-r01'`)
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, "at most 1048576 bytes of entries sent once more", found[0].Want)
+		return found[0].ID
+	}
+	require.NoError(t, o.Accept(t.Context(), id(), "a broken till"))
+	for _, suffix := range []string{"", "-wal", "-shm"} { // counted anew, from the stream
+		require.NoError(t, o.Close())
+		require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "hq.db"+suffix)))
+	}
+	o.reopen()
+	require.Error(t, refused())
+	require.EqualValues(t, 5*200_000+int64(len(all[5].Message.Body)), stored())
+	id()
+	status, err := o.Registers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, status, 2)
 }
