@@ -324,7 +324,7 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 		require.NoError(t, err)
 		require.NoError(t, h.Conn().Flush())
 		for _, subject := range []string{
-			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "mark.s001-r01.1", "mark.s001-r02.1",
+			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "repair.s001-r01", "repair.s001-r02", "mark.s001-r01.1", "mark.s001-r02.1",
 			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
 			"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x",
 			"$JS.hq.API.STREAM.MSG.GET.REFERENCE_1", "$JS.hq.API.DIRECT.GET.REFERENCE_1", "$JS.hq.API.CONSUMER.CREATE.REFERENCE_1",

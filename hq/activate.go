@@ -407,22 +407,16 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 // countNumbers takes what an entry that is held says of its register's numbers into hq.db: a
 // register that has lost its own goes on from here. They are kept by epoch, each with what it took over, so
 // that it does not matter in which order epochs arrive. Numbers that were given on a wrong branch are on
-// paper as well, and are not given again; what was sold there does not count, nor what is said there of keys.
-func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
+// paper as well, and are not given again.
+func (v *verifier) countNumbers(e *events.Entry) error {
 	var n events.Numbers
 	switch f := e.Fact.(type) {
 	case *events.RegisterActivated:
-		return v.countActivation(e, f, sound)
-	case *events.DeviceActivated:
-		if !sound {
-			return nil
+		var record events.ActivationRecord
+		if json.Unmarshal([]byte(f.Record), &record) != nil {
+			return nil // it verifies nothing, and is a finding of the audit
 		}
-		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
-		return errors.Join(
-			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
-				e.Register.String(), f.User),
-			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
-		)
+		return v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
 	case *events.ShiftOpened:
 		n.Shifts = f.Number
 	case *events.ShiftClosed:
@@ -435,30 +429,36 @@ func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
 		n.Receipts = 1
 	case *events.SaleConcluded:
 		n.Receipts = 1
-		n.Grand = []events.GrandTotal{{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax}}
 	case *events.OrderPlaced:
 		n.Receipts, n.Orders = 1, f.Placed.Number
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
 		n.Transactions = f.Sale().Begins.Number
 	}
-	if !sound {
-		n.Grand = nil
-	}
 	return v.addNumbers(e, n)
 }
 
-// countActivation takes in the key of an epoch, and what it carried on from the epochs before.
-func (v *verifier) countActivation(e *events.Entry, f *events.RegisterActivated, sound bool) error {
-	var record events.ActivationRecord
-	if json.Unmarshal([]byte(f.Record), &record) != nil {
-		return nil // it verifies nothing, and is a finding of the audit
+// countSold takes in what a verified entry says of what was sold in all, and of keys: what was sold on a wrong
+// branch does not count, nor what is said there.
+func (v *verifier) countSold(e *events.Entry) error {
+	switch f := e.Fact.(type) {
+	case *events.RegisterActivated:
+		var record events.ActivationRecord
+		if json.Unmarshal([]byte(f.Record), &record) != nil || record.Carried == nil {
+			return nil
+		}
+		return errors.Join(v.addNumbers(e, record.Carried.Numbers), v.addGrand(e, record.Carried.Numbers.Grand...))
+	case *events.DeviceActivated:
+		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
+				e.Register.String(), f.User),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
+		)
+	case *events.SaleConcluded:
+		return v.addGrand(e, events.GrandTotal{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax})
 	}
-	err := v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
-	if err != nil || record.Carried == nil || !sound {
-		return err
-	}
-	return v.addNumbers(e, record.Carried.Numbers)
+	return nil
 }
 
 // addNumbers adds to the numbers of an entry's epoch.
@@ -466,11 +466,15 @@ func (v *verifier) addNumbers(e *events.Entry, n events.Numbers) error {
 	if n.Transactions+n.Shifts+n.Receipts+n.Customers+n.Orders+n.Counts+n.Z == 0 {
 		return nil
 	}
-	err := v.exec(`INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+	return v.exec(`INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		transactions = max(transactions, excluded.transactions), shifts = max(shifts, excluded.shifts), receipts = receipts + excluded.receipts,
 		customers = max(customers, excluded.customers), orders = max(orders, excluded.orders), counts = max(counts, excluded.counts), z = max(z, excluded.z)`,
 		e.Register.String(), e.Epoch, n.Transactions, n.Shifts, n.Receipts, n.Customers, n.Orders, n.Counts, n.Z)
-	for _, g := range n.Grand {
+}
+
+// addGrand adds to what was sold in all, up to an entry's epoch.
+func (v *verifier) addGrand(e *events.Entry, grand ...events.GrandTotal) (err error) {
+	for _, g := range grand {
 		if err != nil {
 			return err
 		}

@@ -56,6 +56,10 @@ CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are
 	currency TEXT NOT NULL, digits INTEGER NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
 	PRIMARY KEY (journal, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unsaid ( -- where entries are that are held and not verified: what they say is taken in once they are
+	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL, PRIMARY KEY (journal, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS repairs (register TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID; -- that each has sent once more
 CREATE TABLE IF NOT EXISTS quarantined (register TEXT NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL, why TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS keys (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- recorded by head office
 CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT NULL, fact TEXT NOT NULL, PRIMARY KEY (register, date)) WITHOUT ROWID;
@@ -68,7 +72,7 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 9
+const schemaVersion = 10
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -129,6 +133,11 @@ func (d *database) putBack(ctx context.Context, shard string, sequence uint64) e
 // apply verifies a batch and moves the shard's position, all or nothing.
 func (d *database) apply(ctx context.Context, shard string, batch []embedded.Received) error {
 	return d.take(ctx, batch, func(tx *sql.Tx) error {
+		if shard == embedded.Repairs {
+			if err := countRepairs(ctx, tx, batch); err != nil {
+				return err
+			}
+		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO shards VALUES (?, ?) ON CONFLICT DO UPDATE SET sequence = excluded.sequence`, shard, batch[len(batch)-1].ShardSequence)
 		return err
 	})
