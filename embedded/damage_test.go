@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -98,6 +99,27 @@ func TestFlippedBitInTheLastEntry(t *testing.T) {
 	requireLast(t, j, 20)
 	requireGap(t, j, 20)
 	requireNext(t, j, 20, 0)
+}
+
+// A scan whose consumer is gone, as with its server on a cluster, ends with an error: what it has not seen is not said to be missing.
+func TestScanWithoutItsConsumer(t *testing.T) {
+	t.Parallel()
+	dir := stoppedJournal(t, 20, 600)
+	flipBit(t, dir, 20) // so that the scan waits to be told how far it is
+	j := startRegister(t, dir).Journal()
+	err := j.Read(t.Context(), 1, func(m events.Message) error {
+		if m.Sequence < 19 {
+			return nil
+		}
+		for name := range j.stream.ConsumerNames(t.Context()).Name() {
+			if name != hqConsumer {
+				require.NoError(t, j.stream.DeleteConsumer(t.Context(), name))
+			}
+		}
+		return nil
+	})
+	require.ErrorIs(t, err, nats.ErrTimeout)
+	requireGap(t, j, 20)
 }
 
 func TestFlippedBitAfterACrash(t *testing.T) {

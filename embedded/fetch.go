@@ -2,16 +2,23 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Fetch reads again the entry that was received at a position of a shard, exactly as stored.
+// Fetch reads again the entry that was received at a position of a shard, exactly as stored. One
+// that can no longer be read is a *events.CorruptError.
 func (h *HQNode) Fetch(ctx context.Context, shard string, sequence uint64) ([]byte, error) {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", shard, sequence, err)
 	}
 	msg, err := stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = gap(sequence, "nothing readable")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s at %d: %w", shard, sequence, err)
 	}

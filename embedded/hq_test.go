@@ -411,7 +411,7 @@ type try struct{ subject, payload string }
 // head office's, and into what belongs to r01.
 func forbidden() (all []try) {
 	for _, subject := range []string{
-		"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "pos.hq.hq.x.y", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair",
+		"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "pos.hq.hq.x.y", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "repair.s001-r01", "repair.s001-r02",
 		"mark.s001-r01.1", "mark.s001-r02.1", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
 		"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x", "$KV.x.y", "_INBOX_hq.x", "_INBOX.x",
 		"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SRV.PING",
@@ -463,7 +463,7 @@ func triesAtStream(api, stream string) (all []try) {
 func overheard() []string {
 	return []string{
 		">", "*.>", "up.>", "up.s001-r01.1", "up.s001-r01.>", "up.s001-r01.ask.reference", "up.s001-r01.reset.>", "down.>", "down.*.>", "down.s001-r01.>", "pos.>", "pos.hq.>",
-		"ref.>", "ref.all.>", "ref.s001.>", "fleet.>", "mark.>", "$O.>", "$KV.>", "_INBOX_hq.>", "_INBOX.>", "$SYS.>", "$SRV.>",
+		"ref.>", "ref.all.>", "ref.s001.>", "fleet.>", "mark.>", "repair.>", "$O.>", "$KV.>", "_INBOX_hq.>", "_INBOX.>", "$SYS.>", "$SRV.>",
 		"$JS.>", "$JS.FC.>", "$JS.FC.s001-r01.>", "$JS.API.>", "$JS.s001-r01.API.>", "$JS.s001-r01.API.CONSUMER.RESET.>", "$JSC.R.>",
 	}
 }
@@ -472,7 +472,7 @@ func overheard() []string {
 func passingBy() []string {
 	return []string{
 		"up.s001-r01.1", "up.s001-r01.ask.reference", "up.s001-r01.reset.x", "down.s001-r01.reply.x", "pos.s001.r01.sale.concluded", "pos.hq.hq.x.y",
-		"ref.all.product.1", "ref.s001.product.1", "fleet.journal.s001-r01.1", "mark.s001-r01.1", "$O.REFERENCE_IMPORTS.C.x", "$KV.x.y", "_INBOX_hq.x", "_INBOX.x", "$SYS.ACCOUNT.x.CONNECT", "$SRV.PING",
+		"ref.all.product.1", "ref.s001.product.1", "fleet.journal.s001-r01.1", "mark.s001-r01.1", "repair.s001-r01", "$O.REFERENCE_IMPORTS.C.x", "$KV.x.y", "_INBOX_hq.x", "_INBOX.x", "$SYS.ACCOUNT.x.CONNECT", "$SRV.PING",
 		"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JS.API.STREAM.NAMES", "$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x",
 	}
 }
@@ -480,7 +480,7 @@ func passingBy() []string {
 // fillStreams leaves something in every stream of head office that a register has not filled,
 // so that what is taken out of one would be missed.
 func fillStreams(t *testing.T, h *HQNode) {
-	for _, subject := range []string{"pos.hq.hq.x.y", "mark.s001-r09.1", "up.s001-r09.repair", "ref.all.product.1", "$O.REFERENCE_IMPORTS.C.x"} {
+	for _, subject := range []string{"pos.hq.hq.x.y", "mark.s001-r09.1", "repair.s001-r09", "ref.all.product.1", "$O.REFERENCE_IMPORTS.C.x"} {
 		_, err := h.js.Publish(t.Context(), subject, []byte("{}"))
 		require.NoError(t, err)
 	}

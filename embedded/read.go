@@ -58,8 +58,12 @@ func (j *Journal) Next(ctx context.Context, seq uint64) (m events.Message, ok bo
 
 var errStop = errors.New("stop")
 
-// readHeartbeat is how soon a scan learns that nothing readable follows.
-const readHeartbeat = time.Second
+const (
+	// readHeartbeat is how soon a scan learns that nothing readable follows.
+	readHeartbeat = time.Second
+	// readSilence is after how long without a word a scan's consumer is gone: on a cluster with its server.
+	readSilence = 5 * readHeartbeat
+)
 
 // scan yields the entries that can be read of from..last, in order.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
@@ -87,8 +91,12 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 		return fmt.Errorf("read the journal from %d: %w", from, err)
 	}
 	defer func() { _ = j.stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name) }()
+	defer context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })() // ends the wait below
 	for {
-		msg, err := sub.NextMsgWithContext(ctx)
+		msg, err := sub.NextMsg(readSilence)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return fmt.Errorf("read the journal from %d: %w", from, err)
 		}

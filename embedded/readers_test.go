@@ -14,17 +14,22 @@ import (
 )
 
 // startReader signs on with a reader's credentials. What the server refuses comes out of the channel.
-func startReader(t *testing.T, url, dir, name string, more ...nats.Option) (*nats.Conn, <-chan error) {
-	data, err := EnrollReader(dir, name)
-	require.NoError(t, err)
-	creds := filepath.Join(t.TempDir(), "reader.creds")
-	require.NoError(t, os.WriteFile(creds, data, 0o600))
+func startReader(t *testing.T, url, dir, name string, options ...nats.Option) (*nats.Conn, <-chan error) {
 	refused := make(chan error, 100)
-	nc, err := nats.Connect(url, append(more, nats.UserCredentials(creds), nats.CustomInboxPrefix("_INBOX."+name),
+	nc, err := nats.Connect(url, append(options, nats.UserCredentials(readerCreds(t, dir, name)), nats.CustomInboxPrefix("_INBOX."+name),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc, refused
+}
+
+// readerCreds writes a reader's credentials to a file.
+func readerCreds(t *testing.T, dir, name string) (creds string) {
+	data, err := EnrollReader(dir, name)
+	require.NoError(t, err)
+	creds = filepath.Join(t.TempDir(), "reader.creds")
+	require.NoError(t, os.WriteFile(creds, data, 0o600))
+	return creds
 }
 
 // ask sends a request of many answers and collects them up to the one that ends them.
@@ -169,7 +174,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 		if m.Subject == "sentinel" {
 			break
 		}
-		for _, prefix := range []string{"pos.", "ref.", "mark.", "fleet.", "down.", "$O.", "JOURNALS_", "$JS.API.STREAM.", "$JS.API.CONSUMER.", "$JS.s001-r01.", "$SYS.", "$SRV."} {
+		for _, prefix := range []string{"pos.", "ref.", "mark.", "fleet.", "repair.", "down.", "$O.", "JOURNALS_", "$JS.API.STREAM.", "$JS.API.CONSUMER.", "$JS.s001-r01.", "$SYS.", "$SRV."} {
 			require.False(t, strings.HasPrefix(m.Subject, prefix), "%s arrived: %s", m.Subject, m.Data)
 		}
 		// The register is silent meanwhile: what comes from it are heartbeats, and they are empty. So is

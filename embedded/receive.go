@@ -23,6 +23,9 @@ type Received struct {
 	// entry says. It is zero for a message that came by no source known to HQ.
 	Journal JournalName
 
+	// Sender is who sent an entry to [Repairs], whatever that says; zero in a shard.
+	Sender events.Register
+
 	Shard         string
 	ShardSequence uint64 // position of the entry in its shard, where Receive can go on
 	ArrivedAt     time.Time
@@ -59,15 +62,15 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	}
 }
 
-// Stored yields what can be read of a shard's messages up to one, in order, and ends there.
+// Stored yields what can be read of a shard's messages from one up to another, in order, and ends there.
 // JetStream leaves out a message that it cannot read and says nothing.
-func (h *HQNode) Stored(ctx context.Context, shard string, last uint64, yield func(Received) error) error {
+func (h *HQNode) Stored(ctx context.Context, shard string, from, last uint64, yield func(Received) error) error {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", shard, err)
 	}
 	j := &Journal{nc: h.nc, js: h.js, stream: stream}
-	return j.scanAll(ctx, 1, min(last, stream.CachedInfo().State.LastSeq), func(sequence uint64, msg *nats.Msg) error {
+	return j.scanAll(ctx, max(from, 1), min(last, stream.CachedInfo().State.LastSeq), func(sequence uint64, msg *nats.Msg) error {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return fmt.Errorf("read %s: %w", shard, err)

@@ -57,7 +57,7 @@ func (f *RegisterEnrolled) About() string { return f.Register }
 type RegisterRevoked struct {
 	Request  CommandKey `json:"request,omitempty"` // the idempotency key of the operation; absent where head office revoked it
 	Register string     `json:"revoked"`           // store-register
-	Users    []string   `json:"users"`             // the public keys that are shut out
+	Users    []string   `json:"users"`             // the public keys of activations that are shut out; the one of `posnode hq enroll` is too, by the register's name
 	Head     *Head      `json:"head,omitempty"`    // the end of the register's journal, as it said
 	Unsent   uint64     `json:"unsent,omitempty"`  // entries that head office had not received then
 	Forced   bool       `json:"forced,omitempty"`  // although some were unsent

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT N
 CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
+CREATE TABLE IF NOT EXISTS unenrolled (register TEXT PRIMARY KEY, shut_out INTEGER NOT NULL) WITHOUT ROWID; -- what hq enroll makes for it is void; shut_out: the servers know
 CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers ( -- of an epoch, with what it took over
@@ -46,6 +48,8 @@ const (
 	maxWrongCodes = 5
 	// parting is how long an answer has to travel before the link it travels on is closed.
 	parting = 500 * time.Millisecond
+	// cutWithin is how long the servers may take to close the links of who is revoked.
+	cutWithin = 5 * time.Second
 )
 
 // MaxValid is the longest that an activation code can be valid.
@@ -235,14 +239,36 @@ func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInac
 	return &events.Inactivation{Recorded: sequence}, nil, nil
 }
 
-// RevokeRegister shuts a register out at once, whatever it has not sent yet. It knows the
-// credentials of activations; those of `posnode hq enroll` it does not.
+// RevokeRegister shuts a register out at once, whatever it has not sent yet and whether or not head
+// office has heard of it: credentials can be stolen before they were used.
 func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) error {
 	if _, err := h.revoke(ctx, &events.RegisterRevoked{Register: r.String(), Why: why}); err != nil {
 		return err
 	}
 	// If we died here, it is recorded, and the next start shuts them out.
-	return h.shutOutRevoked(ctx)
+	if err := h.shutOutRevoked(ctx); err != nil {
+		return err
+	}
+	return h.awaitCut(ctx, r)
+}
+
+// awaitCut waits until no link is up under a register's name. One that stays has credentials of which
+// head office does not know: its own journal was lost, or an earlier version enrolled it.
+func (h *HQ) awaitCut(ctx context.Context, r events.Register) error {
+	late := time.After(cutWithin)
+	for slices.ContainsFunc(h.node.Links(), func(l embedded.LeafLink) bool { return l.Register == r }) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late:
+			return &ledger.Refusal{
+				Code: "register_still_linked", Why: "Everything that head office knows of is revoked, and a link of " + r.String() + " is still up, with other credentials.",
+				Instead: "Cut it off at the network: see docs/activation.md.",
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // revoke records that everything by which a register can sign on is void.
@@ -252,13 +278,8 @@ func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		if fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register); err != nil {
-			return nil, err
-		}
-		if len(fact.Users) == 0 {
-			return nil, &ledger.Refusal{Code: "register_not_activated", Why: "Head office has activated no register " + fact.Register + ", or has revoked it."}
-		}
-		return fact, nil
+		fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register)
+		return fact, err
 	})
 	if entry != nil {
 		sequence = entry.Head.Sequence
@@ -308,18 +329,40 @@ func (h *HQ) shutOutRevoked(ctx context.Context) error {
 		return err
 	}
 	for _, user := range users {
-		done, err := h.node.IsRevoked(ctx, user)
-		if err == nil && !done {
-			err = h.node.Revoke(ctx, user)
+		if err := h.shutOut(ctx, user, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user); err != nil {
+			return err
 		}
-		if err == nil {
-			_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user)
-		}
+	}
+	registers, err := column(ctx, h.db.db, `SELECT register FROM unenrolled WHERE NOT shut_out`)
+	if err != nil {
+		return err
+	}
+	for _, name := range registers {
+		r, err := events.ParseRegister(name)
 		if err != nil {
+			return err
+		}
+		user, err := h.node.EnrolledUser(r)
+		if err != nil {
+			return err
+		}
+		if err := h.shutOut(ctx, user, `UPDATE unenrolled SET shut_out = 1 WHERE register = ?`, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// shutOut has the servers know that a user is revoked, and notes that they do.
+func (h *HQ) shutOut(ctx context.Context, user, note string, args ...any) error {
+	done, err := h.node.IsRevoked(ctx, user)
+	if err == nil && !done {
+		err = h.node.Revoke(ctx, user)
+	}
+	if err == nil {
+		_, err = h.db.db.ExecContext(ctx, note, args...)
+	}
+	return err
 }
 
 // foldDevices takes an own fact about registers into hq.db.
@@ -351,6 +394,9 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 				return err
 			}
 		}
+		if err := exec(`INSERT OR IGNORE INTO unenrolled VALUES (?, 0)`, f.Register); err != nil {
+			return err
+		}
 		if f.Request != "" {
 			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
 		}
@@ -361,19 +407,16 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 // countNumbers takes what an entry that is held says of its register's numbers into hq.db: a
 // register that has lost its own goes on from here. They are kept by epoch, each with what it took over, so
 // that it does not matter in which order epochs arrive. Numbers that were given on a wrong branch are on
-// paper as well, and are not given again; what was sold there does not count, nor what is said there of keys.
-func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
+// paper as well, and are not given again.
+func (v *verifier) countNumbers(e *events.Entry) error {
 	var n events.Numbers
 	switch f := e.Fact.(type) {
 	case *events.RegisterActivated:
-		return v.countActivation(e, f, sound)
-	case *events.DeviceActivated:
-		if !sound {
-			return nil
+		var record events.ActivationRecord
+		if json.Unmarshal([]byte(f.Record), &record) != nil {
+			return nil // it verifies nothing, and is a finding of the audit
 		}
-		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
-		return v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
-			e.Register.String(), f.User)
+		return v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
 	case *events.ShiftOpened:
 		n.Shifts = f.Number
 	case *events.ShiftClosed:
@@ -386,30 +429,36 @@ func (v *verifier) countNumbers(e *events.Entry, sound bool) error {
 		n.Receipts = 1
 	case *events.SaleConcluded:
 		n.Receipts = 1
-		n.Grand = []events.GrandTotal{{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax}}
 	case *events.OrderPlaced:
 		n.Receipts, n.Orders = 1, f.Placed.Number
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok && f.Sale().Begins != nil {
 		n.Transactions = f.Sale().Begins.Number
 	}
-	if !sound {
-		n.Grand = nil
-	}
 	return v.addNumbers(e, n)
 }
 
-// countActivation takes in the key of an epoch, and what it carried on from the epochs before.
-func (v *verifier) countActivation(e *events.Entry, f *events.RegisterActivated, sound bool) error {
-	var record events.ActivationRecord
-	if json.Unmarshal([]byte(f.Record), &record) != nil {
-		return nil // it verifies nothing, and is a finding of the audit
+// countSold takes in what a verified entry says of what was sold in all, and of keys: what was sold on a wrong
+// branch does not count, nor what is said there.
+func (v *verifier) countSold(e *events.Entry) error {
+	switch f := e.Fact.(type) {
+	case *events.RegisterActivated:
+		var record events.ActivationRecord
+		if json.Unmarshal([]byte(f.Record), &record) != nil || record.Carried == nil {
+			return nil
+		}
+		return errors.Join(v.addNumbers(e, record.Carried.Numbers), v.addGrand(e, record.Carried.Numbers.Grand...))
+	case *events.DeviceActivated:
+		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
+				e.Register.String(), f.User),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
+		)
+	case *events.SaleConcluded:
+		return v.addGrand(e, events.GrandTotal{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax})
 	}
-	err := v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
-	if err != nil || record.Carried == nil || !sound {
-		return err
-	}
-	return v.addNumbers(e, record.Carried.Numbers)
+	return nil
 }
 
 // addNumbers adds to the numbers of an entry's epoch.
@@ -417,11 +466,15 @@ func (v *verifier) addNumbers(e *events.Entry, n events.Numbers) error {
 	if n.Transactions+n.Shifts+n.Receipts+n.Customers+n.Orders+n.Counts+n.Z == 0 {
 		return nil
 	}
-	err := v.exec(`INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+	return v.exec(`INSERT INTO numbers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		transactions = max(transactions, excluded.transactions), shifts = max(shifts, excluded.shifts), receipts = receipts + excluded.receipts,
 		customers = max(customers, excluded.customers), orders = max(orders, excluded.orders), counts = max(counts, excluded.counts), z = max(z, excluded.z)`,
 		e.Register.String(), e.Epoch, n.Transactions, n.Shifts, n.Receipts, n.Customers, n.Orders, n.Counts, n.Z)
-	for _, g := range n.Grand {
+}
+
+// addGrand adds to what was sold in all, up to an entry's epoch.
+func (v *verifier) addGrand(e *events.Entry, grand ...events.GrandTotal) (err error) {
+	for _, g := range grand {
 		if err != nil {
 			return err
 		}

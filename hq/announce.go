@@ -25,6 +25,10 @@ type contact struct {
 		at    uint64    // entry that head office holds last
 		since time.Time // how long that has not moved although more was announced
 	}
+	unverified struct {
+		sequence uint64    // was announced
+		since    time.Time // and not verified since it was first looked at
+	}
 }
 
 const (
@@ -104,6 +108,7 @@ func (c *contact) hear(a events.Announcement, now time.Time) {
 	switch {
 	case a.Epoch != last.Epoch:
 		c.suspicion, c.turns = nil, 0
+		c.unverified.sequence = 0
 	case c.suspicion != nil:
 	case turn && later && a.Instance != last.Instance, c.turns >= maxTurns:
 		c.suspicion = &events.Freeze{Kind: events.FrozenCloned, Why: fmt.Sprintf("two instances, %s and %s, announce the same journal in turns", c.speaker, a.Instance)}
@@ -236,6 +241,26 @@ func quarantined(ctx context.Context, q querier, name embedded.JournalName) (*ev
 	return &f, nil
 }
 
+// movesNothing says why a register may not move for a transaction what head office keeps: the epoch that the transaction's
+// number names is over, or the one in which the register was let in last, whatever the number says. nil where it may.
+func movesNothing(ctx context.Context, q querier, r events.Register, t events.TransactionID) (*events.NotGranted, error) {
+	var why string
+	err := q.QueryRowContext(ctx, `SELECT why FROM quarantined WHERE register = ?1 AND (epoch = CAST(substr(?2, length(?1) + 2) AS INTEGER)
+		OR epoch >= (SELECT coalesce(max(json_extract(fact, '$.begins')), 0) FROM enrolled WHERE register = ?1)) ORDER BY epoch DESC LIMIT 1`, r.String(), string(t)).Scan(&why)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return frozen(why), err
+}
+
+// frozen is the answer to a register in an epoch that is over: what the register itself says once it has heard of it.
+func frozen(why string) *events.NotGranted {
+	return &events.NotGranted{
+		Code: "register_frozen", Why: "Head office knows another history of this register, so that it moves and confirms nothing there any more. " + why,
+		Instead: "Activate the register anew (operation 707), and sell at another register.",
+	}
+}
+
 // checkClock notes a clock that is days apart, and that it is right again.
 func (h *HQ) checkClock(ctx context.Context, name embedded.JournalName, theirs, ours time.Time) error {
 	off := theirs.Sub(ours)
@@ -261,8 +286,11 @@ func (h *HQ) checkClock(ctx context.Context, name embedded.JournalName, theirs, 
 
 // ask is what head office wants to have once more from the register of a journal.
 func (h *HQ) ask(ctx context.Context, name embedded.JournalName, a events.Announcement) ([]events.Range, error) {
-	if !h.level(name.Register) {
-		return nil, nil // what is there is still being read
+	h.mu.Lock()
+	full := h.full[name.Register]
+	h.mu.Unlock()
+	if full || !h.level(name.Register) {
+		return nil, nil // it would not be taken; or what is there is still being read
 	}
 	missing, err := h.db.missing(ctx, name.Register)
 	if err != nil {
@@ -314,6 +342,18 @@ func (h *HQ) lags(r events.Register, a events.Announcement, reached uint64) bool
 		c.lagging.at, c.lagging.since = reached, h.cfg.Clock()
 	}
 	return a.Sequence > reached && h.cfg.Clock().Sub(c.lagging.since) >= h.cfg.tailAfter
+}
+
+// unverifiedSince is since when something that was announced has not been verified, as far as anyone
+// has looked; zero where all of it is.
+func (c *contact) unverifiedSince(verified uint64, now time.Time) time.Time {
+	if c.Sequence <= verified {
+		return time.Time{}
+	}
+	if c.unverified.sequence <= verified {
+		c.unverified.sequence, c.unverified.since = c.Sequence, now
+	}
+	return c.unverified.since
 }
 
 // checkBehind compares what head office holds with the mark that the register keeps. A

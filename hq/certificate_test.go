@@ -19,13 +19,19 @@ import (
 // office is a head office that is fed by hand.
 type office struct {
 	*HQ
-	t   *testing.T
-	dir string
-	at  time.Time
+	t    *testing.T
+	dir  string
+	leaf string // where registers link to; "" for nowhere
+	at   time.Time
+	// share is what a register may send once more; 0 for the constant.
+	share int64
 }
 
-func newOffice(t *testing.T) *office {
-	o := &office{t: t, dir: t.TempDir(), at: time.Date(2026, 3, 2, 20, 0, 0, 0, time.UTC)}
+func newOffice(t *testing.T) *office { return newOfficeAt(t, "") }
+
+// newOfficeAt is one to which registers can link, where leaf is an address.
+func newOfficeAt(t *testing.T, leaf string) *office {
+	o := &office{t: t, dir: t.TempDir(), leaf: leaf, at: time.Date(2026, 3, 2, 20, 0, 0, 0, time.UTC)}
 	o.reopen()
 	t.Cleanup(func() { require.NoError(t, o.Close()) })
 	return o
@@ -33,7 +39,7 @@ func newOffice(t *testing.T) *office {
 
 func (o *office) reopen() {
 	var err error
-	o.HQ, err = Open(o.t.Context(), Config{Dir: o.dir, Clock: func() time.Time { return o.at }, Logger: slog.New(slog.DiscardHandler)})
+	o.HQ, err = Open(o.t.Context(), Config{Dir: o.dir, ListenLeaf: o.leaf, share: o.share, Clock: func() time.Time { return o.at }, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(o.t, err)
 }
 

@@ -43,16 +43,19 @@ func (h *HQ) confirm(ctx context.Context, r events.Register, q events.AskConfirm
 	if err != nil {
 		return nil, nil, err
 	}
-	frozen, err := quarantined(ctx, h.db.db, name)
+	over, err := quarantined(ctx, h.db.db, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	note, err := h.mark(ctx, name, frozen != nil)
+	note, err := h.mark(ctx, name, over != nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	signed, err := openMark(note, h.own.public, name)
 	if err != nil || hash == nil || *hash != q.Head.Hash || signed.Sequence < q.Head.Sequence {
+		if over != nil {
+			return nil, frozen(over.Why), nil
+		}
 		return nil, &events.NotGranted{Code: "entries_unsent", Why: "Head office does not vouch for this register's entries.", Instead: "Call support."}, nil
 	}
 	return &events.Confirmation{Head: q.Head, Checkpoint: note}, nil, nil

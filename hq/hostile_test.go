@@ -115,7 +115,48 @@ func TestQuarantinedIsNotConfirmed(t *testing.T) {
 	require.NoError(t, err)
 	_, refusal, err := o.confirm(t.Context(), w.register, ask)
 	require.NoError(t, err)
-	require.NotNil(t, refusal)
+	require.Equal(t, "register_frozen", refusal.Code)
+}
+
+// An epoch that is over moves nothing at head office, whatever the number of the transaction says and also where it
+// was granted before; the next one does.
+func TestQuarantinedReservesNothing(t *testing.T) {
+	o := newOffice(t)
+	reserve := func(id, transaction string) *events.NotGranted {
+		_, refusal, err := o.reserve(t.Context(), till1, events.Reservation{ID: id, Transaction: events.TransactionID(transaction), Kind: events.ReserveOrder, Key: "O" + id})
+		require.NoError(t, err)
+		return refusal
+	}
+	recorded := func() uint64 {
+		last, err := o.node.Own().Last(t.Context())
+		require.NoError(t, err)
+		return last
+	}
+	_, _, err := o.activate(t.Context(), till1, o.asks(till1, "1", userKey(t)))
+	require.NoError(t, err)
+	require.Nil(t, reserve("1", "s001-r01-1-1"))
+	question, err := json.Marshal(events.Announcement{Head: events.Head{Epoch: 1, Sequence: 1}, Time: o.at, Frozen: &events.Freeze{Kind: events.FrozenCloned, Why: "two tills"}})
+	require.NoError(t, err)
+	_, err = o.acknowledge(t.Context(), till1, question)
+	require.NoError(t, err)
+	before := recorded()
+	for id, transaction := range map[string]string{"1": "s001-r01-1-1", "2": "s001-r01-1-2", "3": "s001-r01-2-1", "4": "s001-r02-1-1", "5": "?"} {
+		refusal := reserve(id, transaction)
+		require.NotNil(t, refusal, transaction)
+		require.Equal(t, "register_frozen", refusal.Code)
+		require.Contains(t, refusal.Why, "two tills")
+		require.Contains(t, refusal.Instead, "operation 707")
+	}
+	require.Equal(t, before, recorded(), "nothing is recorded")
+
+	again := o.asks(till1, "2", userKey(t))
+	again.Frozen = true
+	a, refusal, err := o.activate(t.Context(), till1, again)
+	require.NoError(t, err)
+	require.Nil(t, refusal)
+	require.Equal(t, 2, a.Epoch)
+	require.Nil(t, reserve("6", "s001-r01-2-1"))
+	require.Equal(t, "register_frozen", reserve("7", "s001-r01-1-3").Code, "the one before is still over")
 }
 
 // A gap that was filled stands in the way of no confirmation.
@@ -195,12 +236,29 @@ func TestAbsurdAmounts(t *testing.T) {
 	require.Equal(t, w.head, b.headOf(w), "the chain goes on")
 }
 
+// However many digits a register claims for its currency, an amount is written in a few characters.
+func TestAbsurdDigits(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.sales(1)...)
+	shift := events.ShiftID(fmt.Sprintf("%s-%d-s1", w.register, w.head.Epoch))
+	for currency, digits := range map[string]int{"XAA": math.MaxInt32, "XBB": -1} {
+		f := &events.SaleConcluded{Sales: 1}
+		f.Terms.Currency, f.Terms.Digits = currency, digits
+		b.receive(w.write(f, shift))
+	}
+	written := map[string]string{}
+	for _, day := range b.days() {
+		written[day.Currency] = day.Sales.Decimal(day.Digits)
+	}
+	require.Equal(t, map[string]string{"GBP": "10.20", "XAA": "0.0001", "XBB": "1"}, written)
+}
+
 // Who asks while what is stored is still being read gets no answer rather than a wrong one.
 func TestServesWhatItHasRead(t *testing.T) {
 	o := newOffice(t)
 	const junk = 3000
 	for range junk {
-		require.NoError(t, o.node.Conn().Publish("up.s001-r01.repair", []byte("junk")))
+		require.NoError(t, o.node.Conn().Publish("repair.s001-r01", []byte("junk")))
 	}
 	require.Eventually(t, func() bool {
 		at, err := o.db.position(t.Context(), embedded.Repairs)

@@ -20,12 +20,14 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
-	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
+	Cert, Key  string // files of the certificate for both; "" for neither with TLS
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
 
-	tailAfter time.Duration // for tests; else the constant
+	// For tests; else the constants.
+	tailAfter time.Duration
+	share     int64
 }
 
 // Cluster says which stock servers head office works on, in place of a server of its own.
@@ -60,7 +62,10 @@ type HQ struct {
 	read  map[string]bool // shards of which all that was there has been read
 	whole chan struct{}   // closed when that is so of all
 	doubt chan struct{}   // what is stored is to be looked at
-	close func() error
+	// repaired are the bytes that registers have sent once more, as far as this instance knows; full are those who may send no more.
+	repaired map[events.Register]int64
+	full     map[events.Register]bool
+	close    func() error
 }
 
 // Open brings head office up.
@@ -68,8 +73,12 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 	if cfg.tailAfter == 0 {
 		cfg.tailAfter = tailAfter
 	}
+	if cfg.share == 0 {
+		cfg.share = share
+	}
 	h := &HQ{
 		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
+		repaired: map[events.Register]int64{}, full: map[events.Register]bool{},
 		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
@@ -135,7 +144,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 func (h *HQ) serveOnceLevel(ctx context.Context) error {
 	select {
 	case <-h.whole:
-		return h.serve()
+		return h.serve(ctx)
 	default:
 	}
 	h.cfg.Logger.Info("the Retail Server answers when what is stored has been read")
@@ -146,7 +155,7 @@ func (h *HQ) serveOnceLevel(ctx context.Context) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := h.serve(); err != nil {
+			if err := h.serve(ctx); err != nil {
 				return err
 			}
 			h.cfg.Logger.Info("the Retail Server answers")
@@ -158,7 +167,7 @@ func (h *HQ) serveOnceLevel(ctx context.Context) error {
 }
 
 // serve answers all that registers ask for their work.
-func (h *HQ) serve() error {
+func (h *HQ) serve(ctx context.Context) error {
 	services := map[string]embedded.Answerer{
 		projections.FindService: h.find, projections.HelloService: h.greet, "reserve": question(h.reserve), "confirm": question(h.confirm),
 	}
@@ -170,7 +179,7 @@ func (h *HQ) serve() error {
 			return err
 		}
 	}
-	return nil
+	return h.node.TakeRepairs(func(r events.Register, bytes int64) (bool, error) { return h.takesRepair(ctx, r, bytes) })
 }
 
 // InitCluster writes what a cluster of stock nats-server needs to be head office's, see
@@ -218,7 +227,7 @@ func (h *HQ) Received(ctx context.Context, yield func(events.Message)) error {
 		if err != nil {
 			return err
 		}
-		err = h.node.Stored(ctx, shard, last, func(r embedded.Received) error {
+		err = h.node.Stored(ctx, shard, 1, last, func(r embedded.Received) error {
 			yield(r.Message)
 			return nil
 		})
@@ -339,15 +348,43 @@ func (h *HQ) begin(ctx context.Context, shard string) (from, last uint64, err er
 	return last, last, nil
 }
 
-// readShard verifies what a shard holds after the last position, many entries in one transaction where many wait.
+// readShard verifies what a shard holds after the last position, and then what comes.
 func (h *HQ) readShard(ctx context.Context, shard string) error {
 	from, last, err := h.begin(ctx, shard)
 	if err != nil {
 		return err
 	}
-	if from >= last {
-		h.noteLevel(shard)
+	// A reader that waits for the next message never learns that the last ones cannot be read: that which
+	// is there is read to its end first. What was left out is asked for again as what never came.
+	if err := h.readStored(ctx, shard, from, last); err != nil {
+		return err
 	}
+	if err := h.db.sayVerified(ctx, h.node.Fetch); err != nil { // what a death left undone
+		return err
+	}
+	h.noteLevel(shard)
+	return h.readComing(ctx, shard, last)
+}
+
+// readStored verifies what can be read of a shard behind a position and up to another.
+func (h *HQ) readStored(ctx context.Context, shard string, from, last uint64) error {
+	batch := make([]embedded.Received, 0, most)
+	err := h.node.Stored(ctx, shard, from+1, last, func(r embedded.Received) error {
+		if batch = append(batch, r); len(batch) < most {
+			return nil
+		}
+		err := h.apply(ctx, shard, batch)
+		batch = batch[:0]
+		return err
+	})
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	return h.apply(ctx, shard, batch)
+}
+
+// readComing verifies what a shard receives behind a position, many entries in one transaction where many wait.
+func (h *HQ) readComing(ctx context.Context, shard string, from uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	waiting := make(chan embedded.Received, most)
 	var receiving error
@@ -368,18 +405,26 @@ func (h *HQ) readShard(ctx context.Context, shard string) error {
 		}
 	}()
 	for first := range waiting {
-		batch := gather(first, waiting)
-		// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
-		if err := h.catchUpOwn(ctx); err != nil {
+		if err := h.apply(ctx, shard, gather(first, waiting)); err != nil {
 			return err
 		}
-		if err := h.db.apply(ctx, shard, batch); err != nil {
-			return err
-		}
-		if batch[len(batch)-1].ShardSequence >= last {
-			h.noteLevel(shard)
-		}
-		h.moreSettled()
 	}
 	return receiving
+}
+
+// apply takes in what was read of a shard.
+func (h *HQ) apply(ctx context.Context, shard string, batch []embedded.Received) error {
+	// If we died before this commits, the next start reads the batch again; after it, it goes on behind it.
+	if err := h.catchUpOwn(ctx); err != nil {
+		return err
+	}
+	if err := h.db.apply(ctx, shard, batch); err != nil {
+		return err
+	}
+	// If we died before this, what is verified now waits in hq.db to be taken in.
+	if err := h.db.sayVerified(ctx, h.node.Fetch); err != nil {
+		return err
+	}
+	h.moreSettled()
+	return nil
 }

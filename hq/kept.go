@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS moved ( -- what was sold less what came back, in a pr
 ) WITHOUT ROWID;
 `
 
-// keep takes what other registers may ask about from an entry that is held. It is told again what it was told before.
+// keep takes what other registers may ask about from a verified entry. It may be told again what it was told before.
 func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 	switch f := e.Fact.(type) {
 	case *events.CustomerAdded:

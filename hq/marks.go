@@ -160,11 +160,15 @@ func (d *database) hashAt(ctx context.Context, name embedded.JournalName, sequen
 	return &digest, nil
 }
 
-// missing are the gaps in all journals of a register, and what was lost of them, the oldest first.
+// missing are the gaps in all journals of a register, what was lost of them, and what stands in dispute behind what is verified, the oldest
+// first: of two entries in one place the one that follows may have come before it could be known to. An epoch that is over has
+// two histories for good.
 func (d *database) missing(ctx context.Context, r events.Register) (out []events.Range, err error) {
 	rows, err := d.db.QueryContext(ctx, `
 		SELECT epoch, sequence, through FROM findings WHERE register = ?1 AND kind = 'gap' AND resolved = ''
 		UNION SELECT epoch, lost.sequence, lost.sequence FROM lost JOIN journals ON journals.id = journal WHERE register = ?1
+		UNION SELECT epoch, f.sequence, f.sequence FROM findings f JOIN journals j USING (register, epoch) WHERE register = ?1 AND kind = 'fork' AND resolved = '' AND f.sequence > j.sequence
+			AND NOT EXISTS (SELECT 1 FROM quarantined q WHERE q.register = ?1 AND q.epoch = f.epoch)
 		ORDER BY 1, 2 LIMIT 2000`, r.String())
 	if err != nil {
 		return nil, err

@@ -66,6 +66,20 @@ func (rs *runs) add(sequence uint64, prev, hash events.Digest) (broken []uint64)
 	return broken
 }
 
+// drop takes out the entry at sequence, which is held. before is the hash of what stays in front of it, own its own,
+// which what stays behind it names.
+func (rs *runs) drop(sequence uint64, before, own events.Digest) {
+	i := rs.at(sequence)
+	whole := (*rs)[i]
+	*rs = slices.Delete(*rs, i, i+1)
+	if sequence < whole.last {
+		*rs = slices.Insert(*rs, i, run{first: sequence + 1, last: whole.last, prev: own, hash: whole.hash})
+	}
+	if sequence > whole.first {
+		*rs = slices.Insert(*rs, i, run{first: whole.first, last: sequence - 1, prev: whole.prev, hash: before})
+	}
+}
+
 // holes are the gaps before and between what is held.
 func (rs runs) holes(epoch int) (out []events.Range) {
 	next := uint64(1)

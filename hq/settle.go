@@ -189,9 +189,13 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	}
 	var out *events.Reserved
 	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
-		refusal, out = nil, nil
+		var err error
+		out = nil
+		if refusal, err = movesNothing(ctx, tx, r, want.Transaction); refusal != nil || err != nil {
+			return nil, err
+		}
 		var amount, balance events.Money
-		err := tx.QueryRowContext(ctx, `SELECT amount, balance FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&amount, &balance)
+		err = tx.QueryRowContext(ctx, `SELECT amount, balance FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&amount, &balance)
 		if err == nil {
 			// It was granted before, and the answer was lost.
 			out = &events.Reserved{Granted: amount, Remaining: base.left(balance) - amount}

@@ -1,9 +1,13 @@
 package hq_test
 
 import (
+	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -15,6 +19,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/ledger"
@@ -452,4 +457,68 @@ func TestReturnedTwice(t *testing.T) {
 		concluded += d.Concluded
 	}
 	require.Equal(t, 3, concluded, "nothing is dropped")
+}
+
+// A copy of a till is found out, and the till does not know yet: with the till's credentials nothing is moved any more at head
+// office, and what it could have moved is there for the others. Let in anew it moves again.
+func TestQuarantinedMovesNoBalance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.arrived()
+	head := one.View().Head
+	require.NoError(t, one.Close())
+
+	node, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{
+		Dir: t.TempDir(), Register: one.name, Epoch: 1, HQ: w.hq.LeafURL(), Creds: embedded.CredentialsPath(one.dir), Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return node.Link().Connected }, soon, 10*time.Millisecond)
+	ask := func(service string, question, answer any) {
+		raw, err := json.Marshal(question)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			out, err := node.Ask(ctx, service, raw)
+			if errors.Is(err, embedded.ErrNobodyAnswers) {
+				return false // the link is fresh
+			}
+			require.NoError(t, err, service)
+			require.NoError(t, json.Unmarshal(out, answer))
+			return true
+		}, soon, 10*time.Millisecond)
+	}
+	var ack events.Acknowledgement
+	ask("announce", events.Announcement{Head: head, Time: time.Now(), Frozen: &events.Freeze{Kind: events.FrozenCloned, Why: "two tills"}}, &ack)
+	require.NotNil(t, ack.Frozen)
+	for kind, key := range map[string]string{
+		events.ReserveGiftCard: "6001", events.ReserveIssue: "6002", events.ReserveAccount: "C1", events.ReserveLoyalty: "L1", events.ReserveOrder: "SO-1",
+	} {
+		var answer events.Answered[events.Reserved]
+		want := events.Reservation{ID: kind, Transaction: "s001-r01-1-9", Kind: kind, Key: key, AsOf: "2026-01-01T00:00:00Z"}
+		if kind != events.ReserveIssue && kind != events.ReserveOrder {
+			want.Amount = 1000
+		}
+		ask("reserve", want, &answer)
+		require.NotNil(t, answer.Refusal, kind)
+		require.Equal(t, "register_frozen", answer.Refusal.Code)
+	}
+	require.NoError(t, node.Close())
+	two.online()
+	two.basket(5)
+	two.must(214, `{"card":"6001","amount":5000}`)
+
+	one.open()
+	require.Eventually(t, func() bool { return register.Frozen(one.Damage()) }, soon, 20*time.Millisecond)
+	one.refused("register_frozen", 100, `{"product":"TEA"}`)
+	code, _ := w.code("r01", time.Hour)
+	one.must(707, fmt.Sprintf(`{"code":%q}`, code))
+	one.begin()
+	one.online()
+	one.basket(3)
+	one.must(207, `{"card":"L1","amount":2000}`)
+	one.must(206, ``)
+	one.arrived()
 }

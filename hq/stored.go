@@ -45,7 +45,7 @@ func (h *HQ) findLost(ctx context.Context) error {
 		batch := make([]embedded.Received, 0, most)
 		began := time.Now()
 		look := func() error {
-			err := h.db.lookAgain(ctx, batch, seen)
+			err := errors.Join(h.db.lookAgain(ctx, batch, seen), h.db.sayVerified(ctx, h.node.Fetch))
 			batch = batch[:0]
 			// Two thirds of the time belong to those who sell.
 			select {
@@ -55,7 +55,7 @@ func (h *HQ) findLost(ctx context.Context) error {
 			began = time.Now()
 			return err
 		}
-		err = h.node.Stored(ctx, shard, last, func(r embedded.Received) error {
+		err = h.node.Stored(ctx, shard, 1, last, func(r embedded.Received) error {
 			if batch = append(batch, r); len(batch) < most {
 				return nil
 			}

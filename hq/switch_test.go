@@ -367,6 +367,21 @@ func TestOneTimeoutForFindingAndReserving(t *testing.T) {
 	require.Equal(t, "timeout", till.cause())
 }
 
+// That head office moves nothing for an epoch that is over is an answer and no failure: the register
+// stays online, and does not move within its offline limits instead.
+func TestRefusedAsFrozenIsNotOffline(t *testing.T) {
+	s := newScripted(t, true)
+	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) {
+		return json.Marshal(events.Answered[events.Reserved]{Refusal: &events.NotGranted{Code: "register_frozen", Why: "Two histories.", Instead: "Activate it anew (operation 707)."}})
+	}))
+	till := s.till(t, 5*time.Second).begin()
+	till.mode(events.Online)
+	before := till.View().Head
+	require.Equal(t, "register_frozen", till.refused(512, `{"card":"6001","amount":1000}`))
+	till.mode(events.Online)
+	require.Equal(t, before, till.View().Head, "nothing is recorded, neither the card nor a change of mode")
+}
+
 // "If a data request doesn't succeed within the time-out interval that is configured in the offline
 // profile, Retail Modern POS automatically switches to the offline database and continues the sales transaction."
 func TestTimeoutIsHonoured(t *testing.T) {

@@ -57,9 +57,13 @@ type effect struct {
 	date                string // of the shift that it opens
 	closed              bool   // it closes the shift
 	currency            string
+	digits              int // of its minor unit
 	concluded           int
 	sales, returns, tax events.Money
 }
+
+// maxDigits is the most that the minor unit of a currency has.
+const maxDigits = 4
 
 // effectOf is nil for nearly all entries.
 func effectOf(e *events.Entry) *effect {
@@ -69,7 +73,7 @@ func effectOf(e *events.Entry) *effect {
 	case *events.ShiftClosed:
 		return &effect{shift: f.Shift, closed: true}
 	case *events.SaleConcluded:
-		return &effect{shift: e.Shift, currency: f.Terms.Currency, concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
+		return &effect{shift: e.Shift, currency: f.Terms.Currency, digits: max(0, min(f.Terms.Digits, maxDigits)), concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
 	}
 	return nil
 }
@@ -137,6 +141,14 @@ func (p *prepared) look() {
 	}
 }
 
+// unsignedBy is why a key does not vouch for the checkpoint of an entry. It is found out anew where the key came in the same batch.
+func (p *prepared) unsignedBy(key string) error {
+	if p.key != key {
+		p.key, p.unsigned = key, checkSigned(p.entry, key)
+	}
+	return p.unsigned
+}
+
 // checkSigned says why key does not vouch for the checkpoint of e, nil where it does or there is none.
 func checkSigned(e *events.Entry, key string) error {
 	f, ok := e.Fact.(events.Checkpointed)
@@ -179,8 +191,7 @@ func (v *verifier) take(p *prepared) error {
 	if p.err != nil {
 		return v.find(r, KindUndecodable, "an entry", p.err.Error())
 	}
-	e := p.entry
-	if e.Head.Sequence != sequence || e.Register != r.Journal.Register || e.Head.Epoch != r.Journal.Epoch {
+	if e := p.entry; !p.belongs() {
 		return v.find(r, KindForged, fmt.Sprintf("entry %d of %s", sequence, r.Journal), fmt.Sprintf("entry %d of %s-%d, %s", e.Head.Sequence, e.Register, e.Head.Epoch, p.hash))
 	}
 	if sequence == 1 {
@@ -191,7 +202,14 @@ func (v *verifier) take(p *prepared) error {
 	return v.hold(j, p)
 }
 
+// belongs says whether an entry is of the journal and the place in which it came.
+func (p *prepared) belongs() bool {
+	e, name := p.entry, p.received.Journal
+	return e.Head.Sequence == p.received.Message.Sequence && e.Register == name.Register && e.Head.Epoch == name.Epoch
+}
+
 // again looks at an entry in a place that is taken. Transport is at least once: what came before does not count again.
+// Another entry in the same place is a finding, whichever of the two came first.
 func (v *verifier) again(j *journal, p *prepared) error {
 	r := p.received
 	j.repeated++
@@ -200,10 +218,69 @@ func (v *verifier) again(j *journal, p *prepared) error {
 	if err != nil {
 		return fmt.Errorf("read entry %d of %s: %w", r.Message.Sequence, j.name, err)
 	}
-	if events.Digest(held) != p.hash {
-		return v.find(r, KindFork, events.Digest(held).String(), p.hash.String())
+	if events.Digest(held) == p.hash {
+		err := v.exec(`UPDATE unsaid SET shard = ?, shard_sequence = ? WHERE journal = ? AND sequence = ?`, r.Shard, r.ShardSequence, j.id, r.Message.Sequence)
+		return errors.Join(err, v.foundAgain(j, r))
 	}
-	return v.foundAgain(j, r)
+	follows, err := v.follows(j, p)
+	if err != nil {
+		return err
+	}
+	if follows {
+		return v.displace(j, p, events.Digest(held))
+	}
+	return v.find(r, KindFork, events.Digest(held).String(), p.hash.String())
+}
+
+// follows says whether an entry goes on from what is verified, in the first place that is not. Where that place is taken, the
+// entry in it does not follow, or is not signed: it can never be verified, and everything behind would wait for ever.
+func (v *verifier) follows(j *journal, p *prepared) (bool, error) {
+	sequence := p.received.Message.Sequence
+	if sequence != j.vouched()+1 || p.err != nil || !p.belongs() {
+		return false, nil
+	}
+	if sequence == 1 {
+		record, wrong := readActivation(p)
+		if wrong != nil {
+			return false, nil
+		}
+		known, err := v.knownKey(j, record.Key)
+		return known == record.Key, err
+	}
+	head, err := v.verified(j)
+	return p.entry.PrevHash == head.Hash && p.unsignedBy(j.key) == nil, err
+}
+
+// displace holds an entry in the place of one that cannot be verified. That one's bytes stay in the streams, and it
+// stays a finding. In the books it has only waited.
+func (v *verifier) displace(j *journal, p *prepared, held events.Digest) error {
+	r, sequence, register := p.received, p.received.Message.Sequence, j.name.Register.String()
+	for _, table := range []string{"entries", "waiting", "unchecked", "unsaid"} {
+		if err := v.exec(`DELETE FROM `+table+` WHERE journal = ? AND sequence = ?`, j.id, sequence); err != nil {
+			return err
+		}
+	}
+	j.runs.drop(sequence, p.entry.PrevHash, held)
+	// What does not follow from the one that is held now is found again.
+	err := v.exec(`UPDATE findings SET resolved = ?1, how = 'another entry took the place' WHERE register = ?2 AND epoch = ?3 AND resolved = ''
+		AND (sequence = ?4 AND (kind IN ('signature', 'chain') OR kind = 'fork' AND got = ?5) OR sequence = ?4 + 1 AND kind = 'chain')`,
+		stamp(r.ArrivedAt), register, j.name.Epoch, sequence, p.hash.String())
+	if err != nil {
+		return err
+	}
+	if j.capped == sequence {
+		err := v.row(`SELECT coalesce(min(sequence), 0) FROM findings WHERE register = ? AND epoch = ? AND kind = 'signature' AND resolved = ''`, register, j.name.Epoch).Scan(&j.capped)
+		if err != nil {
+			return err
+		}
+	}
+	if sequence == 1 {
+		if taken, err := v.activate(j, p); err != nil || !taken {
+			return err
+		}
+	}
+	r.Shard, r.ShardSequence = "", 0 // where the one is that was held, nobody has kept
+	return errors.Join(v.find(r, KindFork, p.hash.String(), held.String()), v.hold(j, p), v.foundAgain(j, p.received))
 }
 
 // foundAgain says of an entry that head office had lost that it is there again.
@@ -226,37 +303,54 @@ func resolveLost(ctx context.Context, tx *sql.Tx, name embedded.JournalName, id 
 	return err
 }
 
-// activate looks at the first entry of an epoch, which names the key of all others.
-func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
+// wrong is what an entry has in place of what it should have.
+type wrong struct{ kind, want, got string }
+
+// readActivation reads the activation record that the first entry of an epoch must carry.
+func readActivation(p *prepared) (record events.ActivationRecord, _ *wrong) {
 	f, ok := p.entry.Fact.(*events.RegisterActivated)
 	if !ok {
-		return false, v.find(p.received, KindForged, "register.activated", p.entry.Type)
+		return record, &wrong{KindForged, "register.activated", p.entry.Type}
 	}
-	var record events.ActivationRecord
 	if err := json.Unmarshal([]byte(f.Record), &record); err != nil {
-		return false, v.find(p.received, KindUndecodable, "an activation record", err.Error())
+		return record, &wrong{KindUndecodable, "an activation record", err.Error()}
 	}
-	if record.Register != j.name.Register || record.Epoch != j.name.Epoch {
-		return false, v.find(p.received, KindForged, "the activation of "+j.name.String(), fmt.Sprintf("that of %s-%d", record.Register, record.Epoch))
+	if name := p.received.Journal; record.Register != name.Register || record.Epoch != name.Epoch {
+		return record, &wrong{KindForged, "the activation of " + name.String(), fmt.Sprintf("that of %s-%d", record.Register, record.Epoch)}
 	}
 	if want := events.Hash([]byte(f.Record)); p.entry.PrevHash != want {
-		return false, v.find(p.received, KindChain, "prevhash "+want.String(), p.entry.PrevHash.String())
+		return record, &wrong{KindChain, "prevhash " + want.String(), p.entry.PrevHash.String()}
+	}
+	return record, nil
+}
+
+// activate looks at the first entry of an epoch, which names the key of all others.
+func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
+	record, wrong := readActivation(p)
+	if wrong != nil {
+		return false, v.find(p.received, wrong.kind, wrong.want, wrong.got)
 	}
 	known, err := v.knownKey(j, record.Key)
 	if err != nil {
 		return false, err
 	}
+	j.key = record.Key
 	if known != record.Key {
 		if err := v.cap(j, p.received, 1, "the key "+known, record.Key); err != nil {
 			return false, err
 		}
+		if known != noKey {
+			j.key = known // whatever the entry says: others are signed with it
+		}
 	}
-	j.key = record.Key
 	if record.Previous != nil {
 		j.previous = min(record.Previous.Sequence, math.MaxInt64) // whatever it says, SQLite takes no more
 	}
 	return true, v.checkWaiting(j)
 }
+
+// noKey stands for the key of an epoch that was never enrolled, though an earlier one was.
+const noKey = "of an enrolment"
 
 // knownKey is the key that an epoch must have: the one that head office recorded when it let
 // the register in. An epoch that was never enrolled, though an earlier one was, has none that would do. Before
@@ -269,7 +363,7 @@ func (v *verifier) knownKey(j *journal, said string) (key string, err error) {
 	case key != "":
 		return key, err
 	case newest > 0 && j.name.Epoch > newest:
-		return "of an enrolment", err
+		return noKey, err
 	}
 	return said, err
 }
@@ -331,7 +425,11 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 		return fmt.Errorf("hold entry %d of %s: %w", sequence, j.name, err)
 	}
 	for _, broken := range j.runs.add(sequence, e.PrevHash, p.hash) {
-		if err := v.find(r, KindChain, fmt.Sprintf("entry %d written after entry %d", broken, broken-1), fmt.Sprintf("entry %d after another, with the coming of %s", broken, p.hash)); err != nil {
+		at := r
+		if at.Message.Sequence = broken; broken != sequence {
+			at.Shard, at.ShardSequence = "", 0 // it came before
+		}
+		if err := v.find(at, KindChain, fmt.Sprintf("entry %d written after entry %d", broken, broken-1), fmt.Sprintf("entry %d after another, with the coming of %s", broken, p.hash)); err != nil {
 			return err
 		}
 	}
@@ -349,23 +447,36 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	return v.takeIn(j, r, e)
 }
 
-// takeIn brings what an entry says to the books. An entry can be well formed and make no sense, as an
+// takeIn brings what an entry says to the books, or has it wait until it is verified.
+func (v *verifier) takeIn(j *journal, r embedded.Received, e *events.Entry) error {
+	return v.sensibly(r, func() error {
+		if amount := absurd(e); amount != 0 {
+			return v.find(r, KindUndecodable, fmt.Sprintf("amounts of at most %d", maxSum), fmt.Sprint(amount))
+		}
+		if err := errors.Join(v.countNumbers(e), v.count(j, e)); err != nil {
+			return err
+		}
+		if e.Head.Sequence <= j.vouched() {
+			return v.say(r, e)
+		}
+		return v.exec(`INSERT INTO unsaid VALUES (?, ?, ?, ?)`, j.id, e.Head.Sequence, r.Shard, r.ShardSequence)
+	})
+}
+
+// sensibly does something with what an entry says. An entry can be well formed and make no sense, as an
 // order without a customer: what cannot be done with it is a finding, and stops nobody else's entries.
-func (v *verifier) takeIn(j *journal, r embedded.Received, e *events.Entry) (err error) {
+func (v *verifier) sensibly(r embedded.Received, do func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = v.find(r, KindUndecodable, "an entry that makes sense", fmt.Sprint(p))
 		}
 	}()
-	if amount := absurd(e); amount != 0 {
-		return v.find(r, KindUndecodable, fmt.Sprintf("amounts of at most %d", maxSum), fmt.Sprint(amount))
-	}
-	broken := j.broken()
-	sound := broken == 0 || e.Head.Sequence < broken
-	if err := errors.Join(v.countNumbers(e, sound), v.count(j, e)); err != nil || !sound {
-		return err
-	}
-	return errors.Join(v.keep(r, e), settle(v.exec, e))
+	return do()
+}
+
+// say takes in what only a verified entry can say: what others are told of it, what it moved, and what was sold in all.
+func (v *verifier) say(r embedded.Received, e *events.Entry) error {
+	return errors.Join(v.countSold(e), v.keep(r, e), settle(v.exec, e))
 }
 
 // maxSum is more than any document comes to: it takes thousands of the largest to leave an int64 in head office's books.
@@ -409,11 +520,8 @@ func (v *verifier) checkpoint(j *journal, p *prepared) error {
 			j.id, p.entry.Head.Sequence, p.entry.PrevHash[:], f.Sign().Checkpoint, p.received.Shard, p.received.ShardSequence)
 		return err
 	}
-	if p.key != j.key { // it came in this batch
-		p.unsigned = checkSigned(p.entry, j.key)
-	}
-	if p.unsigned != nil {
-		return v.cap(j, p.received, p.entry.Head.Sequence, "a signature of "+j.key, p.unsigned.Error())
+	if unsigned := p.unsignedBy(j.key); unsigned != nil {
+		return v.cap(j, p.received, p.entry.Head.Sequence, "a signature of "+j.key, unsigned.Error())
 	}
 	return nil
 }
@@ -435,8 +543,8 @@ func (v *verifier) count(j *journal, e *events.Entry) error {
 			return err
 		}
 	}
-	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
-		effect.shift, effect.date, effect.closed, effect.currency, effect.concluded, effect.sales, effect.returns, effect.tax)
+	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
+		effect.shift, effect.date, effect.closed, effect.currency, effect.digits, effect.concluded, effect.sales, effect.returns, effect.tax)
 	return err
 }
 
@@ -469,9 +577,9 @@ func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
 	case e.closed:
 		err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
 	default:
-		err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-			ON CONFLICT DO UPDATE SET concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
-			j.name.Register.String(), e.shift, e.currency, e.concluded, e.sales, e.returns, e.tax)
+		err = v.exec(`INSERT INTO sales VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET digits = max(digits, excluded.digits), concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
+			j.name.Register.String(), e.shift, e.currency, e.digits, e.concluded, e.sales, e.returns, e.tax)
 	}
 	return err
 }
@@ -485,7 +593,7 @@ func (v *verifier) open(j *journal, sequence uint64, e *effect) error {
 
 // settle books what has waited and is verified now.
 func (v *verifier) settle(j *journal) error {
-	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
+	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, digits, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
 	if err != nil {
 		return err
 	}
@@ -497,7 +605,7 @@ func (v *verifier) settle(j *journal) error {
 	var all []settled
 	for rows.Next() {
 		var s settled
-		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
+		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.digits, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
 			return err
 		}
 		all = append(all, s)

@@ -2,6 +2,7 @@ package hq
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -18,19 +19,24 @@ import (
 // books are a database with what was received.
 type books struct {
 	*database
-	t testing.TB
+	t      testing.TB
+	stored map[uint64][]byte // by position
 }
 
 func newBooks(t testing.TB) books {
 	db, err := openDatabase(filepath.Join(t.TempDir(), "hq.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.close()) })
-	return books{db, t}
+	return books{db, t, map[uint64][]byte{}}
 }
 
 func (b books) receive(batch ...embedded.Received) {
 	b.t.Helper()
+	for _, r := range batch {
+		b.stored[r.ShardSequence] = r.Message.Body
+	}
 	require.NoError(b.t, b.apply(b.t.Context(), "JOURNALS_0", batch))
+	require.NoError(b.t, b.sayVerified(b.t.Context(), func(_ context.Context, _ string, at uint64) ([]byte, error) { return b.stored[at], nil }))
 }
 
 // open are the kinds and places of the open findings.
@@ -138,6 +144,163 @@ func TestForkBelowTheHead(t *testing.T) {
 	require.Equal(t, events.Hash(all[6].Message.Body).String(), found[0].Want)
 	require.Equal(t, events.Hash(other[6].Message.Body).String(), found[0].Got)
 	require.EqualValues(t, other[6].ShardSequence, found[0].At)
+}
+
+// said is what the entries held have said, as far as hq.db keeps it by their places.
+func (b books) said() (all []string) {
+	b.t.Helper()
+	for _, table := range []string{"entries", "runs", "waiting", "receipts", "moved", "returned", "moves", "edits", "unconfirmed", "unsaid", "grand"} {
+		columns := map[string]string{"entries": "sequence, hex(hash), ''", "runs": "first, last, hex(hash)", "waiting": "sequence, concluded, sales", "receipts": "sequence, receipt, shard_sequence",
+			"moved": "sequence, product, quantity", "returned": "sequence, transaction_id, amount", "moves": "sequence, key, amount", "edits": "sequence, field, new", "unconfirmed": "sequence, hash, shift", "unsaid": "sequence, shard, ''", "grand": "currency, transactions, sales"}[table]
+		rows, err := b.db.QueryContext(b.t.Context(), `SELECT `+columns+` FROM `+table+` ORDER BY 1, 2, 3`)
+		require.NoError(b.t, err)
+		for rows.Next() {
+			var x, y, z string
+			require.NoError(b.t, rows.Scan(&x, &y, &z))
+			all = append(all, fmt.Sprint(table, " ", x, " ", y, " ", z))
+		}
+		require.NoError(b.t, errorsOf(rows))
+	}
+	return all
+}
+
+// sold is a sale that says something to every part of the books.
+func (w *writer) sold(n int) embedded.Received {
+	f := &events.SaleConcluded{Receipt: events.ReceiptNumber(fmt.Sprintf("%s-%d-%06d", w.register, w.head.Epoch, n)), Sales: 1000}
+	f.Transaction, f.Terms.Currency = events.TransactionID(fmt.Sprintf("%s-%d-%d", w.register, w.head.Epoch, n)), "GBP"
+	f.Lines = []events.ConcludedLine{{Line: events.Line{Number: 1, Product: "TEA", Gross: 1000, Original: &events.OriginalLine{Transaction: "s001-r09-1-1", Line: n}}}}
+	f.Payments = []events.Payment{{Number: 1, Amount: 1000, GiftCard: &events.KnownGiftCard{Card: "6001"}}}
+	return w.write(f, "s1")
+}
+
+// An entry that waited behind a gap, and cannot be read when that is filled, is lost: it is asked for, and says what it has to say when it comes again.
+func TestWaitingEntryIsLost(t *testing.T) {
+	w := newWriter(t)
+	all := []embedded.Received{w.activation(), w.sold(1), w.sold(2), w.sold(3)}
+	want, b := newBooks(t), newBooks(t)
+	want.receive(all...)
+	b.receive(all[0], all[2], all[3])
+	require.NotEqual(t, want.said(), b.said(), "behind the gap")
+	delete(b.stored, all[3].ShardSequence)
+	b.receive(all[1])
+	require.Equal(t, w.head, b.headOf(w))
+	missing, err := b.missing(t.Context(), w.register)
+	require.NoError(t, err)
+	require.Equal(t, []events.Range{{Epoch: 1, From: 4, To: 4}}, missing)
+	b.receive(all[3])
+	require.Equal(t, want.said(), b.said())
+	missing, err = b.missing(t.Context(), w.register)
+	require.NoError(t, err)
+	require.Empty(t, missing)
+}
+
+// A forged entry that comes first, in the form of a true one, keeps no place: as soon as the true one is known to follow from what is
+// verified it is held there, whatever came when, and what the other said is in no books. It stays a finding.
+func TestForgedComesFirst(t *testing.T) {
+	w := newWriter(t)
+	activation := w.activation()
+	all := []embedded.Received{activation, w.write(&events.ShiftOpened{Shift: "s1", Number: 1, BusinessDate: "2026-03-02", Currency: "GBP", Digits: 2}, "s1")}
+	for n := range 10 {
+		all = append(all, w.sold(n+1))
+	}
+	more := w.write(&events.CustomerEdited{Customer: "C1", Changes: []events.FieldChange{{Field: "city", New: "York"}}}, "s1")
+	all = append(all, more, w.write(&events.ShiftClosed{InShift: events.InShift{Shift: "s1"}, Z: 1}, "s1"))
+	key := func(b books) books {
+		tx, err := b.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		require.NoError(t, noteKey(t.Context(), tx, w.register.String(), 1, w.key))
+		require.NoError(t, tx.Commit())
+		return b
+	}
+	want := key(newBooks(t))
+	want.receive(all...)
+	require.Equal(t, w.head, want.headOf(w))
+	same := func(t *testing.T, b books, forged int, args ...any) {
+		t.Helper()
+		require.Equal(t, w.head, b.headOf(w), args...)
+		require.Equal(t, want.said(), b.said(), args...)
+		require.Equal(t, want.days(), b.days(), args...)
+		require.Len(t, b.open(), forged, args...)
+		for _, kind := range b.open() {
+			require.Contains(t, kind, "fork 1/", args...)
+		}
+	}
+	// Forged by someone who has the register's credentials: a history of its own with another key, of more sales.
+	evil := newWriter(t)
+	evil.shard = 1000
+	forged := []embedded.Received{evil.activation()}
+	for n := range 13 {
+		forged = append(forged, evil.sold(100+n))
+	}
+
+	t.Run("behind what is verified", func(t *testing.T) {
+		b := key(newBooks(t))
+		b.receive(all[:7]...)
+		b.receive(forged[7])
+		require.Equal(t, []string{"chain 1/8..8", "signature 1/8..8"}, b.open())
+		b.receive(all[7:]...)
+		same(t, b, 1)
+		b.receive(forged[7], all[7])
+		same(t, b, 1, "neither counts again")
+	})
+	t.Run("a stretch of them", func(t *testing.T) {
+		b := key(newBooks(t))
+		b.receive(all[:4]...)
+		b.receive(forged[4:9]...)
+		b.receive(all[4:]...)
+		same(t, b, 5)
+	})
+	t.Run("behind a gap", func(t *testing.T) {
+		b := key(newBooks(t))
+		b.receive(all[:4]...)
+		b.receive(forged[7])
+		b.receive(all[7:]...)
+		b.receive(all[4:7]...)
+		require.EqualValues(t, 7, b.headOf(w).Sequence)
+		missing, err := b.missing(t.Context(), w.register)
+		require.NoError(t, err)
+		require.Equal(t, []events.Range{{Epoch: 1, From: 8, To: 8}}, missing, "it is asked for once more")
+		b.receive(all[7])
+		same(t, b, 1)
+	})
+	t.Run("at the very beginning", func(t *testing.T) {
+		b := key(newBooks(t))
+		b.receive(forged[0])
+		require.Equal(t, []string{"signature 1/1..1"}, b.open())
+		b.receive(all...)
+		same(t, b, 1)
+	})
+	t.Run("chained, and signed with another key", func(t *testing.T) {
+		b, other := key(newBooks(t)), *w
+		other.head, other.signer = events.Head{Epoch: 1, Sequence: 8, Hash: events.Hash(all[7].Message.Body)}, evil.signer
+		b.receive(all[:8]...)
+		b.receive(other.sold(200))
+		require.Equal(t, []string{"signature 1/9..9"}, b.open())
+		b.receive(all[8:]...)
+		same(t, b, 1)
+	})
+	t.Run("in any order", func(t *testing.T) {
+		for range 50 {
+			seed := rand.Uint64()
+			random := rand.New(rand.NewPCG(seed, 0))
+			both := slices.Concat(all, forged)
+			random.Shuffle(len(both), func(i, j int) { both[i], both[j] = both[j], both[i] })
+			b := key(newBooks(t))
+			for len(both) > 0 {
+				n := 1 + random.IntN(len(both))
+				b.receive(both[:n]...)
+				both = both[n:]
+			}
+			for range len(all) { // what is asked for is sent, as long as anything is
+				missing, err := b.missing(t.Context(), w.register)
+				require.NoError(t, err)
+				for _, m := range missing {
+					b.receive(all[m.From-1 : m.To]...)
+				}
+			}
+			same(t, b, len(forged), "seed %d", seed)
+		}
+	})
 }
 
 // What does not follow from what is verified is kept, and does not count.
