@@ -92,6 +92,26 @@ func (f *fleet) stored() map[string]bool {
 	return all
 }
 
+// storedOnDisk is what a head office that is closed holds in its streams, by place and hash: of a copy of them, without
+// a link over which anything could come.
+func (f *fleet) storedOnDisk() map[string]bool {
+	dir := f.t.TempDir()
+	copyDir(f.t, filepath.Join(f.dir, "hq"), dir)
+	node, err := embedded.StartHQ(f.t.Context(), embedded.HQConfig{Dir: dir, Logger: f.log})
+	require.NoError(f.t, err)
+	defer func() { require.NoError(f.t, node.Close()) }()
+	all := map[string]bool{}
+	for _, shard := range node.Shards() {
+		last, err := node.Last(f.t.Context(), shard)
+		require.NoError(f.t, err)
+		require.NoError(f.t, node.Stored(f.t.Context(), shard, 1, last, func(r embedded.Received) error {
+			all[fmt.Sprint(r.Message.Sequence, events.Hash(r.Message.Body))] = true
+			return nil
+		}))
+	}
+	return all
+}
+
 func copyDir(t *testing.T, from, to string) {
 	require.NoError(t, os.RemoveAll(to))
 	require.NoError(t, os.CopyFS(to, os.DirFS(from)))
@@ -232,6 +252,10 @@ func TestHQLosesItsEnd(t *testing.T) {
 				f.marked()
 				want, sold := f.journalOf(), f.concluded()
 				require.NoError(t, f.hq.Close())
+				holds := f.storedOnDisk()
+				for _, place := range want {
+					require.True(t, holds[place], "%s", place)
+				}
 				stream, block := f.hqShard()
 				info, err := os.Stat(block)
 				require.NoError(t, err)
@@ -245,6 +269,9 @@ func TestHQLosesItsEnd(t *testing.T) {
 						require.NoError(t, errors.Join(ignoreMissing(os.Remove(filepath.Join(f.dir, "hq", "hq.db"+suffix)))))
 					}
 				}
+				left := f.storedOnDisk()
+				require.NotEmpty(t, left)
+				require.Less(t, len(left), len(want), "something is lost")
 				f.openHQ()
 				f.sell(1)
 				f.arrived()
