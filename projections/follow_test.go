@@ -208,7 +208,10 @@ func plan(t testing.TB, r *Reference, table, rows string) string {
 func TestCSV(t *testing.T) {
 	r := openReferenceAt(t, filepath.Join(t.TempDir(), "reference.db"))
 	_, err := r.Import(background, strings.NewReader(sampleReference+`
-{"kind":"product","key":"A","record":{"product":"A","description":"A","price":"1","prices":[{"group":"staff","price":"0.5"}],"taxes":[{"code":"S","rate":"20"}]}}`), importTime, false)
+{"kind":"product","key":"A","record":{"product":"A","description":"A","price":"1","prices":[{"group":"staff","price":"0.5"}],"taxes":[{"code":"S","rate":"20"}]}}
+{"kind":"customer","key":"C1","record":{"customer":"C1","kind":"person","name":"Ada","balance":250,"as_of":"2026-03-02T06:00:00Z"}}
+{"kind":"loyalty","key":"L1","record":{"number":"L1","customer":"C1","points":1000}}
+{"kind":"order","key":"SO-1","record":{"order":"SO-1","store":"s001","status":"open","customer":"C1","currency":"GBP","lines":[{"line":1,"product":"A"}],"deposit":50}}`), importTime, false)
 	require.NoError(t, err)
 	const a = `{"description":"A","price":%s,"prices":[%s],"product":"A","taxes":[%s]}`
 	product := func(price, prices, taxes string) string { return fmt.Sprintf(a, price, prices, taxes) }
@@ -230,6 +233,18 @@ func TestCSV(t *testing.T) {
 		{"stock", "product,on_hand,as_of\nA,12.5,2026-03-02T00:00:00Z\n", `{"as_of":"2026-03-02T00:00:00Z","on_hand":"12.5","product":"A"}`},
 		{"staff", "staff,name,groups\n8,Kim,\"[{\"\"manager\"\":true}]\"\n", `{"groups":[{"manager":true}],"name":"Kim","staff":"8"}`},
 		{"giftcard", "number,balance,currency\n61,2500,GBP\n", `{"balance":2500,"currency":"GBP","number":"61"}`},
+		{"customer", "customer,kind,name,phone,price_groups,allows_on_account,credit_limit,as_of\nC9,person,Kim,0123,\"[\"\"staff\"\"]\",true,5000,2026-03-02T00:00:00Z\n",
+			`{"allows_on_account":true,"as_of":"2026-03-02T00:00:00Z","credit_limit":5000,"customer":"C9","kind":"person","name":"Kim","phone":"0123","price_groups":["staff"]}`},
+		{"customer", "customer,city,blocked\nC1,Leeds,true\n", `{"as_of":"2026-03-02T06:00:00Z","balance":250,"blocked":true,"city":"Leeds","customer":"C1","kind":"person","name":"Ada"}`},
+		{"customer", "customer,deleted\nC1,true\n", "deleted C1"},
+		{"customer_number", "provisional,customer\ns001-r01-1-c1,C9\n", `{"customer":"C9","provisional":"s001-r01-1-c1"}`},
+		{"loyalty", "number,customer,points,affiliations\nL2,C1,120,\"[\"\"staff\"\"]\"\n", `{"affiliations":["staff"],"customer":"C1","number":"L2","points":120}`},
+		{"loyalty", "number,points\nL1,900\n", `{"customer":"C1","number":"L1","points":900}`},
+		{"loyalty", "number,deleted\nL1,true\n", "deleted L1"},
+		{"order", "order,store,status,customer,customer_name,currency,tax_included,lines,deposit,pickup_on\nSO-2,s001,open,C1,Ada,GBP,true,\"[{\"\"line\"\":1,\"\"product\"\":\"\"A\"\",\"\"quantity\"\":\"\"2\"\"}]\",50,2026-04-01\n",
+			`{"currency":"GBP","customer":"C1","customer_name":"Ada","deposit":50,"lines":[{"line":1,"product":"A","quantity":"2"}],"order":"SO-2","pickup_on":"2026-04-01","status":"open","store":"s001","tax_included":true}`},
+		{"order", "order,status\nSO-1,picked_up\n", `{"currency":"GBP","customer":"C1","deposit":50,"lines":[{"line":1,"product":"A"}],"order":"SO-1","status":"picked_up","store":"s001"}`},
+		{"order", "order,deleted\nSO-1,true\n", "deleted SO-1"},
 		{"profile", "register,timeout_ms\nr01,500\n", `{"register":"r01","timeout_ms":500}`},
 		{"currencies", "currency,digits,rate\nEUR,2,0.85\n", ""},
 		{"tenders", "id,name,kind,refund\ncard,Card,card,true\n", ""},
@@ -242,6 +257,15 @@ func TestCSV(t *testing.T) {
 		{"prices", "product,price,at\nA,1,tomorrow\n", "2: product A: "},
 		{"prices", "product,price,deleted\nA,1,perhaps\n", `deleted: "perhaps" is neither true nor false`},
 		{"giftcard", "number,balance,currency\n61,25.00,GBP\n", `2: balance: "25.00" is not a whole number`},
+		{"customer", "customer,credit_limit\nC1,-1\n", "2: customer C1: credit_limit -1 is negative"},
+		{"customer", "customer,as_of\nC1,yesterday\n", `2: customer C1: time "yesterday" is not RFC 3339`},
+		{"customer", "customer,colour\nC1,red\n", `2: there is no column "colour"`},
+		{"customer_number", "provisional,customer\nC9,C9\n", "2: customer_number C9: customer "},
+		{"loyalty", "number,points\nL1,9.5\n", `2: points: "9.5" is not a whole number`},
+		{"order", "order,status\nSO-1,lost\n", `2: order SO-1: status "lost" is not open, picked_up or cancelled`},
+		{"order", "order,store,status,customer\nSO-3,s001,open,C1\n", "2: order SO-3: want a store, a customer and 1 to "},
+		{"order", "order,lines\nSO-1,{\n", `2: lines: "{" is not JSON`},
+		{"order", "order,deposit\nSO-1,0.5\n", `2: deposit: "0.5" is not a whole number`},
 		{"product", "product,blocked\nA,x\n", `2: blocked: "x" is neither true nor false`},
 		{"product", "product,taxes\nA,{\n", `2: taxes: "{" is not JSON`},
 		{"nonsense", "a\n", "there is no table"},
