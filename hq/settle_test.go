@@ -307,7 +307,13 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	till.arrived()
 
 	// Of a transaction that waits elsewhere: it stays with the register that was granted it, which asks again.
-	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	connected := func() bool {
+		if till.View().Mode == events.Online && till.Linked() {
+			return true
+		}
+		_, err := till.try(917, ``)
+		return err == nil
+	}
 	require.Eventually(t, connected, soon, 50*time.Millisecond)
 	waits := w.activated("r03")
 	w.keep("", waits)
@@ -351,10 +357,54 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	other.arrived()
 	require.Empty(t, w.exceptions("gift_card_overdrawn"))
 	require.Empty(t, w.exceptions("recalled_twice"))
+
+	// Of an inactivation: the register is let in, and sells, until it has the answer.
+	require.NoError(t, till.Close())
+	proxy.cut()
+	till.open()
+	till.linked(true)
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.sell()
+	till.must(1055, ``)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	key = ulid.Make().String()
+	proxy.lose.Store(true)
+	_, err = till.tryAs(key, 708, ``)
+	require.ErrorContains(t, err, "realtime_service_unavailable")
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.must(1050, ``)
+	till.sell()
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.try(1055, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.tryAs(key, 708, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.linked(false)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.refused("register_not_activated", 1050, ``)
+	require.Eventually(t, func() bool {
+		all, err := w.hq.Registers(t.Context())
+		require.NoError(t, err)
+		return all[0].Inactivated && len(all[0].Missing) == 0
+	}, soon, 20*time.Millisecond, "all that it sold is here")
 	days, err := w.hq.Days(t.Context())
 	require.NoError(t, err)
 	require.Len(t, days, 2)
-	require.Equal(t, 2, days[0].Concluded)
+	require.Equal(t, 4, days[0].Concluded)
 }
 
 // What two registers did that did not know of each other, each with the exception that names both. No sale is dropped.

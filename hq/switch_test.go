@@ -382,6 +382,28 @@ func TestRefusedAsFrozenIsNotOffline(t *testing.T) {
 	require.Equal(t, before, till.View().Head, "nothing is recorded, neither the card nor a change of mode")
 }
 
+// Nor does the first operation after a start take longer, before which head office is asked whether it is there.
+func TestOneTimeoutAfterAStart(t *testing.T) {
+	const timeout, slow = time.Second, 700 * time.Millisecond
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	s.answer(&s.hello, func(context.Context, events.Register, []byte) ([]byte, error) {
+		<-time.After(slow)
+		return json.Marshal(projections.Greeting{Time: time.Now(), Profile: "1"})
+	})
+	s.answer(&s.find, func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil })
+	till := s.till(t, timeout)
+	till.linked(true)
+	began := time.Now()
+	till.do(700, `{"staff":"7","pin":"1"}`)
+	require.Less(t, time.Since(began), slow+timeout, "the question has what the greeting has left")
+	require.EqualValues(t, 1, s.hellos.Load())
+	require.EqualValues(t, 1, s.finds.Load())
+	till.mode(events.Offline)
+	require.Equal(t, "timeout", till.cause())
+}
+
 // "If a data request doesn't succeed within the time-out interval that is configured in the offline
 // profile, Retail Modern POS automatically switches to the offline database and continues the sales transaction."
 func TestTimeoutIsHonoured(t *testing.T) {
