@@ -226,7 +226,7 @@ func heapInUse() uint64 {
 	return m.HeapInuse
 }
 
-// BenchmarkOwnLast says what head office pays before each batch of entries that it takes in: where its own journal ends.
+// BenchmarkOwnLast is what head office does before it takes in a batch of entries: it asks where its own journal ends.
 func BenchmarkOwnLast(b *testing.B) {
 	ask := func(h *HQNode) func(*testing.B) {
 		return func(b *testing.B) {
