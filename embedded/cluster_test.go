@@ -225,3 +225,17 @@ func heapInUse() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
+
+// BenchmarkOwnLast is what head office does before it takes in a batch of entries: it asks where its own journal ends.
+func BenchmarkOwnLast(b *testing.B) {
+	ask := func(h *HQNode) func(*testing.B) {
+		return func(b *testing.B) {
+			for b.Loop() {
+				_, err := h.Own().Last(b.Context())
+				require.NoError(b, err)
+			}
+		}
+	}
+	b.Run("own server", ask(startHQ(b, b.TempDir(), "")))
+	b.Run("three stock servers", ask(startCluster(b).hq()))
+}
