@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
+CREATE INDEX IF NOT EXISTS users_of ON users (register);
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
 CREATE TABLE IF NOT EXISTS unenrolled (register TEXT PRIMARY KEY, shut_out INTEGER NOT NULL) WITHOUT ROWID; -- what hq enroll makes for it is void; shut_out: the servers know
 CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
@@ -339,6 +340,23 @@ func (h *HQ) shutOutRevoked(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unlessShutOut answers no register that is let in no more: a server that was down when it was revoked lets it
+// in until the others have told it. It reads hq.db, so that no question is answered without.
+func (h *HQ) unlessShutOut(answer embedded.Answerer) embedded.Answerer {
+	return func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+		var out bool
+		err := h.db.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM unenrolled WHERE register = ?1) AND NOT EXISTS (SELECT 1 FROM users WHERE register = ?1 AND NOT revoked)`,
+			r.String()).Scan(&out)
+		if err != nil {
+			return nil, fmt.Errorf("whether %s is let in: %w", r, err)
+		}
+		if out {
+			return nil, fmt.Errorf("register %s was shut out", r)
+		}
+		return answer(ctx, r, question)
+	}
 }
 
 // shutOut has the servers know that a user is revoked, and notes that they do.

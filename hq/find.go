@@ -23,6 +23,9 @@ func (h *HQ) Reference() *projections.Reference { return h.reference }
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
+	if _, err := h.reference.Feed(ctx); err != nil { // what follows may be remembered
+		return nil, err
+	}
 	record, found, err := h.reference.For(r).Find(ctx, ledger.Query{Kind: "profile", Key: string(r.ID)})
 	if err == nil && found {
 		g.Profile = record.(ledger.RegisterProfile).Version

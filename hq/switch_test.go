@@ -318,15 +318,21 @@ func TestGoesOfflineIfTheRetailServerIsUnavailable(t *testing.T) {
 		till.do(100, `{"product":"TEA"}`)
 		till.do(206, ``)
 	})
-	t.Run("head office is reached, and its database is gone", func(t *testing.T) {
-		o := openOffice(t, shopData(5*time.Second, false))
-		till := o.till("r01", shopData(5*time.Second, false)).begin()
-		till.mode(events.Online)
-		require.NoError(t, o.Reference().Close())
-		till.do(100, `{"product":"TEA"}`)
-		require.Equal(t, "retail_server_error", till.cause())
-		till.do(206, ``)
-	})
+	for name, lose := range map[string]func(o *office) error{
+		"reference.db": func(o *office) error { return o.Reference().Close() },
+		"hq.db":        func(o *office) error { return o.LoseBooks() },
+	} {
+		t.Run("head office is reached, and has lost "+name, func(t *testing.T) {
+			o := openOffice(t, shopData(5*time.Second, false))
+			till := o.till("r01", shopData(5*time.Second, false)).begin()
+			till.mode(events.Online)
+			require.NoError(t, lose(o))
+			till.do(100, `{"product":"TEA"}`)
+			require.Equal(t, "retail_server_error", till.cause())
+			till.do(206, ``)
+			require.Equal(t, "head_office_unreachable", till.refused(917, ``), "it does not greet without")
+		})
+	}
 }
 
 // "When the connection with the Retail Server is lost, the point of sale (POS) automatically switches
