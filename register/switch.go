@@ -188,7 +188,7 @@ func (r *Register) begin(ctx context.Context) error {
 	// Connecting takes a moment, and counts against the time of the first request.
 	waiting, cancel := context.WithDeadline(ctx, r.opened.Add(timeout(store.Profile)))
 	defer cancel()
-	for !r.node.Link().Connected && waiting.Err() == nil {
+	for !r.linked() && waiting.Err() == nil {
 		sleep(waiting, 10*time.Millisecond)
 	}
 	err = r.greet(ctx, r.online(timeout(store.Profile)))
@@ -203,7 +203,7 @@ func (r *Register) begin(ctx context.Context) error {
 
 // followLink goes offline where the link to head office has gone.
 func (r *Register) followLink(ctx context.Context) error {
-	if r.state.Mode == events.Offline || r.node.Link().Connected {
+	if r.state.Mode == events.Offline || r.linked() {
 		return nil
 	}
 	store, err := r.settings(ctx)
