@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -188,11 +187,12 @@ func TestShiftsAreConfirmed(t *testing.T) {
 	}, soon, 20*time.Millisecond, "head office confirms it later")
 }
 
-// deaf is a connection to head office that can be told to lose what head office says.
+// deaf is a connection to head office that can be told to lose what head office says, and what is said to it.
 type deaf struct {
 	listener net.Listener
 	to       string
 	lose     atomic.Bool
+	mute     atomic.Bool
 	mu       sync.Mutex
 	open     []net.Conn
 }
@@ -216,22 +216,25 @@ func newDeaf(t *testing.T, to string) *deaf {
 			d.mu.Lock()
 			d.open = append(d.open, in, out)
 			d.mu.Unlock()
-			go func() { _, _ = io.Copy(out, in); out.Close(); in.Close() }()
-			go func() { d.down(in, out); out.Close(); in.Close() }()
+			go pass(in, out, &d.mute)
+			go pass(out, in, &d.lose)
 		}
 	}()
 	return d
 }
 
-func (d *deaf) down(in, out net.Conn) {
+// pass carries what one side says to the other until either hangs up, but for what is lost.
+func pass(from, to net.Conn, lost *atomic.Bool) {
+	defer from.Close()
+	defer to.Close()
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := out.Read(buf)
+		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
-		if !d.lose.Load() {
-			if _, err := in.Write(buf[:n]); err != nil {
+		if !lost.Load() {
+			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}

@@ -673,6 +673,50 @@ func TestAnswerThatComesTooLate(t *testing.T) {
 	till.do(206, ``)
 }
 
+// The link is half open: packets are lost on both ways, and neither side is told. The request ends by the time-out and the sale goes
+// on offline, while the link still looks as if it were up. When packets arrive again so does everything, once.
+func TestHalfOpenLink(t *testing.T) {
+	reference := shopData(time.Second, false)
+	o := openOffice(t, reference)
+	name := events.Register{Store: "s001", ID: "r01"}
+	link := newDeaf(t, strings.TrimPrefix(o.LeafURL(), "nats-leaf://"))
+	till := openTill(t, name, "nats-leaf://"+link.listener.Addr().String(), creds(t, o.dir, name), reference)
+	till.linked(true)
+	till.begin()
+	till.mode(events.Online)
+	till.do(100, `{"product":"TEA"}`)
+	link.lose.Store(true)
+	link.mute.Store(true)
+	a := till.do(100, `{"barcode":"500"}`)
+	require.Equal(t, events.Offline, a.Mode)
+	require.Equal(t, 2, a.Transaction.Lines)
+	require.Equal(t, "timeout", till.cause())
+	require.True(t, till.Linked(), "nobody has noticed")
+	till.do(206, ``)
+	till.pass(time.Hour)
+	till.do(100, `{"product":"TEA"}`)
+	till.mode(events.Offline)
+	till.do(206, ``)
+
+	link.lose.Store(false)
+	link.mute.Store(false)
+	link.cut() // as when it is found dead
+	o.has(till)
+	till.linked(true)
+	till.pass(time.Hour)
+	till.do(100, `{"product":"TEA"}`)
+	till.mode(events.Online)
+	till.do(206, ``)
+	o.has(till)
+	concluded := 0
+	days, err := o.Days(t.Context())
+	require.NoError(t, err)
+	for _, d := range days {
+		concluded += d.Concluded
+	}
+	require.Equal(t, 3, concluded)
+}
+
 // What a scan costs in both modes: online it is one question over the link more.
 func BenchmarkScan(b *testing.B) {
 	for _, mode := range []events.Mode{events.Online, events.Offline} {
