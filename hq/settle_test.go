@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -188,12 +187,13 @@ func TestShiftsAreConfirmed(t *testing.T) {
 	}, soon, 20*time.Millisecond, "head office confirms it later")
 }
 
-// deaf is a connection to head office that can be told to lose what head office says.
+// deaf is a connection to head office that can be told to lose what head office says, and what is said to it.
 type deaf struct {
 	listener net.Listener
 	to       string
 	lose     atomic.Bool
 	loseOnce atomic.Pointer[func() bool] // what comes once this says so is lost, too
+	mute     atomic.Bool
 	mu       sync.Mutex
 	open     []net.Conn
 }
@@ -217,25 +217,33 @@ func newDeaf(t *testing.T, to string) *deaf {
 			d.mu.Lock()
 			d.open = append(d.open, in, out)
 			d.mu.Unlock()
-			go func() { _, _ = io.Copy(out, in); out.Close(); in.Close() }()
-			go func() { d.down(in, out); out.Close(); in.Close() }()
+			go pass(in, out, d.mute.Load)
+			go pass(out, in, d.loses)
 		}
 	}()
 	return d
 }
 
-func (d *deaf) down(in, out net.Conn) {
+// loses says whether what head office says now is lost.
+func (d *deaf) loses() bool {
+	if once := d.loseOnce.Load(); once != nil && (*once)() {
+		d.lose.Store(true)
+	}
+	return d.lose.Load()
+}
+
+// pass carries what one side says to the other until either hangs up, but for what is lost.
+func pass(from, to net.Conn, lost func() bool) {
+	defer from.Close()
+	defer to.Close()
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := out.Read(buf)
+		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
-		if once := d.loseOnce.Load(); once != nil && (*once)() {
-			d.lose.Store(true)
-		}
-		if !d.lose.Load() {
-			if _, err := in.Write(buf[:n]); err != nil {
+		if !lost() {
+			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}

@@ -149,7 +149,7 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
-	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
+	c.LinkDown = r.cfg.HQ == "" || !r.linked()
 	if c.Operation == 708 {
 		if c.Unsent, err = r.node.Unsent(ctx); err != nil {
 			return ledger.Answer{}, err

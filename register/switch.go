@@ -189,7 +189,7 @@ func (r *Register) begin(ctx context.Context, online *onlineSource) error {
 	defer done()
 	waiting, cancel := context.WithDeadline(within, r.opened.Add(timeout(store.Profile))) // the link of a start takes a moment
 	defer cancel()
-	for !r.node.Link().Connected && waiting.Err() == nil {
+	for !r.linked() && waiting.Err() == nil {
 		sleep(waiting, 10*time.Millisecond)
 	}
 	err = r.greet(ctx, online)
@@ -204,7 +204,7 @@ func (r *Register) begin(ctx context.Context, online *onlineSource) error {
 
 // followLink goes offline where the link to head office has gone.
 func (r *Register) followLink(ctx context.Context) error {
-	if r.state.Mode == events.Offline || r.node.Link().Connected {
+	if r.state.Mode == events.Offline || r.linked() {
 		return nil
 	}
 	store, err := r.settings(ctx)
