@@ -98,7 +98,7 @@ func TestReaderByTLS(t *testing.T) {
 	appendEntries(t, n.Journal(), 0, 5)
 	requireAtHQ(t, h, JournalName{r01, 1}, 5)
 
-	nc, refused := startReader(t, h, dir, "books", nats.RootCAs(ca))
+	nc, refused := startReader(t, h.ClientURL(), dir, "books", nats.RootCAs(ca))
 	state, err := nc.TLSConnectionState()
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, state.Version, uint16(tls.VersionTLS12))

@@ -15,7 +15,8 @@ import (
 type RegisterStatus struct {
 	Register string `json:"register"`
 	Epoch    int    `json:"epoch"`
-	// Mode is the one of the newest entry received that changed it, with its cause and since when.
+	// Mode is the one of the newest entry received that changed it, with its cause and since when; before
+	// there is one, that of the first entry, without a cause. "" where neither has come.
 	Mode      events.Mode `json:"mode"`
 	Cause     string      `json:"cause"`
 	ModeSince string      `json:"mode_since"`

@@ -44,7 +44,7 @@ type journal struct {
 	findings bool // there may be open ones
 }
 
-// modeSeen is the newest change of mode among the entries held.
+// modeSeen is the newest change of mode among the entries held, or how the journal began.
 type modeSeen struct {
 	sequence    uint64
 	mode        events.Mode
@@ -528,8 +528,11 @@ func (v *verifier) checkpoint(j *journal, p *prepared) error {
 
 // count brings what an entry says to the books, or has it wait until it is verified.
 func (v *verifier) count(j *journal, e *events.Entry) error {
-	if f, ok := e.Fact.(*events.ModeChanged); ok && e.Head.Sequence > j.mode.sequence {
+	switch f, ok := e.Fact.(*events.ModeChanged); {
+	case ok && e.Head.Sequence > j.mode.sequence:
 		j.mode = modeSeen{e.Head.Sequence, f.To, f.Cause, e.Envelope.Time}
+	case e.Head.Sequence == 1 && j.mode.sequence == 0: // until a change, a register is in the mode in which its journal began
+		j.mode = modeSeen{1, e.Mode, "", e.Envelope.Time}
 	}
 	effect := effectOf(e)
 	switch {
