@@ -185,8 +185,11 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
 	}
 	want.Register = r.String()
-	if want.Kind == events.ReserveRecall {
+	switch want.Kind {
+	case events.ReserveRecall:
 		return h.grantRecall(ctx, r, want)
+	case events.ReserveReturn:
+		return h.grantReturn(ctx, r, want)
 	}
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {

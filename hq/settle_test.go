@@ -580,3 +580,39 @@ func TestQuarantinedMovesNoBalance(t *testing.T) {
 	one.must(206, ``)
 	one.arrived()
 }
+
+// While they are online, a line is not taken back at one register while it comes back at another.
+func TestReturnsAreReserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+	one.basket(3)
+	receipt := one.must(206, ``).Transaction.Receipt
+	one.arrived()
+	back := func(quantity string) string {
+		return fmt.Sprintf(`{"receipt":%q,"line":1,"quantity":%q}`, receipt, quantity)
+	}
+	a := one.must(114, back("2"))
+	require.NotEmpty(t, a.Result.(*events.LineAdded).Line.Original.Reservation)
+	two.refused("return_too_large", 114, back("2"))
+	two.must(114, back("1"))
+	one.refused("return_too_large", 105, `{"line":1,"quantity":"-3"}`)
+	one.must(105, `{"line":1,"quantity":"-1"}`)
+	two.must(105, `{"line":1,"quantity":"-2"}`)
+	two.must(102, `{"line":1}`)
+	one.refused("return_too_large", 105, `{"line":1,"quantity":"-2"}`) // until the voiding has arrived
+	two.arrived()
+	one.must(105, `{"line":1,"quantity":"-2"}`)
+	two.refused("return_too_large", 102, `{"line":1}`)
+	one.must(206, ``)
+	two.must(500, ``)
+	two.must(114, back("1"))
+	two.must(206, ``)
+	one.arrived()
+	two.arrived()
+	one.refused("nothing_to_return", 114, back("1"))
+	require.Empty(t, w.exceptions("returned_twice"))
+}
