@@ -27,10 +27,13 @@ const (
 	lastServer = 300 * time.Millisecond // after an answer: no other server answers later than this
 )
 
-// Revoke ends the credentials of a user, such as a register's: links that use them are
-// cut by the servers at once, and none is let in again. Credentials of the same key that
-// are signed in a later second are others. It returns when every server that can be reached
-// knows; one that is down learns it from the others when it starts.
+// forEver is the time up to which credentials of a user that is revoked are void, as Unix seconds: the
+// year 9999. A time of the day would depend on the clocks of those who signed and those who revoke.
+const forEver = 253402300799
+
+// Revoke ends the credentials of a user, such as a register's, whenever they were or will be signed: links that
+// use them are cut by the servers at once, and none is let in again. It returns when every server
+// that can be reached knows; one that is down learns it from the others when it starts.
 func (h *HQNode) Revoke(ctx context.Context, user string) error {
 	if h.keys == nil {
 		return fmt.Errorf("revoke %s: %w", user, ErrNoKeys)
@@ -39,7 +42,7 @@ func (h *HQNode) Revoke(ctx context.Context, user string) error {
 		return fmt.Errorf("revoke %q: not the public key of a user", user)
 	}
 	// If we died here, nothing is revoked; whoever asked has no answer and asks again.
-	if err := h.join(ctx, revokedMember+user+"."+strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
+	if err := h.join(ctx, revokedMember+user+"."+strconv.FormatInt(forEver, 10)); err != nil {
 		return fmt.Errorf("revoke %s: %w", user, err)
 	}
 	// If we died here, it is in the set, and the next start of any instance pushes it.

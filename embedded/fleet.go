@@ -28,7 +28,7 @@ import (
 const (
 	fleetStream    = "FLEET"
 	journalMember  = "fleet.journal." // <register>.<epoch>
-	revokedMember  = "fleet.revoked." // <user's public key>.<Unix seconds>
+	revokedMember  = "fleet.revoked." // <user's public key>.<Unix seconds>, what was signed until then is void
 	fleetMembers   = "fleet.>"
 	reconcileTries = 100 // against other instances that change the same stream at the same time
 )

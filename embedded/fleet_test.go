@@ -116,7 +116,10 @@ func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func
 
 	require.ErrorContains(t, at.Revoke(t.Context(), "nonsense"), "not the public key of a user")
 	start := time.Now()
-	require.NoError(t, at.Revoke(t.Context(), publicKey(t, creds)))
+	user, err := at.EnrolledUser(r01)
+	require.NoError(t, err)
+	require.Equal(t, publicKey(t, creds), user)
+	require.NoError(t, at.Revoke(t.Context(), user))
 	require.Eventually(t, func() bool { return !one.Link().Connected }, soon, 10*time.Millisecond)
 	t.Logf("the link was cut after %v", time.Since(start))
 	require.Never(t, up(one), 2500*time.Millisecond, 50*time.Millisecond)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type HQConfig struct {
 	Dir        string   // data directory, this node's alone; the keys are in it
 	Listen     string   // own server: for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
 	ListenLeaf string   // own server: for the registers' links, "127.0.0.1:0" takes any port
-	Cert, Key  string   // own server: files of its certificate, for links by TLS; "": links without
+	Cert, Key  string   // own server: files of its certificate, for clients and links by TLS; "": both without
 	URLs       []string // of the cluster's servers; none: a server of its own
 	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
@@ -202,26 +203,35 @@ func (h *HQNode) options() (*server.Options, error) {
 		return nil, err
 	}
 	if h.cfg.Listen != "" {
-		host, port, err := splitListen(h.cfg.Listen)
-		if err != nil {
+		if o.Host, o.Port, o.TLSConfig, err = h.listener(h.cfg.Listen, "what readers read"); err != nil {
 			return nil, err
 		}
-		o.DontListen, o.Host, o.Port = false, host, port
+		// Not the handshake first, as on links: the clients of others would have to be told of it.
+		o.DontListen, o.TLSTimeout = false, dialTimeout.Seconds()
 	}
 	if h.cfg.ListenLeaf != "" {
-		host, port, err := splitListen(h.cfg.ListenLeaf)
-		if err != nil {
+		if o.LeafNode.Host, o.LeafNode.Port, o.LeafNode.TLSConfig, err = h.listener(h.cfg.ListenLeaf, "what registers send"); err != nil {
 			return nil, err
 		}
-		o.LeafNode.Host, o.LeafNode.Port = host, port
-		if h.cfg.Cert != "" {
-			if o.LeafNode.TLSConfig, err = serverTLS(h.cfg.Cert, h.cfg.Key); err != nil {
-				return nil, err
-			}
-			o.LeafNode.TLSTimeout, o.LeafNode.TLSHandshakeFirst = dialTimeout.Seconds(), true
-		}
+		o.LeafNode.TLSTimeout, o.LeafNode.TLSHandshakeFirst = dialTimeout.Seconds(), h.cfg.Cert != ""
 	}
 	return o, nil
+}
+
+// listener reads the address of a listener, and gives it the certificate if there is one. What travels is
+// of the shop's business, so that it is said where others could listen in.
+func (h *HQNode) listener(addr, travels string) (host string, port int, config *tls.Config, err error) {
+	if host, port, err = splitListen(addr); err != nil {
+		return "", 0, nil, err
+	}
+	if h.cfg.Cert != "" {
+		config, err = serverTLS(h.cfg.Cert, h.cfg.Key)
+		return host, port, config, err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		h.log.Warn(travels+" is not encrypted, and other machines can reach the listener: give it a certificate", "listen", addr)
+	}
+	return host, port, nil, nil
 }
 
 // LeafURL is where registers link up, "" when that is off, or is a cluster's matter.
@@ -253,8 +263,8 @@ func (h *HQNode) ClientURL() string {
 func (h *HQNode) Conn() *nats.Conn { return h.nc }
 
 // Enroll makes credentials for a register: the content of the file that
-// RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy;
-// enrolling again makes others beside them.
+// RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy:
+// enrolling again makes them again, of the same key.
 func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,9 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -317,26 +320,19 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 	victim := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
 	appendEntries(t, victim.Journal(), 0, 3)
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
+	fillStreams(t, h)
 	creds := enroll(t, h, r02, 1)
 
 	t.Run("publish", func(t *testing.T) {
+		atHQ, atVictim := everyStream(t, h.js), everyStream(t, victim.Journal().js)
 		heard, err := h.Conn().SubscribeSync(">")
 		require.NoError(t, err)
 		require.NoError(t, h.Conn().Flush())
-		for _, subject := range []string{
-			"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "repair.s001-r01", "repair.s001-r02", "mark.s001-r01.1", "mark.s001-r02.1",
-			"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
-			"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x",
-			"$JS.hq.API.STREAM.MSG.GET.REFERENCE_1", "$JS.hq.API.DIRECT.GET.REFERENCE_1", "$JS.hq.API.CONSUMER.CREATE.REFERENCE_1",
-			"$JS.hq.API.STREAM.DELETE.REFERENCE_1", "$JS.s001-r01.API.STREAM.MSG.GET.REFERENCE_1", "_INBOX_hq.x", "_INBOX.x",
-			"$JS.API.STREAM.NAMES", "$JS.hq.API.STREAM.NAMES", "$JS.hq.API.STREAM.DELETE.JOURNALS_0", "$JS.hq.API.CONSUMER.CREATE.JOURNALS_0",
-			"$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",
-			"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x", "$SYS.REQ.SERVER.PING", "$SRV.PING",
-			"fleet.journal.s001-r01.1", "fleet.revoked.x.1", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.x.CLAIMS.LOOKUP", "up.s001-r01.reset.x",
-		} {
+		const answer = "up.s001-r02.answer"
+		for _, try := range forbidden() {
 			evil := dialLeaf(t, leaf, ca, creds)
-			evil.send("LMSG %s up.s001-r02.answer 4\r\nevil\r\n", subject)
-			require.False(t, evil.ping(), "HQ hangs up on who publishes to %s", subject)
+			evil.send("LMSG %s %s %d\r\n%s\r\n", try.subject, answer, len(try.payload), try.payload)
+			require.False(t, evil.ping(), "HQ hangs up on who publishes to %s", try.subject)
 		}
 		evil := dialLeaf(t, leaf, ca, creds)
 		evil.send("LMSG up.s001-r02.sentinel 4\r\nevil\r\n")
@@ -347,16 +343,20 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			if m.Subject == "up.s001-r02.sentinel" {
 				break
 			}
-			require.NotEqual(t, "evil", string(m.Data), "%s arrived", m.Subject)
-			require.NotEqual(t, "up.s001-r02.answer", m.Subject, "HQ answered %s", m.Data)
+			require.NotEqual(t, answer, m.Reply, "%s arrived", m.Subject)
+			require.NotEqual(t, answer, m.Subject, "HQ answered %s", m.Data)
 		}
+		require.NoError(t, heard.Unsubscribe())
+		require.Equal(t, atHQ, everyStream(t, h.js), "nothing changed at head office")
+		require.Equal(t, atVictim, everyStream(t, victim.Journal().js), "nor at the other register")
 	})
 
-	for _, subject := range []string{
-		">", "up.>", "up.s001-r01.1", "up.s001-r01.ask.reference", "down.>", "down.s001-r01.>", "$O.>", "pos.>", "ref.>", "ref.all.>", "$JS.>", "$JS.FC.s001-r01.>", "$JS.s001-r01.API.>", "$JSC.R.>", "_INBOX_hq.>", "$SYS.>",
-		"fleet.>", "up.s001-r01.reset.>",
-	} {
+	// HQ hangs up on few of these: what is wider than what a register may hear stays open, and
+	// only what is its own comes through. So that is what each try is about.
+	for _, subject := range overheard() {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
+			caught := slices.DeleteFunc(passingBy(), func(s string) bool { return !server.SubjectMatchesFilter(s, subject) })
+			require.NotEmpty(t, caught, "nothing that this would hear is sent")
 			evil := dialLeaf(t, leaf, ca, creds)
 			const own = "$JS.FC.s001-r02.x.JOURNAL_1.hq.sentinel"
 			evil.send("LS+ %s\r\n", own)
@@ -365,9 +365,18 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			if !evil.ping() {
 				return // HQ hung up
 			}
-			for _, subject := range []string{"up.s001-r01.1", "pos.s001.r01.sale.concluded", "$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "_INBOX_hq.x", "ref.s001.product.1"} {
-				require.NoError(t, h.Conn().Publish(subject, []byte("secret")))
+			heard, err := h.Conn().SubscribeSync(subject) // who may hear it does
+			require.NoError(t, err)
+			for _, s := range caught {
+				require.NoError(t, h.Conn().Publish(s, []byte("secret")))
 			}
+			for _, s := range caught {
+				for m := (&nats.Msg{}); m.Subject != s || string(m.Data) != "secret"; {
+					m, err = heard.NextMsg(soon)
+					require.NoError(t, err, "%s did not pass by", s)
+				}
+			}
+			require.NoError(t, heard.Unsubscribe())
 			last, err := victim.Journal().Last(t.Context())
 			require.NoError(t, err)
 			appendEntries(t, victim.Journal(), last, last+2)
@@ -375,7 +384,8 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			require.NoError(t, h.Conn().Publish(own, nil))
 			for heard := ""; heard != own; {
 				heard = evil.nextSubject()
-				require.Contains(t, heard, "s001-r02", "not its own")
+				require.True(t, slices.ContainsFunc([]string{"$JS.s001-r02.API.CONSUMER.RESET.>", "$JS.FC.s001-r02.>", "down.s001-r02.>"},
+					func(allowed string) bool { return server.SubjectMatchesFilter(heard, allowed) }), "%s is not its own", heard)
 			}
 		})
 	}
@@ -392,6 +402,115 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 	require.NoError(t, err)
 	requireEntries(t, victim.Journal(), last)
 	requireAtHQ(t, h, JournalName{r01, 1}, last)
+}
+
+// try is a message that nobody but head office may send.
+type try struct{ subject, payload string }
+
+// forbidden is what neither a reader nor the register r02 may publish: into what is
+// head office's, and into what belongs to r01.
+func forbidden() (all []try) {
+	for _, subject := range []string{
+		"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "pos.hq.hq.x.y", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "repair.s001-r01", "repair.s001-r02",
+		"mark.s001-r01.1", "mark.s001-r02.1", "ref.s001.product.1", "ref.all.product.1", "ref.committed",
+		"up.s001-r01.ask.reference", "down.s001-r01.reply.x", "$O.REFERENCE_IMPORTS.C.x", "$O.REFERENCE_IMPORTS.M.x", "$KV.x.y", "_INBOX_hq.x", "_INBOX.x",
+		"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SRV.PING",
+		"fleet.journal.s001-r01.2", "fleet.revoked.x.1", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.x.CLAIMS.LOOKUP", "up.s001-r01.reset.x",
+		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.hq.API.STREAM.NAMES", "$JS.API.META.LEADER.STEPDOWN",
+		"$JS.s001-r01.API.STREAM.NAMES", "$JS.s001-r01.API.STREAM.MSG.GET.REFERENCE_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",
+		"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", // into a stream as what comes from a source does
+	} {
+		all = append(all, try{subject, "{}"})
+	}
+	for _, stream := range []string{"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "HQ", "MARKS", "FLEET", "REPAIRS", "REFERENCE_1", "OBJ_REFERENCE_IMPORTS"} {
+		for _, api := range []string{"$JS.API.", "$JS.hq.API."} {
+			all = append(all, triesAtStream(api, stream)...)
+		}
+	}
+	return append(all, triesAtStream("$JS.s001-r01.API.", "JOURNAL_1")...)
+}
+
+// triesAtStream would change a stream, take something out of it or have it delivered where it must not go.
+func triesAtStream(api, stream string) (all []try) {
+	push := fmt.Sprintf(`{"stream_name":%q,"config":{"name":"evil","durable_name":"evil","deliver_subject":"up.s001-r01.1","ack_policy":"none"}}`, stream)
+	for _, t := range []try{
+		{"STREAM.CREATE.EVIL", `{"name":"EVIL","subjects":["evil.>"],"storage":"file"}`},
+		{"STREAM.CREATE." + stream, fmt.Sprintf(`{"name":%q,"subjects":["evil.>"],"storage":"file"}`, stream)},
+		{"STREAM.UPDATE." + stream, fmt.Sprintf(`{"name":%q,"subjects":["evil.>"],"storage":"file","max_msgs":1}`, stream)},
+		{"STREAM.PURGE." + stream, ""},
+		{"STREAM.DELETE." + stream, ""},
+		{"STREAM.MSG.DELETE." + stream, `{"seq":1}`},
+		{"STREAM.MSG.GET." + stream, `{"seq":1}`},
+		{"STREAM.INFO." + stream, ""},
+		{"STREAM.SNAPSHOT." + stream, `{"deliver_subject":"up.s001-r02.answer"}`},
+		{"STREAM.RESTORE." + stream, "{}"},
+		{"STREAM.LEADER.STEPDOWN." + stream, ""},
+		{"STREAM.PEER.REMOVE." + stream, `{"peer":"n1"}`},
+		{"CONSUMER.CREATE." + stream, push},
+		{"CONSUMER.CREATE." + stream + ".evil", push},
+		{"CONSUMER.CREATE." + stream + ".evil.pos.>", push},
+		{"CONSUMER.DURABLE.CREATE." + stream + ".evil", push},
+		{"CONSUMER.DELETE." + stream + ".hq", ""},
+		{"CONSUMER.RESET." + stream + ".hq", `{"seq":1}`},
+		{"DIRECT.GET." + stream + ".pos.>", ""},
+	} {
+		all = append(all, try{api + t.subject, t.payload})
+	}
+	return all
+}
+
+// overheard is what neither a reader nor the register r02 may hear. passingBy has something for each.
+func overheard() []string {
+	return []string{
+		">", "*.>", "up.>", "up.s001-r01.1", "up.s001-r01.>", "up.s001-r01.ask.reference", "up.s001-r01.reset.>", "down.>", "down.*.>", "down.s001-r01.>", "pos.>", "pos.hq.>",
+		"ref.>", "ref.all.>", "ref.s001.>", "fleet.>", "mark.>", "repair.>", "$O.>", "$KV.>", "_INBOX_hq.>", "_INBOX.>", "$SYS.>", "$SRV.>",
+		"$JS.>", "$JS.FC.>", "$JS.FC.s001-r01.>", "$JS.API.>", "$JS.s001-r01.API.>", "$JS.s001-r01.API.CONSUMER.RESET.>", "$JSC.R.>",
+	}
+}
+
+// passingBy is what passes by at head office and is for others.
+func passingBy() []string {
+	return []string{
+		"up.s001-r01.1", "up.s001-r01.ask.reference", "up.s001-r01.reset.x", "down.s001-r01.reply.x", "pos.s001.r01.sale.concluded", "pos.hq.hq.x.y",
+		"ref.all.product.1", "ref.s001.product.1", "fleet.journal.s001-r01.1", "mark.s001-r01.1", "repair.s001-r01", "$O.REFERENCE_IMPORTS.C.x", "$KV.x.y", "_INBOX_hq.x", "_INBOX.x", "$SYS.ACCOUNT.x.CONNECT", "$SRV.PING",
+		"$JS.FC.s001-r01.x.JOURNAL_1.hq.x", "$JS.API.STREAM.NAMES", "$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.x", "$JSC.R.s001-r01.x.JOURNAL_1.hq.x",
+	}
+}
+
+// fillStreams leaves something in every stream of head office that a register has not filled,
+// so that what is taken out of one would be missed.
+func fillStreams(t *testing.T, h *HQNode) {
+	for _, subject := range []string{"pos.hq.hq.x.y", "mark.s001-r09.1", "repair.s001-r09", "ref.all.product.1", "$O.REFERENCE_IMPORTS.C.x"} {
+		_, err := h.js.Publish(t.Context(), subject, []byte("{}"))
+		require.NoError(t, err)
+	}
+}
+
+// kept is what a stream is and holds.
+type kept struct {
+	config      jetstream.StreamConfig
+	first, last uint64
+	entries     uint64
+	consumers   string
+}
+
+func everyStream(t *testing.T, js jetstream.JetStream) map[string]kept {
+	all := map[string]kept{}
+	streams := js.ListStreams(t.Context())
+	for info := range streams.Info() {
+		stream, err := js.Stream(t.Context(), info.Config.Name)
+		require.NoError(t, err)
+		var consumers []string
+		names := stream.ConsumerNames(t.Context())
+		for name := range names.Name() {
+			consumers = append(consumers, name)
+		}
+		require.NoError(t, names.Err())
+		slices.Sort(consumers)
+		all[info.Config.Name] = kept{info.Config, info.State.FirstSeq, info.State.LastSeq, info.State.Msgs, fmt.Sprint(consumers)}
+	}
+	require.NoError(t, streams.Err())
+	return all
 }
 
 // rawLeaf speaks the leaf protocol by hand.

@@ -2,6 +2,9 @@ package embedded
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -248,13 +251,41 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 	return c, nil
 }
 
-// enroll makes a new user key and signs it as the register's.
+// enroll signs the register's enrolled key as the register's.
 func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
-	token, seed, err := user(r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
+	kp, err := k.enrolled(r)
+	if err != nil {
+		return nil, err
+	}
+	token, seed, err := signUser(kp, r.String(), k.fleet, k.registers, func(c *jwt.UserClaims) { c.SetScoped(true) })
 	if err != nil {
 		return nil, err
 	}
 	return jwt.FormatUserConfig(token, seed)
+}
+
+// enrolled is the key by which a register signs on with what enroll makes. It follows from the
+// fleet's keys and the register's name: enroll needs no head office that is running, and whoever has
+// the keys can say later which user to revoke, though nobody has written it down.
+func (k *fleetKeys) enrolled(r events.Register) (nkeys.KeyPair, error) {
+	secret, err := k.registers.Seed()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := hkdf.Key(sha256.New, secret, nil, "posnode enrolled register "+r.String(), ed25519.SeedSize)
+	if err != nil {
+		return nil, err
+	}
+	return nkeys.FromRawSeed(nkeys.PrefixByteUser, raw)
+}
+
+// enrolledUser is the public key of enrolled.
+func (k *fleetKeys) enrolledUser(r events.Register) (string, error) {
+	kp, err := k.enrolled(r)
+	if err != nil {
+		return "", err
+	}
+	return kp.PublicKey()
 }
 
 // ownUser is how HQ's own connection signs on: a new key at every start, never stored.
@@ -273,11 +304,20 @@ func freshUser(name string, account nkeys.KeyPair) (nats.Option, error) {
 
 // user makes a new user key in an account and signs it.
 func user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
-	kp, public, err := newUser()
+	kp, _, err := newUser()
 	if err != nil {
 		return "", nil, err
 	}
+	return signUser(kp, name, account, signer, set)
+}
+
+// signUser signs a user key in an account.
+func signUser(kp nkeys.KeyPair, name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	if seed, err = kp.Seed(); err != nil {
+		return "", nil, err
+	}
+	public, err := kp.PublicKey()
+	if err != nil {
 		return "", nil, err
 	}
 	c := jwt.NewUserClaims(public)

@@ -14,17 +14,22 @@ import (
 )
 
 // startReader signs on with a reader's credentials. What the server refuses comes out of the channel.
-func startReader(t *testing.T, h *HQNode, dir, name string) (*nats.Conn, <-chan error) {
-	data, err := EnrollReader(dir, name)
-	require.NoError(t, err)
-	creds := filepath.Join(t.TempDir(), "reader.creds")
-	require.NoError(t, os.WriteFile(creds, data, 0o600))
+func startReader(t *testing.T, url, dir, name string, options ...nats.Option) (*nats.Conn, <-chan error) {
 	refused := make(chan error, 100)
-	nc, err := nats.Connect(h.ClientURL(), nats.UserCredentials(creds), nats.CustomInboxPrefix("_INBOX."+name),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	nc, err := nats.Connect(url, append(options, nats.UserCredentials(readerCreds(t, dir, name)), nats.CustomInboxPrefix("_INBOX."+name),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc, refused
+}
+
+// readerCreds writes a reader's credentials to a file.
+func readerCreds(t *testing.T, dir, name string) (creds string) {
+	data, err := EnrollReader(dir, name)
+	require.NoError(t, err)
+	creds = filepath.Join(t.TempDir(), "reader.creds")
+	require.NoError(t, os.WriteFile(creds, data, 0o600))
+	return creds
 }
 
 // ask sends a request of many answers and collects them up to the one that ends them.
@@ -60,7 +65,7 @@ func TestReader(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 300)
 	want := received(t, h, JournalName{r01, 1}, 300)
 
-	nc, refused := startReader(t, h, dir, "books-2")
+	nc, refused := startReader(t, h.ClientURL(), dir, "books-2")
 	get := "$JS.API.DIRECT.GET." + shardOf(r01)
 	var got []*nats.Msg
 	for {
@@ -89,17 +94,30 @@ func TestReader(t *testing.T) {
 func TestRightsOfAReader(t *testing.T) {
 	t.Parallel()
 	h, dir := startHQForReaders(t)
-	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
+	requireReaderRights(t, h, h.ClientURL(), dir, h.LeafURL(), "")
+}
+
+// TestRightsOfAReaderOnACluster: the stock servers draw the same line.
+func TestRightsOfAReaderOnACluster(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	url := c.urls()[0]
+	requireReaderRights(t, c.hq(url), url, filepath.Join(c.dir, HQFolder), c.leaf(0), c.ca(), nats.RootCAs(c.ca()))
+}
+
+// requireReaderRights tries what a reader must not do at a server whose URLs are given.
+func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, more ...nats.Option) {
+	n := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
 	appendEntries(t, n.Journal(), 0, 3)
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
+	requireAcked(t, n, 3)
+	fillStreams(t, h)
 	shard := shardOf(r01)
-	stream, err := h.js.Stream(t.Context(), shard)
-	require.NoError(t, err)
-	before := stream.CachedInfo()
+	atHQ, atRegister := everyStream(t, h.js), everyStream(t, n.Journal().js)
 	heard, err := h.Conn().SubscribeSync(">")
 	require.NoError(t, err)
 	require.NoError(t, h.Conn().Flush())
-	evil, refused := startReader(t, h, dir, "evil")
+	evil, refused := startReader(t, url, dir, "evil", more...)
 	requireRefused := func(t *testing.T, subject string) {
 		t.Helper()
 		require.NoError(t, evil.Flush())
@@ -112,48 +130,19 @@ func TestRightsOfAReader(t *testing.T) {
 			t.Fatalf("%s was not refused", subject)
 		}
 	}
-	push := fmt.Sprintf(`{"stream_name":%q,"config":{"name":"hq","deliver_subject":"up.s001-r01.1","ack_policy":"none"}}`, shard)
-	pull := fmt.Sprintf(`{"stream_name":%q,"config":{"name":"mine","ack_policy":"none"}}`, shard)
-	for _, c := range []struct{ name, subject, payload string }{
-		{"an entry", "pos.s001.r01.sale.concluded", "{}"},
-		{"an entry on its way from a register", "up.s001-r01.1", "{}"},
-		{"an announcement", "up.s001-r01.ask.announce", "{}"},
-		{"reference data", "ref.s001.product.1", "{}"},
-		{"into a stream", shard, "{}"},
-		{"delete the stream", "$JS.API.STREAM.DELETE." + shard, ""},
-		{"delete the stream by its domain", "$JS.hq.API.STREAM.DELETE." + shard, ""},
-		{"purge the stream", "$JS.API.STREAM.PURGE." + shard, ""},
-		{"delete an entry", "$JS.API.STREAM.MSG.DELETE." + shard, `{"seq":1}`},
-		{"change the stream", "$JS.API.STREAM.UPDATE." + shard, fmt.Sprintf(`{"name":%q}`, shard)},
-		{"create a stream", "$JS.API.STREAM.CREATE.MINE", `{"name":"MINE","subjects":["pos.>"]}`},
-		{"a snapshot", "$JS.API.STREAM.SNAPSHOT." + shard, `{"deliver_subject":"_INBOX.evil.x"}`},
-		{"restore a stream", "$JS.API.STREAM.RESTORE." + shard, "{}"},
-		{"the stream's state", "$JS.API.STREAM.INFO." + shard, ""},
-		{"list the streams", "$JS.API.STREAM.NAMES", ""},
-		{"another stream's content", "$JS.API.DIRECT.GET.REFERENCE", `{"seq":1}`},
-		{"the last of a subject", "$JS.API.DIRECT.GET." + shard + ".pos.>", ""},
-		{"a consumer that delivers to HQ as a register does", "$JS.API.CONSUMER.CREATE." + shard + ".hq", push},
-		{"the same, the older way", "$JS.API.CONSUMER.CREATE." + shard, push},
-		{"the same, the oldest way", "$JS.API.CONSUMER.DURABLE.CREATE." + shard + ".hq", push},
-		{"a consumer of its own", "$JS.API.CONSUMER.CREATE." + shard + ".mine", pull},
-		{"delete a consumer", "$JS.API.CONSUMER.DELETE." + shard + ".hq", ""},
-		{"reset a register's consumer", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", ""},
-		{"ask a register", "$JS.s001-r01.API.STREAM.INFO.JOURNAL_1", ""},
-		{"delete a register's journal", "$JS.s001-r01.API.STREAM.DELETE.JOURNAL_1", ""},
-		{"acknowledge to a register", "$JS.FC.s001-r01.x.JOURNAL_1.hq.x", ""},
-		{"the account", "$JS.API.INFO", ""},
-		{"the servers", "$SYS.REQ.SERVER.PING", ""},
-		{"its account's connections", "$SYS.REQ.ACCOUNT.PING.CONNZ", ""},
-		{"the services", "$SRV.PING", ""},
-		{"another reader's inbox", "_INBOX.books.1", "{}"},
-		{"HQ's inbox", "_INBOX_hq.x", "{}"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	t.Run("publish", func(t *testing.T) {
+		for _, c := range append(forbidden(), []try{
+			{"$JS.API.DIRECT.GET.REFERENCE_1", `{"seq":1}`}, // content of a stream that is not for readers
+			{"$JS.API.DIRECT.GET.HQ", `{"seq":1}`},
+			{"$JS.API.DIRECT.GET.MARKS", `{"seq":1}`},
+			{"$JS.API.DIRECT.GET.FLEET", `{"seq":1}`},
+			{"_INBOX.books.1", "{}"}, // another reader's
+		}...) {
 			require.NoError(t, evil.PublishRequest(c.subject, "_INBOX.evil.answer", []byte(c.payload)))
 			requireRefused(t, c.subject)
-		})
-	}
-	for _, subject := range []string{">", "pos.>", "up.>", "ref.>", "$JS.>", "$SYS.>", "_INBOX.>", "_INBOX.books.>", "_INBOX_hq.>", "_R_.>", "$JS.API.DIRECT.GET." + shard} {
+		}
+	})
+	for _, subject := range append(overheard(), "_INBOX.books.>", "_R_.>", "$JS.API.DIRECT.GET."+shard) {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
 			_, err := evil.SubscribeSync(subject)
 			require.NoError(t, err) // the refusal comes later
@@ -172,7 +161,7 @@ func TestRightsOfAReader(t *testing.T) {
 		require.NoError(t, err)
 		creds := filepath.Join(t.TempDir(), "leaf.creds")
 		require.NoError(t, os.WriteFile(creds, data, 0o600))
-		clone := startRegister(t, t.TempDir(), linked(r02, h.LeafURL(), creds))
+		clone := startRegister(t, t.TempDir(), linked(r02, leaf, creds), func(c *RegisterConfig) { c.CA = ca })
 		require.Never(t, func() bool { return clone.Link().Connected }, 2500*time.Millisecond, 10*time.Millisecond)
 	})
 
@@ -185,21 +174,20 @@ func TestRightsOfAReader(t *testing.T) {
 		if m.Subject == "sentinel" {
 			break
 		}
-		for _, prefix := range []string{"pos.", "ref.", "JOURNALS_", "_INBOX", "$JS.API.STREAM.", "$JS.API.CONSUMER.", "$JS.s001-r01.", "$SYS.", "$SRV."} {
+		for _, prefix := range []string{"pos.", "ref.", "mark.", "fleet.", "repair.", "down.", "$O.", "JOURNALS_", "$JS.API.STREAM.", "$JS.API.CONSUMER.", "$JS.s001-r01.", "$SYS.", "$SRV."} {
 			require.False(t, strings.HasPrefix(m.Subject, prefix), "%s arrived: %s", m.Subject, m.Data)
 		}
-		// The register is silent meanwhile: what comes from it are heartbeats, and they are empty.
-		require.False(t, strings.HasPrefix(m.Subject, "up.") && len(m.Data) > 0, "%s arrived: %s", m.Subject, m.Data)
+		// The register is silent meanwhile: what comes from it are heartbeats, and they are empty. So is
+		// what ends a request of head office's own that nobody waits for any more.
+		for _, prefix := range []string{"up.", "_INBOX"} {
+			require.False(t, strings.HasPrefix(m.Subject, prefix) && len(m.Data) > 0, "%s arrived: %s", m.Subject, m.Data)
+		}
 	}
+	require.NoError(t, heard.Unsubscribe())
+	require.Equal(t, atHQ, everyStream(t, h.js), "nothing changed at head office")
+	require.Equal(t, atRegister, everyStream(t, n.Journal().js), "nor at the register")
 	appendEntries(t, n.Journal(), 3, 6)
 	requireAtHQ(t, h, JournalName{r01, 1}, 6)
-	after, err := stream.Info(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, before.Config, after.Config)
-	require.EqualValues(t, 6, after.State.Msgs)
-	for name := range stream.ConsumerNames(t.Context()).Name() {
-		require.NotContains(t, []string{"hq", "mine"}, name)
-	}
 }
 
 // TestKeysOfAnOlderHQ: what was enrolled before there were readers stays enrolled, and
@@ -235,14 +223,14 @@ func TestKeysOfAnOlderHQ(t *testing.T) {
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), creds))
 	appendEntries(t, n.Journal(), 0, 3)
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
-	nc, _ := startReader(t, h, dir, "books")
+	nc, _ := startReader(t, h.ClientURL(), dir, "books")
 	require.Len(t, ask(t, nc, "$JS.API.DIRECT.GET."+shardOf(r01), `{"seq":1,"batch":10}`), 3)
 	require.NoError(t, h.Close())
 
 	h, err = StartHQ(t.Context(), HQConfig{Dir: dir, Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, h.Close()) }()
-	startReader(t, h, dir, "books")
+	startReader(t, h.ClientURL(), dir, "books")
 	for _, name := range []string{"", "*", ">", "a.b", "Books", strings.Repeat("a", 33), "-", "a b", "a\nb"} {
 		_, err := EnrollReader(dir, name)
 		require.Error(t, err, "%q", name)

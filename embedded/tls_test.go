@@ -1,12 +1,18 @@
 package embedded
 
 import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,6 +81,56 @@ func TestLinkByTLS(t *testing.T) {
 		change(&cfg)
 		_, err := StartRegister(t.Context(), cfg)
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// TestReaderByTLS: readers connect with the certificate of the links, and with nothing less.
+func TestReaderByTLS(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certified(t)
+	var log logText
+	dir := t.TempDir()
+	h, err := StartHQ(t.Context(), HQConfig{Dir: dir, Listen: "127.0.0.1:0", ListenLeaf: "127.0.0.1:0", Cert: cert, Key: key, Logger: log.logger()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	require.True(t, strings.HasPrefix(h.ClientURL(), "tls://"))
+	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
+	appendEntries(t, n.Journal(), 0, 5)
+	requireAtHQ(t, h, JournalName{r01, 1}, 5)
+
+	nc, refused := startReader(t, h.ClientURL(), dir, "books", nats.RootCAs(ca))
+	state, err := nc.TLSConnectionState()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, state.Version, uint16(tls.VersionTLS12))
+	require.Len(t, ask(t, nc, "$JS.API.DIRECT.GET."+shardOf(r01), `{"seq":1,"batch":10}`), 5)
+	require.Empty(t, refused)
+
+	// Also an older URL does not get around it.
+	for _, url := range []string{h.ClientURL(), strings.Replace(h.ClientURL(), "tls://", "nats://", 1)} {
+		_, err = nats.Connect(url, nats.UserCredentials(readerCreds(t, dir, "spy")))
+		require.ErrorContains(t, err, "certificate signed by unknown authority")
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.ClientURL(), "tls://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = conn.Write([]byte("CONNECT {}\r\nPING\r\n"))
+	require.NoError(t, err)
+	said, err := io.ReadAll(conn)
+	require.True(t, err == nil || errors.Is(err, syscall.ECONNRESET), "%v", err)
+	require.Contains(t, string(said), `"tls_required":true`)
+	require.NotContains(t, string(said), "PONG")
+	require.NotContains(t, log.String(), "is not encrypted")
+}
+
+// TestPlainListenersAreTold: who opens a listener to other machines without a certificate hears of it.
+func TestPlainListenersAreTold(t *testing.T) {
+	t.Parallel()
+	for addr, told := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "0.0.0.0:0": 2} {
+		var log logText
+		h, err := StartHQ(t.Context(), HQConfig{Dir: t.TempDir(), Listen: addr, ListenLeaf: addr, Logger: log.logger()})
+		require.NoError(t, err)
+		require.NoError(t, h.Close())
+		require.Equal(t, told, strings.Count(log.String(), "is not encrypted"), "%s: %s", addr, &log)
 	}
 }
 

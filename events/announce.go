@@ -33,6 +33,8 @@ type Acknowledgement struct {
 	Missing []Range `json:"missing,omitempty"`
 	// Frozen says that this epoch is over: the register sells no more in it.
 	Frozen *Freeze `json:"frozen,omitempty"`
+	// HandedOver are transactions of this epoch that wait at the register and go on at another, at most a few.
+	HandedOver []SaleHandedOver `json:"handed_over,omitempty"`
 	// Findings are what head office has against the register's entries and is still open, at most a few.
 	Findings []string `json:"findings,omitempty"`
 }

@@ -57,7 +57,7 @@ type FieldChange struct {
 // SearchAnswered is an inquiry: someone searched what this register holds (operations 622, 602).
 type SearchAnswered struct {
 	Asked
-	In   string      `json:"searched"` // item, customer, category or order
+	In   string      `json:"searched"` // item, customer, category, order or suspended
 	Text string      `json:"text"`
 	Hits []SearchHit `json:"hits,omitempty"` // the best first
 	More bool        `json:"more,omitempty"` // there were more than these

@@ -57,7 +57,7 @@ func (f *RegisterEnrolled) About() string { return f.Register }
 type RegisterRevoked struct {
 	Request  CommandKey `json:"request,omitempty"` // the idempotency key of the operation; absent where head office revoked it
 	Register string     `json:"revoked"`           // store-register
-	Users    []string   `json:"users"`             // the public keys that are shut out
+	Users    []string   `json:"users"`             // the public keys of activations that are shut out; the one of `posnode hq enroll` is too, by the register's name
 	Head     *Head      `json:"head,omitempty"`    // the end of the register's journal, as it said
 	Unsent   uint64     `json:"unsent,omitempty"`  // entries that head office had not received then
 	Forced   bool       `json:"forced,omitempty"`  // although some were unsent
@@ -96,6 +96,7 @@ const (
 	ReserveAccount  = "account"  // Amount is owed by the customer, within Limit
 	ReserveLoyalty  = "loyalty"  // Amount points are taken from the card
 	ReserveOrder    = "order"    // the order is picked up, once
+	ReserveRecall   = "recall"   // the suspended transaction is recalled, once; Key is [Suspension.Key]
 )
 
 // Reservation is a claim of a transaction on something that head office keeps.
@@ -105,8 +106,8 @@ type Reservation struct {
 	Transaction TransactionID `json:"transaction"`
 	Payment     int           `json:"payment,omitempty"` // number of the payment, if it is for one
 	Line        int           `json:"line,omitempty"`    // number of the line, if it is for one
-	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty or order
-	Key         string        `json:"key"`               // number of the card, customer or order
+	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty, order or recall
+	Key         string        `json:"key"`               // number of the card, customer or order, or the suspension
 	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
 	// The balance on which the register decided: when head office's figure was made, up to which entries of the
 	// register it holds what that moved besides, and what the register has moved since.
@@ -118,7 +119,7 @@ type Reservation struct {
 // ExceptionFound says that facts of registers, each right for itself, do not fit together. Nothing
 // is dropped or changed for it: it is for people to settle.
 type ExceptionFound struct {
-	Kind   string          `json:"kind"`             // gift_card_overdrawn, credit_limit_exceeded, points_overdrawn, returned_twice, order_picked_up_twice, gift_card_issued_twice, customer_conflict
+	Kind   string          `json:"kind"`             // gift_card_overdrawn, credit_limit_exceeded, points_overdrawn, returned_twice, order_picked_up_twice, gift_card_issued_twice, recalled_twice, customer_conflict
 	Key    string          `json:"key"`              // the card, the customer, or the line of the receipt
 	Amount Money           `json:"amount,omitempty"` // by how much, in minor units or points
 	Facts  []ExceptionFact `json:"facts"`            // the one that came last at the end

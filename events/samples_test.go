@@ -168,8 +168,13 @@ func samples() []Fact {
 			Asked: sampleAsked, OfSale: sampleOfSale(0), Card: *sampleAttached.Loyalty, Customer: sampleAttached.Customer, Affiliations: sampleAttached.Affiliations,
 		},
 		&AffiliationsAdded{Asked: sampleAsked, OfSale: sampleOfSale(0), Affiliations: []Affiliation{{ID: "STAFF", Name: "Staff", PriceGroups: []string{"STAFF"}}}},
-		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0), Terms: sampleTerms, Printed: samplePrinted},
-		&SaleRecalled{Asked: sampleAsked, OfSale: sampleOfSale(0), Dropped: []int{2}},
+		&SaleSuspended{Asked: sampleAsked, OfSale: sampleOfSale(0), Terms: sampleTerms, Held: &sampleHeld, Printed: samplePrinted},
+		&SaleRecalled{Asked: sampleAsked, OfSale: sampleOfSale(0), Dropped: []int{2}, Reservation: "01JNB8S9M00000000000000003"},
+		&SaleTakenOver{
+			Asked: sampleAsked, OfSale: sampleBegins(), From: Suspension{Transaction: "s001-r02-1-3", Register: "s001-r02", Head: sampleHead},
+			Held: sampleHeld, Dropped: []int{2}, Reservation: "01JNB8S9M00000000000000003",
+		},
+		&SaleHandedOver{Transaction: "s001-r01-1-7", Suspended: 41, To: "s001-r02", Into: "s001-r02-1-9"},
 		&CustomerAdded{Asked: sampleAsked, Customer: "P-s001-r01-1-3", Number: 3, Details: sampleDetails},
 		&CustomerEdited{Asked: sampleAsked, Customer: "C1", Changes: []FieldChange{{Field: "city", Old: "Leeds", New: "York"}}, Details: sampleDetails},
 		&SearchAnswered{Asked: sampleAsked, In: "customer", Text: "lovelace", Hits: []SearchHit{{Key: "C1", Text: "Ada Lovelace"}}, More: true},
@@ -303,6 +308,16 @@ var (
 		Loyalty:      &SaleLoyalty{Card: "L100", Customer: "C1", Points: 120, PointsAsOf: "2026-03-02T06:00:00Z", PriceGroups: []string{"CLUB"}},
 		Affiliations: []Affiliation{{ID: "CLUB", Name: "Club", PriceGroups: []string{"CLUB"}, Loyalty: true}},
 	}
+	// sampleHeld has everything that a transaction can have when it is set aside.
+	sampleHeld = HeldSale{
+		Lines: []HeldLine{{Line: sampleLine}, {Line: sampleDeposit, Voided: true}}, Discount: 100, Percent: sample(ParsePercent("5")), Attached: sampleAttached,
+		TaxOverride: &HeldTax{Override: "REDUCED", Name: "Reduced", Taxes: []TaxRate{sampleRate}}, Comment: "back at five",
+		Order: &HeldOrder{
+			PickedUp: PickUp{Order: "SO-1", Deposit: 100, Cancelled: true, Reservation: "01JNB8S9M00000000000000002"},
+			Percent:  sample(ParsePercent("20")), RoundTo: 10, Agreed: &sampleAgreed, PickUpOn: "2026-03-09",
+		},
+	}
+	sampleAgreed  = Money(70)
 	sampleDetails = CustomerDetails{
 		Kind: "person", Name: "Ada Lovelace", Phone: "+44 1904 000000", Email: "ada@example.org", Street: "1 Stonegate", Postcode: "YO1 8AN",
 		City: "York", Country: "GB", Group: "RETAIL", Currency: "GBP", Language: "en-GB", TaxNumber: "GB000000000",

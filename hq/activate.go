@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +29,11 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
+CREATE INDEX IF NOT EXISTS users_of ON users (register);
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
+CREATE TABLE IF NOT EXISTS unenrolled (register TEXT PRIMARY KEY, shut_out INTEGER NOT NULL) WITHOUT ROWID; -- what hq enroll makes for it is void; shut_out: the servers know
 CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inactivated (register TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- by a verified entry, and not activated since
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers ( -- of an epoch, with what it took over
 	register TEXT NOT NULL, epoch INTEGER NOT NULL, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
@@ -44,8 +49,8 @@ CREATE TABLE IF NOT EXISTS grand (
 
 const (
 	maxWrongCodes = 5
-	// parting is how long an answer has to travel before the link it travels on is closed.
-	parting = 500 * time.Millisecond
+	// cutWithin is how long the servers may take to close the links of who is revoked.
+	cutWithin = 5 * time.Second
 )
 
 // MaxValid is the longest that an activation code can be valid.
@@ -225,24 +230,46 @@ func enrolledBy(ctx context.Context, tx *sql.Tx, r events.Register, request even
 	return fact, sequence, err
 }
 
-// inactivate shuts a register out at its own request (operation 708).
+// inactivate records that a register wants to be let in no more (operation 708). What it links by
+// is shut out when its device.inactivated has arrived with everything before it: if this answer is lost, it asks again.
 func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInactivate) (*events.Inactivation, *events.NotGranted, error) {
 	sequence, err := h.revoke(ctx, &events.RegisterRevoked{Request: q.Request, Register: r.String(), Head: &q.Head, Unsent: q.Unsent, Forced: q.Forced})
 	if err != nil {
 		return nil, nil, err
 	}
-	go h.shutOutSoon(ctx)
 	return &events.Inactivation{Recorded: sequence}, nil, nil
 }
 
-// RevokeRegister shuts a register out at once, whatever it has not sent yet. It knows the
-// credentials of activations; those of `posnode hq enroll` it does not.
+// RevokeRegister shuts a register out at once, whatever it has not sent yet and whether or not head
+// office has heard of it: credentials can be stolen before they were used.
 func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) error {
 	if _, err := h.revoke(ctx, &events.RegisterRevoked{Register: r.String(), Why: why}); err != nil {
 		return err
 	}
 	// If we died here, it is recorded, and the next start shuts them out.
-	return h.shutOutRevoked(ctx)
+	if err := h.shutOutRevoked(ctx); err != nil {
+		return err
+	}
+	return h.awaitCut(ctx, r)
+}
+
+// awaitCut waits until no link is up under a register's name. One that stays has credentials of which
+// head office does not know: its own journal was lost, or an earlier version enrolled it.
+func (h *HQ) awaitCut(ctx context.Context, r events.Register) error {
+	late := time.After(cutWithin)
+	for slices.ContainsFunc(h.node.Links(), func(l embedded.LeafLink) bool { return l.Register == r }) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-late:
+			return &ledger.Refusal{
+				Code: "register_still_linked", Why: "Everything that head office knows of is revoked, and a link of " + r.String() + " is still up, with other credentials.",
+				Instead: "Cut it off at the network: see docs/activation.md.",
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // revoke records that everything by which a register can sign on is void.
@@ -252,13 +279,8 @@ func (h *HQ) revoke(ctx context.Context, fact *events.RegisterRevoked) (sequence
 		if !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
-		if fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register); err != nil {
-			return nil, err
-		}
-		if len(fact.Users) == 0 {
-			return nil, &ledger.Refusal{Code: "register_not_activated", Why: "Head office has activated no register " + fact.Register + ", or has revoked it."}
-		}
-		return fact, nil
+		fact.Users, err = column(ctx, tx, `SELECT user FROM users WHERE register = ? AND NOT revoked ORDER BY user`, fact.Register)
+		return fact, err
 	})
 	if entry != nil {
 		sequence = entry.Head.Sequence
@@ -285,18 +307,6 @@ func column(ctx context.Context, tx interface {
 	return all, rows.Err()
 }
 
-// shutOutSoon gives the answer that is on its way time to arrive, and then closes the links of who is revoked.
-func (h *HQ) shutOutSoon(ctx context.Context) {
-	select {
-	case <-h.ending:
-		return // the next start does it
-	case <-time.After(parting):
-	}
-	if err := h.shutOutRevoked(ctx); err != nil {
-		h.cfg.Logger.Error("credentials could not be revoked", "error", err)
-	}
-}
-
 // shutOutRevoked ends the credentials that hq.db says are void and the servers do not know of yet. An
 // instance without keys leaves it to another.
 func (h *HQ) shutOutRevoked(ctx context.Context) error {
@@ -308,18 +318,57 @@ func (h *HQ) shutOutRevoked(ctx context.Context) error {
 		return err
 	}
 	for _, user := range users {
-		done, err := h.node.IsRevoked(ctx, user)
-		if err == nil && !done {
-			err = h.node.Revoke(ctx, user)
+		if err := h.shutOut(ctx, user, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user); err != nil {
+			return err
 		}
-		if err == nil {
-			_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO shut_out VALUES (?)`, user)
-		}
+	}
+	registers, err := column(ctx, h.db.db, `SELECT register FROM unenrolled WHERE NOT shut_out`)
+	if err != nil {
+		return err
+	}
+	for _, name := range registers {
+		r, err := events.ParseRegister(name)
 		if err != nil {
+			return err
+		}
+		user, err := h.node.EnrolledUser(r)
+		if err != nil {
+			return err
+		}
+		if err := h.shutOut(ctx, user, `UPDATE unenrolled SET shut_out = 1 WHERE register = ?`, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unlessShutOut answers no register that is let in no more: a server that was down when it was revoked lets it
+// in until the others have told it. It reads hq.db, so that no question is answered without.
+func (h *HQ) unlessShutOut(answer embedded.Answerer) embedded.Answerer {
+	return func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+		var out bool
+		err := h.db.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM unenrolled WHERE register = ?1) AND NOT EXISTS (SELECT 1 FROM users WHERE register = ?1 AND NOT revoked)`,
+			r.String()).Scan(&out)
+		if err != nil {
+			return nil, fmt.Errorf("whether %s is let in: %w", r, err)
+		}
+		if out {
+			return nil, fmt.Errorf("register %s was shut out", r)
+		}
+		return answer(ctx, r, question)
+	}
+}
+
+// shutOut has the servers know that a user is revoked, and notes that they do.
+func (h *HQ) shutOut(ctx context.Context, user, note string, args ...any) error {
+	done, err := h.node.IsRevoked(ctx, user)
+	if err == nil && !done {
+		err = h.node.Revoke(ctx, user)
+	}
+	if err == nil {
+		_, err = h.db.db.ExecContext(ctx, note, args...)
+	}
+	return err
 }
 
 // foldDevices takes an own fact about registers into hq.db.
@@ -346,14 +395,15 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
+		if f.Request != "" {
+			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
+		}
 		for _, user := range f.Users {
 			if err := exec(`UPDATE users SET revoked = 1 WHERE user = ?`, user); err != nil {
 				return err
 			}
 		}
-		if f.Request != "" {
-			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
-		}
+		return exec(`INSERT OR IGNORE INTO unenrolled VALUES (?, 0)`, f.Register)
 	}
 	return nil
 }
@@ -404,8 +454,20 @@ func (v *verifier) countSold(e *events.Entry) error {
 		return errors.Join(v.addNumbers(e, record.Carried.Numbers), v.addGrand(e, record.Carried.Numbers.Grand...))
 	case *events.DeviceActivated:
 		// What the register had before is in every copy of its directory. What was before, head office goes by its own record.
-		return v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
-			e.Register.String(), f.User)
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
+				e.Register.String(), f.User),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
+			v.exec(`DELETE FROM inactivated WHERE register = ? AND epoch = ?`, e.Register.String(), e.Epoch),
+		)
+	case *events.DeviceInactivated:
+		// Here is all that it had to send, and it has the answer.
+		register, recorded := e.Register.String(), int64(min(f.Recorded, math.MaxInt64)) // SQLite takes no more
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND since < ?2 AND EXISTS (SELECT 1 FROM revocations WHERE register = ?1 AND sequence = ?2)`, register, recorded),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM revocations WHERE register = ? AND sequence = ?`, register, recorded),
+			v.exec(`INSERT OR IGNORE INTO inactivated VALUES (?, ?)`, register, e.Epoch),
+		)
 	case *events.SaleConcluded:
 		return v.addGrand(e, events.GrandTotal{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax})
 	}

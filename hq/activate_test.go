@@ -1,6 +1,7 @@
 package hq_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/ledger"
@@ -275,12 +277,134 @@ func TestRevokedByHeadOffice(t *testing.T) {
 	till := w.activated("r01")
 	till.sell()
 	till.arrived()
-	require.Error(t, w.hq.RevokeRegister(t.Context(), events.Register{Store: "s001", ID: "r09"}, ""))
 	require.NoError(t, w.hq.RevokeRegister(t.Context(), till.name, "stolen"))
 	till.linked(false)
 	require.NoError(t, w.hq.Close())
 	w.open()
 	require.Never(t, till.Linked, 2*time.Second, 20*time.Millisecond)
+}
+
+// enrolled opens a register with credentials of `posnode hq enroll`, and sells.
+func (w *shopWorld) enrolled(id events.RegisterID) *worldTill {
+	creds := w.enroll(id)
+	t := w.till(id, func(c *register.Config) { c.Creds = creds })
+	t.linked(true)
+	t.begin()
+	t.sell()
+	t.arrived()
+	return t
+}
+
+func (w *shopWorld) enroll(id events.RegisterID) (creds string) {
+	raw, err := hq.Enroll(filepath.Join(w.dir, "hq"), events.Register{Store: "s001", ID: id})
+	require.NoError(w.t, err)
+	creds = filepath.Join(w.dir, string(id)+".creds")
+	require.NoError(w.t, os.WriteFile(creds, raw, 0o600))
+	return creds
+}
+
+// staysOut restarts head office with its database made anew: the register does not come back, and
+// nothing is enrolled for it any more.
+func (t *worldTill) staysOut() {
+	t.w.t.Helper()
+	require.NoError(t.w.t, t.w.hq.Close())
+	files, err := filepath.Glob(filepath.Join(t.w.dir, "hq", "hq.db*"))
+	require.NoError(t.w.t, err)
+	for _, f := range files {
+		require.NoError(t.w.t, os.Remove(f))
+	}
+	t.w.open()
+	require.Never(t.w.t, t.Linked, 2500*time.Millisecond, 20*time.Millisecond)
+	_, err = hq.Enroll(filepath.Join(t.w.dir, "hq"), t.name)
+	require.ErrorIs(t.w.t, err, embedded.ErrShutOut)
+}
+
+// comesBack activates a register that is shut out with a new code.
+func (t *worldTill) comesBack() {
+	t.w.t.Helper()
+	code, bootstrap := t.w.code(t.name.ID, time.Hour)
+	require.NoError(t.w.t, t.Close())
+	given := t.config
+	t.config = func(c *register.Config) { given(c); c.Bootstrap = bootstrap }
+	t.open()
+	t.linked(true)
+	t.must(707, fmt.Sprintf(`{"code":%q}`, code))
+	t.must(700, `{"staff":"7","pin":"1"}`)
+	if t.View().Shift == "" {
+		t.must(1050, ``)
+	}
+	t.sell()
+	t.arrived()
+}
+
+// Nobody wrote down whom head office enrolled, and it revokes them all the same.
+func TestEnrolledIsRevoked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	till, other := w.enrolled("r01"), w.enrolled("r02")
+	require.NoError(t, w.hq.RevokeRegister(t.Context(), till.name, "stolen"))
+	till.linked(false)
+	require.True(t, other.Linked())
+	require.NoError(t, w.hq.RevokeRegister(t.Context(), till.name, "to be sure"))
+	till.staysOut()
+	till.comesBack()
+
+	// Credentials that nobody has used yet.
+	creds := w.enroll("r03")
+	require.NoError(t, w.hq.RevokeRegister(t.Context(), events.Register{Store: "s001", ID: "r03"}, "sent to the wrong shop"))
+	late := w.till("r03", func(c *register.Config) { c.Creds = creds })
+	late.staysOut()
+	other.linked(true)
+}
+
+func TestEnrolledIsInactivated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	till := w.enrolled("r01")
+	till.online()
+	till.must(708, `{"force":true}`)
+	till.linked(false)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.refused("register_not_activated", 100, `{"product":"TEA"}`)
+	till.staysOut()
+	till.comesBack()
+}
+
+// What was enrolled for a register is void once that is activated: it is in every copy of its directory.
+func TestEnrolledIsVoidOnceActivated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	till := w.enrolled("r01")
+	code, _ := w.code("r01", time.Hour)
+	till.must(707, fmt.Sprintf(`{"code":%q}`, code))
+	till.sell()
+	till.arrived()
+	require.Eventually(t, func() bool {
+		_, err := hq.Enroll(filepath.Join(w.dir, "hq"), till.name)
+		return errors.Is(err, embedded.ErrShutOut)
+	}, soon, 20*time.Millisecond)
+	till.linked(true)
+}
+
+// Where a link is up with credentials that head office cannot know, it says that it is not cut off.
+func TestRevokedAndStillLinked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	till := w.activated("r01")
+	till.sell()
+	till.arrived()
+	require.NoError(t, w.hq.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "hq", "jetstream")))
+	files, err := filepath.Glob(filepath.Join(w.dir, "hq", "hq.db*"))
+	require.NoError(t, err)
+	for _, f := range files {
+		require.NoError(t, os.Remove(f))
+	}
+	w.open()
+	till.linked(true)
+	var refusal *ledger.Refusal
+	require.ErrorAs(t, w.hq.RevokeRegister(t.Context(), till.name, "stolen"), &refusal)
+	require.Equal(t, "register_still_linked", refusal.Code)
 }
 
 // A register whose disk was lost goes on where head office knows it to have been.

@@ -25,6 +25,10 @@ type contact struct {
 		at    uint64    // entry that head office holds last
 		since time.Time // how long that has not moved although more was announced
 	}
+	unverified struct {
+		sequence uint64    // was announced
+		since    time.Time // and not verified since it was first looked at
+	}
 }
 
 const (
@@ -104,6 +108,7 @@ func (c *contact) hear(a events.Announcement, now time.Time) {
 	switch {
 	case a.Epoch != last.Epoch:
 		c.suspicion, c.turns = nil, 0
+		c.unverified.sequence = 0
 	case c.suspicion != nil:
 	case turn && later && a.Instance != last.Instance, c.turns >= maxTurns:
 		c.suspicion = &events.Freeze{Kind: events.FrozenCloned, Why: fmt.Sprintf("two instances, %s and %s, announce the same journal in turns", c.speaker, a.Instance)}
@@ -139,6 +144,9 @@ func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte
 		return nil, err
 	}
 	if err := h.checkClock(ctx, name, a.Time, ack.Time); err != nil {
+		return nil, err
+	}
+	if ack.HandedOver, err = h.db.handedOver(ctx, name); err != nil {
 		return nil, err
 	}
 	open, err := h.db.findings(ctx, `WHERE register = ? AND resolved = '' ORDER BY id LIMIT 10`, r.String())
@@ -334,6 +342,18 @@ func (h *HQ) lags(r events.Register, a events.Announcement, reached uint64) bool
 		c.lagging.at, c.lagging.since = reached, h.cfg.Clock()
 	}
 	return a.Sequence > reached && h.cfg.Clock().Sub(c.lagging.since) >= h.cfg.tailAfter
+}
+
+// unverifiedSince is since when something that was announced has not been verified, as far as anyone
+// has looked; zero where all of it is.
+func (c *contact) unverifiedSince(verified uint64, now time.Time) time.Time {
+	if c.Sequence <= verified {
+		return time.Time{}
+	}
+	if c.unverified.sequence <= verified {
+		c.unverified.sequence, c.unverified.since = c.Sequence, now
+	}
+	return c.unverified.since
 }
 
 // checkBehind compares what head office holds with the mark that the register keeps. A

@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS unchecked ( -- checkpoints that came before the key t
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lost (journal INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (journal, sequence)) WITHOUT ROWID; -- held, and no longer readable
 CREATE TABLE IF NOT EXISTS sales (
-	register TEXT NOT NULL, shift TEXT NOT NULL, currency TEXT NOT NULL,
+	register TEXT NOT NULL, shift TEXT NOT NULL, currency TEXT NOT NULL, digits INTEGER NOT NULL,
 	concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
 	PRIMARY KEY (register, shift, currency)
 ) WITHOUT ROWID;
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS shifts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS waiting ( -- what entries mean for the books that are held and not yet verified
 	journal INTEGER NOT NULL, sequence INTEGER NOT NULL, shift TEXT NOT NULL, date TEXT NOT NULL, closed INTEGER NOT NULL,
-	currency TEXT NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
+	currency TEXT NOT NULL, digits INTEGER NOT NULL, concluded INTEGER NOT NULL, sales INTEGER NOT NULL, returns INTEGER NOT NULL, tax INTEGER NOT NULL,
 	PRIMARY KEY (journal, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unsaid ( -- where entries are that are held and not verified: what they say is taken in once they are
@@ -72,7 +72,7 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 7
+const schemaVersion = 10
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -199,6 +199,7 @@ type Day struct {
 	Register  string       `json:"register"`
 	Date      string       `json:"date"`
 	Currency  string       `json:"currency"`
+	Digits    int          `json:"-"`         // of its minor unit, for who shows it to a person
 	Concluded int          `json:"concluded"` // transactions
 	Sales     events.Money `json:"sales"`
 	Returns   events.Money `json:"returns"` // negative
@@ -207,9 +208,9 @@ type Day struct {
 
 // daysQuery sums the shifts of a register and date: what is verified, and what waits behind a gap. A
 // shift whose opening has not come has no date yet. What follows from another history does not count.
-const daysQuery = `SELECT booked.register, coalesce(shifts.date, '') AS date, currency, sum(concluded), sum(booked.sales), sum(returns), sum(tax) FROM (
-	SELECT register, shift, currency, concluded, sales, returns, tax FROM sales
-	UNION ALL SELECT register, shift, currency, concluded, sales, returns, tax FROM waiting JOIN journals ON journals.id = journal
+const daysQuery = `SELECT booked.register, coalesce(shifts.date, '') AS date, currency, max(digits), sum(concluded), sum(booked.sales), sum(returns), sum(tax) FROM (
+	SELECT register, shift, currency, digits, concluded, sales, returns, tax FROM sales
+	UNION ALL SELECT register, shift, currency, digits, concluded, sales, returns, tax FROM waiting JOIN journals ON journals.id = journal
 		WHERE concluded > 0 AND (broken = 0 OR waiting.sequence < broken)
 ) AS booked LEFT JOIN shifts USING (shift)`
 
@@ -222,7 +223,7 @@ func (h *HQ) Days(ctx context.Context) (out []Day, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var d Day
-		if err := rows.Scan(&d.Register, &d.Date, &d.Currency, &d.Concluded, &d.Sales, &d.Returns, &d.Tax); err != nil {
+		if err := rows.Scan(&d.Register, &d.Date, &d.Currency, &d.Digits, &d.Concluded, &d.Sales, &d.Returns, &d.Tax); err != nil {
 			return nil, err
 		}
 		out = append(out, d)

@@ -71,10 +71,15 @@ func (h *HQ) lookForExceptions(ctx context.Context) error {
 		return err
 	}
 	var failed error // one that cannot be looked at keeps no other from it
+	var numbers []string
 	for _, t := range all {
 		// Before it is looked at: what arrives meanwhile makes it dirty again.
 		if _, err := h.db.db.ExecContext(ctx, `DELETE FROM dirty WHERE kind = ? AND key = ?`, t.kind, t.key); err != nil {
 			return err
+		}
+		if t.kind == "number" {
+			numbers = append(numbers, t.key)
+			continue
 		}
 		if err := h.look(ctx, t.kind, t.key); err != nil {
 			_, again := h.db.db.ExecContext(context.WithoutCancel(ctx), `INSERT OR IGNORE INTO dirty VALUES (?, ?)`, t.kind, t.key)
@@ -83,6 +88,13 @@ func (h *HQ) lookForExceptions(ctx context.Context) error {
 				return failed
 			}
 		}
+	}
+	if err := h.sendNumbers(ctx, numbers); err != nil {
+		for _, key := range numbers {
+			_, again := h.db.db.ExecContext(context.WithoutCancel(ctx), `INSERT OR IGNORE INTO dirty VALUES ('number', ?)`, key)
+			err = errors.Join(err, again)
+		}
+		failed = errors.Join(failed, err)
 	}
 	return failed
 }
@@ -97,6 +109,8 @@ func (h *HQ) look(ctx context.Context, kind, key string) error {
 			return err
 		}
 		return h.except(ctx, &events.ExceptionFound{Kind: "order_picked_up_twice", Key: key, Facts: named(facts)})
+	case "suspended":
+		return h.lookAtRecalls(ctx, key)
 	case "returned":
 		return h.lookAtReturns(ctx, key)
 	case "edit":
@@ -240,7 +254,12 @@ func tenThousandths(n int64) string {
 
 // lookAtEdits finds edits of one field of a customer that did not know of each other. The later one wins.
 func (h *HQ) lookAtEdits(ctx context.Context, customer string) error {
-	rows, err := h.db.db.QueryContext(ctx, `SELECT field, register, epoch, sequence, at, old, new FROM edits WHERE customer = ? ORDER BY field, at, register, sequence`, customer)
+	customer, err := h.db.lasting(ctx, customer)
+	if err != nil {
+		return err
+	}
+	rows, err := h.db.db.QueryContext(ctx, `SELECT field, register, epoch, sequence, at, old, new FROM edits
+		WHERE customer = ?1 OR customer IN (SELECT provisional FROM mapped WHERE customer = ?1) ORDER BY field, at, register, sequence`, customer)
 	if err != nil {
 		return err
 	}
@@ -273,19 +292,6 @@ func (h *HQ) lookAtEdits(ctx context.Context, customer string) error {
 		}
 	}
 	return nil
-}
-
-// mapCustomer gives a customer who was written down under a provisional number a lasting one.
-func (h *HQ) mapCustomer(ctx context.Context, provisional events.CustomerID) error {
-	_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
-		var already, count int
-		err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(provisional = ?), 0) FROM mapped`, string(provisional)).Scan(&count, &already)
-		if err != nil || already > 0 {
-			return nil, err
-		}
-		return &events.CustomerMapped{Provisional: provisional, Customer: events.CustomerID(fmt.Sprintf("HQ-%06d", count+1))}, nil
-	})
-	return err
 }
 
 // exceptionID is the same for the same facts, whichever instance of head office finds them.

@@ -23,6 +23,9 @@ func (h *HQ) Reference() *projections.Reference { return h.reference }
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
+	if _, err := h.reference.Feed(ctx); err != nil { // what follows may be remembered
+		return nil, err
+	}
 	record, found, err := h.reference.For(r).Find(ctx, ledger.Query{Kind: "profile", Key: string(r.ID)})
 	if err == nil && found {
 		g.Profile = record.(ledger.RegisterProfile).Version
@@ -120,6 +123,9 @@ var lookers = map[string]func(h *HQ, ctx context.Context, r events.Register, q l
 	"order":           (*HQ).lookUpOrder,
 	"receipt":         (*HQ).lookUpReceipt,
 	"stock":           (*HQ).lookUpStock,
+
+	"suspended":        (*HQ).lookUpSuspended,
+	"suspended_search": (*HQ).searchSuspended,
 }
 
 func (h *HQ) lookUp(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
@@ -174,12 +180,13 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 	if err != nil {
 		return a, err
 	}
-	if c, known := a.record.(ledger.Customer); known {
+	c, known := a.record.(ledger.Customer)
+	if known {
 		if a.record, err = h.owed(ctx, r, c); err != nil {
 			return a, err
 		}
 	}
-	edit, err := h.db.customer(ctx, q.Key)
+	edit, err := h.db.customer(ctx, c.Numbers(q.Key)...)
 	if err != nil || edit == nil {
 		return a, err
 	}
@@ -189,9 +196,8 @@ func (h *HQ) lookUpCustomer(ctx context.Context, r events.Register, q ledger.Que
 // on is an answer with what was written down at registers since head office last spoke of the customer, field by field.
 func (e *customerEdit) on(a answer) (answer, error) {
 	c, known := a.record.(ledger.Customer)
-	c.ID = e.id
 	if !known {
-		c.CustomerDetails, a.edited = e.details, e.at
+		c.ID, c.CustomerDetails, a.edited = e.id, e.details, e.at
 	}
 	for _, change := range e.changes {
 		if !known || change.at <= sortable(c.AsOf) {
@@ -219,12 +225,14 @@ func sortable(at string) string {
 func (h *HQ) searchCustomers(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
 	var a answer
 	add := func(key string) error {
-		if len(a.hits) > ledger.MaxHits || slices.ContainsFunc(a.hits, func(hit answer) bool { return hit.key == key }) {
+		if len(a.hits) > ledger.MaxHits {
 			return nil
 		}
 		hit, err := h.lookUpCustomer(ctx, r, ledger.Query{Kind: "customer", Key: key})
-		hit.key = key
-		a.hits = append(a.hits, hit)
+		hit.key = keyOf(hit.record)
+		if err == nil && !slices.ContainsFunc(a.hits, func(other answer) bool { return hit.key == other.key }) { // by two of their numbers
+			a.hits = append(a.hits, hit)
+		}
 		return err
 	}
 	edited, err := h.db.searchCustomers(ctx, q.Key)
@@ -277,11 +285,7 @@ func (h *HQ) lookUpReceipt(ctx context.Context, r events.Register, q ledger.Quer
 	if err != nil || at == nil {
 		return answer{}, err
 	}
-	body, err := h.node.Fetch(ctx, at.shard, at.sequence)
-	if err != nil {
-		return answer{}, err
-	}
-	entry, err := events.Decode(body)
+	entry, err := h.fetch(ctx, *at)
 	if err != nil {
 		return answer{}, fmt.Errorf("receipt %.64s: %w", q.Key, err)
 	}

@@ -32,6 +32,9 @@ const (
 	KindRepairsFull = embedded.RepairsFull // a register that has sent as much once more as it may
 )
 
+// Kinds are all of them.
+var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost}
+
 // Finding is something that is wrong with what registers sent, or with what head office
 // kept of it. The bytes stay where they are.
 type Finding struct {

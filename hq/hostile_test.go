@@ -15,6 +15,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
 )
 
 var (
@@ -235,6 +236,23 @@ func TestAbsurdAmounts(t *testing.T) {
 	require.Equal(t, w.head, b.headOf(w), "the chain goes on")
 }
 
+// However many digits a register claims for its currency, an amount is written in a few characters.
+func TestAbsurdDigits(t *testing.T) {
+	w, b := newWriter(t), newBooks(t)
+	b.receive(w.sales(1)...)
+	shift := events.ShiftID(fmt.Sprintf("%s-%d-s1", w.register, w.head.Epoch))
+	for currency, digits := range map[string]int{"XAA": math.MaxInt32, "XBB": -1} {
+		f := &events.SaleConcluded{Sales: 1}
+		f.Terms.Currency, f.Terms.Digits = currency, digits
+		b.receive(w.write(f, shift))
+	}
+	written := map[string]string{}
+	for _, day := range b.days() {
+		written[day.Currency] = day.Sales.Decimal(day.Digits)
+	}
+	require.Equal(t, map[string]string{"GBP": "10.20", "XAA": "0.0001", "XBB": "1"}, written)
+}
+
 // Who asks while what is stored is still being read gets no answer rather than a wrong one.
 func TestServesWhatItHasRead(t *testing.T) {
 	o := newOffice(t)
@@ -344,4 +362,56 @@ func TestEmptyFactsStopNobody(t *testing.T) {
 		}
 	}
 	b.receive(w.write(&events.RegisterActivated{}, ""))
+}
+
+// A customer who cannot be sent to registers, and one whose number is no provisional one of its register's, hold up no other.
+func TestCustomersThatCannotBeSent(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	_, err := o.Import(t.Context(), strings.NewReader(`{"kind":"customer","key":"C1","record":{"customer":"C1","kind":"person","name":"Ada"}}`), ImportOptions{})
+	require.NoError(t, err)
+	provisional := func(n int) events.CustomerID { return events.CustomerID(fmt.Sprintf("P-%s-1-%d", w.register, n)) }
+	batch := []embedded.Received{w.activation()}
+	for _, f := range []*events.CustomerAdded{
+		{Customer: provisional(1), Number: 1, Details: events.CustomerDetails{Name: strings.Repeat("x", 70<<10)}},
+		{Customer: "C1", Number: 2, Details: events.CustomerDetails{Name: "Not Ada"}},
+		{Customer: "P-s001-r99-1-1", Number: 3, Details: events.CustomerDetails{Name: "Somebody else's"}},
+		{Customer: provisional(4), Number: 4, Details: events.CustomerDetails{Name: "Grace"}},
+	} {
+		batch = append(batch, w.write(f, ""))
+	}
+	o.receive(batch...)
+	o.moreSettled()
+	find := func(number events.CustomerID) (c ledger.Customer) {
+		record, _, err := o.reference.For(w.register).Find(t.Context(), ledger.Query{Kind: "customer", Key: string(number)})
+		require.NoError(t, err)
+		c, _ = record.(ledger.Customer)
+		return c
+	}
+	require.Eventually(t, func() bool { return find(provisional(4)).Name == "Grace" }, time.Minute, 10*time.Millisecond)
+	require.Equal(t, "Ada", find("C1").Name)
+	require.Empty(t, find("P-s001-r99-1-1"))
+	require.Empty(t, find(provisional(1)))
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, o.db.db.QueryRow(`SELECT count(*) FROM dirty`).Scan(&n))
+		return n == 0
+	}, time.Minute, 10*time.Millisecond, "it is not tried for ever")
+}
+
+// A register that was shut out is answered nothing, whichever server still lets it in; one that has a new code is.
+func TestShutOutIsAnsweredNothing(t *testing.T) {
+	o := newOffice(t)
+	ask := func() error {
+		_, err := o.unlessShutOut(o.greet)(t.Context(), till1, nil)
+		return err
+	}
+	require.NoError(t, ask())
+	require.NoError(t, o.RevokeRegister(t.Context(), till1, "stolen"))
+	require.ErrorContains(t, ask(), "was shut out")
+	_, err := o.unlessShutOut(o.greet)(t.Context(), till2, nil)
+	require.NoError(t, err)
+	_, refusal, err := o.activate(t.Context(), till1, o.asks(till1, "again", userKey(t)))
+	require.NoError(t, err)
+	require.Nil(t, refusal)
+	require.NoError(t, ask())
 }

@@ -20,7 +20,7 @@ type Config struct {
 	Dir        string // data directory, this node's alone
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
-	Cert, Key  string // files of the certificate for the registers' links; "" for links without TLS
+	Cert, Key  string // files of the certificate for both; "" for neither with TLS
 	Cluster    Cluster
 	Clock      func() time.Time
 	Logger     *slog.Logger
@@ -116,7 +116,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
 	h.wait.Go(func() { h.followReference(ctx) })
-	if err := h.node.Answer("reference", h.answerReference); err != nil {
+	if err := h.node.Answer("reference", h.unlessShutOut(h.answerReference)); err != nil {
 		return err
 	}
 	h.wait.Go(func() { h.watch(ctx) })
@@ -133,7 +133,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
 		return err
 	}
-	if err := h.node.Answer("announce", h.acknowledge); err != nil {
+	if err := h.node.Answer("announce", h.unlessShutOut(h.acknowledge)); err != nil {
 		return err
 	}
 	return h.serveOnceLevel(ctx)
@@ -176,6 +176,9 @@ func (h *HQ) serve(ctx context.Context) error {
 		services["activate"], services["inactivate"] = question(h.activate), question(h.inactivate)
 	}
 	for service, answer := range services {
+		if service != "activate" {
+			answer = h.unlessShutOut(answer)
+		}
 		if err := h.node.Answer(service, answer); err != nil {
 			return err
 		}

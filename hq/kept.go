@@ -31,6 +31,24 @@ CREATE TABLE IF NOT EXISTS returned ( -- what came back of a line that was sold;
 CREATE TABLE IF NOT EXISTS orders ( -- placed or picked up at a register
 	order_id TEXT PRIMARY KEY, status TEXT NOT NULL, placed TEXT NOT NULL -- JSON, null of one that was placed elsewhere
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS suspensions ( -- each time that a transaction was set aside
+	transaction_id TEXT NOT NULL, sequence INTEGER NOT NULL, -- of its entry, in the journal that the id names
+	register TEXT NOT NULL, store TEXT NOT NULL, epoch INTEGER NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL,
+	summary TEXT NOT NULL, text TEXT NOT NULL, -- JSON without what is held; and what a search looks at
+	PRIMARY KEY (transaction_id, sequence)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS suspensions_of_store ON suspensions (store);
+CREATE TABLE IF NOT EXISTS released ( -- how a transaction stopped waiting where it was set aside
+	transaction_id TEXT NOT NULL, sequence INTEGER NOT NULL, handed_over INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (transaction_id, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken_over ( -- where it went on under another id
+	transaction_id TEXT NOT NULL, suspended INTEGER NOT NULL, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL,
+	into_id TEXT NOT NULL, at TEXT NOT NULL,
+	PRIMARY KEY (transaction_id, suspended, register, epoch, sequence)
+) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS went_on AS -- what was taken over and head office had granted
+	SELECT t.* FROM taken_over t JOIN reservations g ON g.kind = 'recall' AND g.key = t.transaction_id || '/' || t.suspended
+		AND g.register = t.register AND g.transaction_id = t.into_id;
 CREATE TABLE IF NOT EXISTS customers ( -- as the last entry about them left them
 	customer TEXT PRIMARY KEY, at TEXT NOT NULL, details TEXT NOT NULL, text TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -56,6 +74,8 @@ func (v *verifier) keep(r embedded.Received, e *events.Entry) error {
 		return v.exec(`INSERT INTO orders VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET placed = excluded.placed`, f.Placed.Order, ledger.OrderOpen, string(placed))
 	case *events.SaleConcluded:
 		return v.keepSale(r, e, f)
+	case *events.SaleSuspended, *events.SaleRecalled, *events.SaleVoided, *events.SaleHandedOver, *events.SaleTakenOver:
+		return v.keepSuspended(r, e)
 	}
 	return nil
 }
@@ -158,6 +178,15 @@ type stored struct {
 	sequence uint64
 }
 
+// fetch reads the entry that is stored there.
+func (h *HQ) fetch(ctx context.Context, at stored) (*events.Entry, error) {
+	body, err := h.node.Fetch(ctx, at.shard, at.sequence)
+	if err != nil {
+		return nil, err
+	}
+	return events.Decode(body)
+}
+
 // receipt is where the document with a number is, that of the store first where several have it; nil for none.
 func (d *database) receipt(ctx context.Context, store events.StoreID, number string) (*stored, error) {
 	var at stored
@@ -221,11 +250,16 @@ type customerEdit struct {
 // change is one field of one edit.
 type change struct{ at, field, new string }
 
-// customer is what was last written down of a customer, nil for nothing.
-func (d *database) customer(ctx context.Context, id string) (*customerEdit, error) {
-	e := customerEdit{id: events.CustomerID(id)}
+// customer is what was last written down of a customer under some numbers, nil for nothing.
+func (d *database) customer(ctx context.Context, ids ...events.CustomerID) (*customerEdit, error) {
+	var e customerEdit
 	var raw string
-	err := d.db.QueryRowContext(ctx, `SELECT at, details FROM customers WHERE customer = ?`, id).Scan(&e.at, &raw)
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = string(id)
+	}
+	among := ` WHERE customer IN (?` + strings.Repeat(`, ?`, len(ids)-1) + `) `
+	err := d.db.QueryRowContext(ctx, `SELECT customer, at, details FROM customers`+among+`ORDER BY at DESC LIMIT 1`, args...).Scan(&e.id, &e.at, &raw)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -235,7 +269,7 @@ func (d *database) customer(ctx context.Context, id string) (*customerEdit, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := d.db.QueryContext(ctx, `SELECT at, field, new FROM edits WHERE customer = ? ORDER BY at, register, epoch, sequence`, id)
+	rows, err := d.db.QueryContext(ctx, `SELECT at, field, new FROM edits`+among+`ORDER BY at, register, epoch, sequence`, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -124,6 +124,10 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 	if err != nil {
 		return projections.ImportReport{}, err
 	}
+	before, err := h.reference.Feed(ctx)
+	if err != nil {
+		return projections.ImportReport{}, err
+	}
 	report, changes, err := h.reference.Plan(ctx, lines, options.Format)
 	if err != nil || options.DryRun || len(changes.Kinds) == 0 {
 		return report, err
@@ -153,7 +157,13 @@ func (h *HQ) Import(ctx context.Context, lines io.Reader, options ImportOptions)
 		}
 		return report, err
 	}
-	return report, h.applyReference(ctx)
+	if err := h.applyReference(ctx); err != nil || before.Stream != "" {
+		return report, err
+	}
+	// From here on registers go by head office's: customers who have a lasting number already are sent, too.
+	_, err = h.db.db.ExecContext(ctx, `INSERT OR IGNORE INTO dirty SELECT 'number', provisional FROM mapped`)
+	h.moreSettled()
+	return report, err
 }
 
 // stage is an import as it is kept until it is published: its lines and its commit, each a line.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS reservations (
 	PRIMARY KEY (register, id) -- a register chooses its ids
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS live_reservations ON reservations (kind, key) WHERE NOT ended;
+CREATE INDEX IF NOT EXISTS granted_recalls ON reservations (key) WHERE kind = 'recall';
 CREATE INDEX IF NOT EXISTS live_transactions ON reservations (register, transaction_id) WHERE NOT ended;
 CREATE TABLE IF NOT EXISTS bought (transaction_id TEXT NOT NULL, line INTEGER NOT NULL, quantity INTEGER NOT NULL, PRIMARY KEY (transaction_id, line)) WITHOUT ROWID; -- of lines that came back
 CREATE TABLE IF NOT EXISTS edits ( -- of customers, field by field
@@ -76,8 +78,13 @@ func settle(run func(query string, args ...any) error, e *events.Entry) error {
 		// What was open in an earlier epoch has ended with it. The number of a transaction begins with its register and epoch; of
 		// this one there may be reservations already: they are granted before the entries arrive.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND CAST(substr(transaction_id, length(register) + 2) AS INTEGER) < ? AND NOT ended`, register, e.Head.Epoch)
+	case *events.DeviceInactivated:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, register)
 	case *events.CustomerAdded:
-		s.dirty("customer", string(f.Customer))
+		// Another number than one of this register's own is nothing that head office would answer with a lasting one.
+		if strings.HasPrefix(string(f.Customer), fmt.Sprintf("P-%s-%d-", register, e.Head.Epoch)) {
+			s.dirty("customer", string(f.Customer))
+		}
 	case *events.CustomerEdited:
 		for _, c := range f.Changes {
 			s.exec(`INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, string(f.Customer), c.Field, register, e.Head.Epoch, e.Head.Sequence, e.Envelope.Time, c.Old, c.New)
@@ -145,7 +152,13 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND transaction_id = ? AND kind = ? AND key = ? AND NOT ended`,
 			f.Register, string(f.Transaction), f.Kind, f.Key)
 		s.exec(`INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, f.Register, f.ID, string(f.Transaction), f.Payment, f.Line, f.Kind, f.Key, int64(f.Amount), int64(f.Balance))
+		if f.Kind == events.ReserveRecall {
+			s.carryOver(f)
+		}
 	case *events.RegisterRevoked:
+		if f.Request != "" {
+			return nil // it says itself when it ends
+		}
 		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
 	case *events.ShiftConfirmed:
@@ -155,6 +168,7 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 		return foldException(ctx, tx, e, f)
 	case *events.CustomerMapped:
 		s.exec(`INSERT OR IGNORE INTO mapped VALUES (?, ?)`, string(f.Provisional), string(f.Customer))
+		s.dirty("number", string(f.Provisional))
 	}
 	return s.err
 }
@@ -171,6 +185,9 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
 	}
 	want.Register = r.String()
+	if want.Kind == events.ReserveRecall {
+		return h.grantRecall(ctx, r, want)
+	}
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {
 		return &events.Reserved{NotKept: true}, refusal, err

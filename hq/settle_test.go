@@ -192,6 +192,7 @@ type deaf struct {
 	listener net.Listener
 	to       string
 	lose     atomic.Bool
+	loseOnce atomic.Pointer[func() bool] // what comes once this says so is lost, too
 	mute     atomic.Bool
 	mu       sync.Mutex
 	open     []net.Conn
@@ -216,15 +217,23 @@ func newDeaf(t *testing.T, to string) *deaf {
 			d.mu.Lock()
 			d.open = append(d.open, in, out)
 			d.mu.Unlock()
-			go pass(in, out, &d.mute)
-			go pass(out, in, &d.lose)
+			go pass(in, out, d.mute.Load)
+			go pass(out, in, d.loses)
 		}
 	}()
 	return d
 }
 
+// loses says whether what head office says now is lost.
+func (d *deaf) loses() bool {
+	if once := d.loseOnce.Load(); once != nil && (*once)() {
+		d.lose.Store(true)
+	}
+	return d.lose.Load()
+}
+
 // pass carries what one side says to the other until either hangs up, but for what is lost.
-func pass(from, to net.Conn, lost *atomic.Bool) {
+func pass(from, to net.Conn, lost func() bool) {
 	defer from.Close()
 	defer to.Close()
 	buf := make([]byte, 64<<10)
@@ -233,7 +242,7 @@ func pass(from, to net.Conn, lost *atomic.Bool) {
 		if err != nil {
 			return
 		}
-		if !lost.Load() {
+		if !lost() {
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
@@ -279,17 +288,56 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	till.online()
 
 	// Of a reservation: the register goes offline, and the same payment is taken within its limits.
+	grantIsLost := func() (heard func()) {
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(w.dir, "hq", "hq.db"))
+		require.NoError(t, err)
+		grants := func() (n int) {
+			require.NoError(t, db.QueryRow(`SELECT count(*) FROM reservations`).Scan(&n))
+			return n
+		}
+		before := grants()
+		granted := func() bool { return grants() > before }
+		proxy.loseOnce.Store(&granted)
+		return func() {
+			require.True(t, granted(), "head office granted it, and its answer was lost")
+			require.Equal(t, events.Offline, till.View().Mode)
+			require.NoError(t, db.Close())
+			proxy.loseOnce.Store(nil)
+			proxy.lose.Store(false)
+			proxy.cut()
+		}
+	}
 	till.basket(4)
-	proxy.lose.Store(true)
+	heard := grantIsLost()
 	till.must(214, `{"card":"6001","amount":3000}`)
-	require.Equal(t, events.Offline, till.View().Mode)
-	proxy.lose.Store(false)
-	proxy.cut()
+	heard()
+	till.must(206, ``)
+	till.arrived()
+
+	// Of a transaction that waits elsewhere: it stays with the register that was granted it, which asks again.
+	connected := func() bool {
+		if till.View().Mode == events.Online && till.Linked() {
+			return true
+		}
+		_, err := till.try(917, ``)
+		return err == nil
+	}
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	waits := w.activated("r03")
+	w.keep("", waits)
+	waits.online()
+	_, params := waits.suspend(1)
+	heard = grantIsLost()
+	till.refused("realtime_service_unavailable", 504, params)
+	heard()
+	waits.refused("transaction_recalled", 504, params)
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.must(504, params)
 	till.must(206, ``)
 	till.arrived()
 
 	// Of a confirmation: the operation needs it, and nothing is recorded; the same command again is carried out once.
-	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	till.offline()
 	require.Eventually(t, connected, soon, 50*time.Millisecond)
 	key = ulid.Make().String()
 	proxy.lose.Store(true)
@@ -316,10 +364,55 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	other.must(206, ``)
 	other.arrived()
 	require.Empty(t, w.exceptions("gift_card_overdrawn"))
+	require.Empty(t, w.exceptions("recalled_twice"))
+
+	// Of an inactivation: the register is let in, and sells, until it has the answer.
+	require.NoError(t, till.Close())
+	proxy.cut()
+	till.open()
+	till.linked(true)
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.sell()
+	till.must(1055, ``)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	key = ulid.Make().String()
+	proxy.lose.Store(true)
+	_, err = till.tryAs(key, 708, ``)
+	require.ErrorContains(t, err, "realtime_service_unavailable")
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.must(1050, ``)
+	till.sell()
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.try(1055, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.tryAs(key, 708, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.linked(false)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.refused("register_not_activated", 1050, ``)
+	require.Eventually(t, func() bool {
+		all, err := w.hq.Registers(t.Context())
+		require.NoError(t, err)
+		return all[0].Inactivated && len(all[0].Missing) == 0
+	}, soon, 20*time.Millisecond, "all that it sold is here")
 	days, err := w.hq.Days(t.Context())
 	require.NoError(t, err)
 	require.Len(t, days, 2)
-	require.Equal(t, 1, days[0].Concluded)
+	require.Equal(t, 4, days[0].Concluded)
 }
 
 // What two registers did that did not know of each other, each with the exception that names both. No sale is dropped.

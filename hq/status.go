@@ -15,7 +15,8 @@ import (
 type RegisterStatus struct {
 	Register string `json:"register"`
 	Epoch    int    `json:"epoch"`
-	// Mode is the one of the newest entry received that changed it, with its cause and since when.
+	// Mode is the one of the newest entry received that changed it, with its cause and since when; before
+	// there is one, that of the first entry, without a cause. "" where neither has come.
 	Mode      events.Mode `json:"mode"`
 	Cause     string      `json:"cause"`
 	ModeSince string      `json:"mode_since"`
@@ -34,9 +35,53 @@ type RegisterStatus struct {
 	ClockDifference time.Duration `json:"clock_difference_ns"`
 	Version         string        `json:"version"`
 	// Reference is up to when the register's reference data is known to be head office's, as last announced.
-	Reference time.Time      `json:"reference,omitzero"`
-	Open      int            `json:"open_findings"`
-	Frozen    *events.Freeze `json:"frozen,omitempty"`
+	Reference time.Time `json:"reference,omitzero"`
+	Open      int       `json:"open_findings"`
+	// Inactivated says that the register sells no more, by operation 708, and that everything before that is here.
+	Inactivated bool           `json:"inactivated"`
+	Frozen      *events.Freeze `json:"frozen,omitempty"`
+	// UnverifiedSince is since when something that the register announced has not been verified, as far as
+	// anyone has asked this instance; absent where all is.
+	UnverifiedSince time.Time `json:"unverified_since,omitzero"`
+	// Certified is the last business date that was certified; "" for none.
+	Certified string `json:"certified"`
+}
+
+// Totals are figures of head office as a whole.
+type Totals struct {
+	At          time.Time      // by head office's clock
+	Open        map[string]int // open findings by kind
+	Exceptions  int
+	Quarantined int  // journals that are over before their time
+	Answering   bool // what registers ask: all that was stored has been read
+}
+
+// Totals counts what stands in hq.db.
+func (h *HQ) Totals(ctx context.Context) (Totals, error) {
+	t := Totals{At: h.cfg.Clock(), Open: map[string]int{}}
+	rows, err := h.db.db.QueryContext(ctx, `SELECT kind, count(*) FROM findings WHERE resolved = '' GROUP BY kind`)
+	if err != nil {
+		return t, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind string
+		var open int
+		if err := rows.Scan(&kind, &open); err != nil {
+			return t, err
+		}
+		t.Open[kind] = open
+	}
+	if err := errorsOf(rows); err != nil {
+		return t, err
+	}
+	err = h.db.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM exceptions), (SELECT count(*) FROM quarantined)`).Scan(&t.Exceptions, &t.Quarantined)
+	select {
+	case <-h.whole:
+		t.Answering = true
+	default:
+	}
+	return t, err
 }
 
 // Registers lists how every register stands that was ever heard of, by name.
@@ -100,7 +145,9 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 	if s.Frozen, err = quarantined(ctx, h.db.db, name); err != nil {
 		return s, err
 	}
-	err = h.db.db.QueryRowContext(ctx, `SELECT count(*) FROM findings WHERE register = ? AND resolved = ''`, s.Register).Scan(&s.Open)
+	err = h.db.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM findings WHERE register = ?1 AND resolved = ''), (SELECT coalesce(max(date), '') FROM certificates WHERE register = ?1),
+			EXISTS (SELECT 1 FROM inactivated WHERE register = ?1 AND epoch = ?2)`,
+		s.Register, s.Epoch).Scan(&s.Open, &s.Certified, &s.Inactivated)
 	if err != nil {
 		return s, err
 	}
@@ -112,10 +159,12 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 		s.Reference = c.Reference
 		s.Silent = h.cfg.Clock().Sub(c.heard) >= silent
 		s.ClockDifference = c.Time.Sub(c.heard)
+		s.UnverifiedSince = c.unverifiedSince(s.Verified, h.cfg.Clock())
 	}
 	if s.Announced > reached {
 		s.Missing = append(s.Missing, events.Range{Epoch: name.Epoch, From: reached + 1, To: s.Announced})
 	}
+	s.Silent = s.Silent && !s.Inactivated                                                 // nobody waits for it
 	s.Missing = append([]events.Range{}, s.Missing[:min(len(s.Missing), askedRanges)]...) // not null
 	return s, nil
 }

@@ -318,15 +318,21 @@ func TestGoesOfflineIfTheRetailServerIsUnavailable(t *testing.T) {
 		till.do(100, `{"product":"TEA"}`)
 		till.do(206, ``)
 	})
-	t.Run("head office is reached, and its database is gone", func(t *testing.T) {
-		o := openOffice(t, shopData(5*time.Second, false))
-		till := o.till("r01", shopData(5*time.Second, false)).begin()
-		till.mode(events.Online)
-		require.NoError(t, o.Reference().Close())
-		till.do(100, `{"product":"TEA"}`)
-		require.Equal(t, "retail_server_error", till.cause())
-		till.do(206, ``)
-	})
+	for name, lose := range map[string]func(o *office) error{
+		"reference.db": func(o *office) error { return o.Reference().Close() },
+		"hq.db":        func(o *office) error { return o.LoseBooks() },
+	} {
+		t.Run("head office is reached, and has lost "+name, func(t *testing.T) {
+			o := openOffice(t, shopData(5*time.Second, false))
+			till := o.till("r01", shopData(5*time.Second, false)).begin()
+			till.mode(events.Online)
+			require.NoError(t, lose(o))
+			till.do(100, `{"product":"TEA"}`)
+			require.Equal(t, "retail_server_error", till.cause())
+			till.do(206, ``)
+			require.Equal(t, "head_office_unreachable", till.refused(917, ``), "it does not greet without")
+		})
+	}
 }
 
 // "When the connection with the Retail Server is lost, the point of sale (POS) automatically switches
@@ -360,6 +366,28 @@ func TestRefusedAsFrozenIsNotOffline(t *testing.T) {
 	require.Equal(t, "register_frozen", till.refused(512, `{"card":"6001","amount":1000}`))
 	till.mode(events.Online)
 	require.Equal(t, before, till.View().Head, "nothing is recorded, neither the card nor a change of mode")
+}
+
+// Nor does the first operation after a start take longer, before which head office is asked whether it is there.
+func TestOneTimeoutAfterAStart(t *testing.T) {
+	const timeout, slow = time.Second, 700 * time.Millisecond
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	s.answer(&s.hello, func(context.Context, events.Register, []byte) ([]byte, error) {
+		<-time.After(slow)
+		return json.Marshal(projections.Greeting{Time: time.Now(), Profile: "1"})
+	})
+	s.answer(&s.find, func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil })
+	till := s.till(t, timeout)
+	till.linked(true)
+	began := time.Now()
+	till.do(700, `{"staff":"7","pin":"1"}`)
+	require.Less(t, time.Since(began), slow+timeout, "the question has what the greeting has left")
+	require.EqualValues(t, 1, s.hellos.Load())
+	require.EqualValues(t, 1, s.finds.Load())
+	till.mode(events.Offline)
+	require.Equal(t, "timeout", till.cause())
 }
 
 // "If a data request doesn't succeed within the time-out interval that is configured in the offline

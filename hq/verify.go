@@ -44,7 +44,7 @@ type journal struct {
 	findings bool // there may be open ones
 }
 
-// modeSeen is the newest change of mode among the entries held.
+// modeSeen is the newest change of mode among the entries held, or how the journal began.
 type modeSeen struct {
 	sequence    uint64
 	mode        events.Mode
@@ -57,9 +57,13 @@ type effect struct {
 	date                string // of the shift that it opens
 	closed              bool   // it closes the shift
 	currency            string
+	digits              int // of its minor unit
 	concluded           int
 	sales, returns, tax events.Money
 }
+
+// maxDigits is the most that the minor unit of a currency has.
+const maxDigits = 4
 
 // effectOf is nil for nearly all entries.
 func effectOf(e *events.Entry) *effect {
@@ -69,7 +73,7 @@ func effectOf(e *events.Entry) *effect {
 	case *events.ShiftClosed:
 		return &effect{shift: f.Shift, closed: true}
 	case *events.SaleConcluded:
-		return &effect{shift: e.Shift, currency: f.Terms.Currency, concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
+		return &effect{shift: e.Shift, currency: f.Terms.Currency, digits: max(0, min(f.Terms.Digits, maxDigits)), concluded: 1, sales: f.Sales, returns: f.Returns, tax: f.After.Tax}
 	}
 	return nil
 }
@@ -524,8 +528,11 @@ func (v *verifier) checkpoint(j *journal, p *prepared) error {
 
 // count brings what an entry says to the books, or has it wait until it is verified.
 func (v *verifier) count(j *journal, e *events.Entry) error {
-	if f, ok := e.Fact.(*events.ModeChanged); ok && e.Head.Sequence > j.mode.sequence {
+	switch f, ok := e.Fact.(*events.ModeChanged); {
+	case ok && e.Head.Sequence > j.mode.sequence:
 		j.mode = modeSeen{e.Head.Sequence, f.To, f.Cause, e.Envelope.Time}
+	case e.Head.Sequence == 1 && j.mode.sequence == 0: // until a change, a register is in the mode in which its journal began
+		j.mode = modeSeen{1, e.Mode, "", e.Envelope.Time}
 	}
 	effect := effectOf(e)
 	switch {
@@ -539,8 +546,8 @@ func (v *verifier) count(j *journal, e *events.Entry) error {
 			return err
 		}
 	}
-	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
-		effect.shift, effect.date, effect.closed, effect.currency, effect.concluded, effect.sales, effect.returns, effect.tax)
+	err := v.exec(`INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, j.id, e.Head.Sequence,
+		effect.shift, effect.date, effect.closed, effect.currency, effect.digits, effect.concluded, effect.sales, effect.returns, effect.tax)
 	return err
 }
 
@@ -573,9 +580,9 @@ func (v *verifier) book(j *journal, sequence uint64, e *effect) (err error) {
 	case e.closed:
 		err = v.exec(`UPDATE shifts SET closed = ? WHERE shift = ? AND register = ?`, sequence, e.shift, j.name.Register.String())
 	default:
-		err = v.exec(`INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-			ON CONFLICT DO UPDATE SET concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
-			j.name.Register.String(), e.shift, e.currency, e.concluded, e.sales, e.returns, e.tax)
+		err = v.exec(`INSERT INTO sales VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET digits = max(digits, excluded.digits), concluded = concluded + excluded.concluded, sales = sales + excluded.sales, returns = returns + excluded.returns, tax = tax + excluded.tax`,
+			j.name.Register.String(), e.shift, e.currency, e.digits, e.concluded, e.sales, e.returns, e.tax)
 	}
 	return err
 }
@@ -589,7 +596,7 @@ func (v *verifier) open(j *journal, sequence uint64, e *effect) error {
 
 // settle books what has waited and is verified now.
 func (v *verifier) settle(j *journal) error {
-	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
+	rows, err := v.tx.QueryContext(v.ctx, `SELECT sequence, shift, date, closed, currency, digits, concluded, sales, returns, tax FROM waiting WHERE journal = ? AND sequence <= ? ORDER BY sequence`, j.id, j.vouched())
 	if err != nil {
 		return err
 	}
@@ -601,7 +608,7 @@ func (v *verifier) settle(j *journal) error {
 	var all []settled
 	for rows.Next() {
 		var s settled
-		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
+		if err := rows.Scan(&s.sequence, &s.shift, &s.date, &s.closed, &s.currency, &s.digits, &s.concluded, &s.sales, &s.returns, &s.tax); err != nil {
 			return err
 		}
 		all = append(all, s)

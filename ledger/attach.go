@@ -235,6 +235,10 @@ func (s *State) applyCart(fact events.OfTransaction) error {
 		if err := t.setVoided(&f.OfSale, true, f.Dropped); err != nil {
 			return err
 		}
+	case *events.SaleTakenOver:
+		if err := t.setVoided(&f.OfSale, true, f.Dropped); err != nil {
+			return err
+		}
 	case *events.OrderBegun:
 		t.Order = &CartOrder{Percent: f.Percent, RoundTo: f.RoundTo, PickUpOn: f.PickUpOn}
 	case *events.DepositOverridden:

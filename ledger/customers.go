@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/posnode/posnode/events"
@@ -10,6 +11,8 @@ import (
 // Customer is one customer, as head office knows them or as they were written down here.
 type Customer struct {
 	ID events.CustomerID `json:"customer"`
+	// Provisional is the number under which they were written down at a register, see [CustomerNumber]; "" for none.
+	Provisional events.CustomerID `json:"provisional,omitempty"`
 	events.CustomerDetails
 	PriceGroups []string `json:"price_groups,omitempty"`
 	// Blocked customers are not sold to.
@@ -24,6 +27,23 @@ type Customer struct {
 	AsOf     string         `json:"as_of,omitempty"` // RFC 3339 in UTC
 	Included []Included     `json:"included,omitempty"`
 	Through  []events.Place `json:"through,omitempty"`
+}
+
+// CustomerNumber says which lasting number a customer has who was written down under a provisional one
+// (operation 612). Who asks for the provisional number is answered with the customer.
+type CustomerNumber struct {
+	Provisional events.CustomerID `json:"provisional"`
+	Customer    events.CustomerID `json:"customer"`
+}
+
+// Numbers are all by which something may have been written down of them, with one that was asked for.
+func (c Customer) Numbers(asked string) (all []events.CustomerID) {
+	for _, id := range []events.CustomerID{events.CustomerID(asked), c.ID, c.Provisional} {
+		if id != "" && !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 func (c Customer) leads() []Query {
@@ -60,7 +80,7 @@ func customerOperations() []*Operation {
 			asks: func(_ *State, in values) []Query { return []Query{{"customer", in.text("customer")}} }, decide: editCustomer},
 		{ID: 622, Name: "Search", Group: "customers", Offline: Local,
 			Params: []Parameter{
-				{Name: "in", Kind: KindText, Max: 20, Required: true, Doc: "item, customer, category or order"},
+				{Name: "in", Kind: KindText, Max: 20, Required: true, Doc: "item, customer, category, order or suspended"},
 				{Name: "text", Kind: KindText, Max: 80, Required: true, Doc: "words, or beginnings of words, or a number"},
 			},
 			asks: func(_ *State, in values) []Query { return []Query{{searches[in.text("in")], in.text("text")}} },
@@ -73,6 +93,7 @@ func customerOperations() []*Operation {
 // searches are the kinds of query by what the parameter in calls them.
 var searches = map[string]string{
 	"item": "product_search", "customer": "customer_search", "category": "category_search", "order": "order_search",
+	"suspended": "suspended_search",
 }
 
 // Hits are the records that a search led to, the best first. Asked for as KIND_search, with the text as the key.
@@ -91,7 +112,7 @@ const MaxHits = 20
 func (d *deciding) search(in, text string) (events.Requested, error) {
 	kind, known := searches[in]
 	if !known {
-		return nil, refuseParameter("in", "must be item, customer, category or order")
+		return nil, refuseParameter("in", "must be item, customer, category, order or suspended")
 	}
 	hits, _ := find[Hits](d.Reference, kind, text)
 	f := &events.SearchAnswered{In: in, Text: text, More: len(hits) > MaxHits}
@@ -111,6 +132,8 @@ func hitOf(record any) events.SearchHit {
 		return events.SearchHit{Key: r.ID, Text: r.Name}
 	case Order:
 		return events.SearchHit{Key: string(r.ID), Text: r.CustomerName}
+	case Suspended:
+		return events.SearchHit{Key: string(r.From.Transaction), Text: r.describe()}
 	}
 	panic(fmt.Sprintf("a search found a %T", record))
 }

@@ -101,8 +101,15 @@ func Begins(s *State, c Command) bool {
 		return false
 	}
 	in, refusal := c.Input.check(op.Params)
-	// 602 begins one only where it sets the customer: a search leaves everything as it was.
-	return refusal == nil && (op.ID != 602 || in.text("customer") != "")
+	switch {
+	case refusal != nil:
+		return false
+	case op.ID == 602: // a search leaves everything as it was
+		return in.text("customer") != ""
+	case op.ID == 504: // what was suspended here goes on
+		return s.onHold(events.TransactionID(in.text("transaction"))) < 0
+	}
+	return true
 }
 
 // Connects says whether the command is operation 917 that would take the register online, if head office answers.

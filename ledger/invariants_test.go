@@ -1,7 +1,10 @@
 package ledger_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"reflect"
 	"slices"
@@ -67,6 +70,11 @@ func (w *till) check(entry *events.Entry) error {
 			return err
 		}
 	}
+	if f, ok := entry.Fact.(*events.SaleSuspended); ok {
+		if err := w.checkHeld(entry, f); err != nil {
+			return err
+		}
+	}
 	f, ok := entry.Fact.(events.OfTransaction)
 	if t := w.state.Transaction; ok && t != nil {
 		if err := w.checkOffers(t); err != nil {
@@ -79,6 +87,35 @@ func (w *till) check(entry *events.Entry) error {
 		if t.Totals != want || f.Sale().After != want {
 			return fmt.Errorf("totals %+v, after %+v, added up from nothing %+v", t.Totals, f.Sale().After, want)
 		}
+	}
+	return nil
+}
+
+// checkHeld takes what was set aside over at another till: there it must stand as it stood here.
+func (w *till) checkHeld(entry *events.Entry, f *events.SaleSuspended) error {
+	other := readyTill(w.store)
+	other.records = maps.Clone(w.records)
+	other.records[ledger.Query{Kind: "suspended", Key: string(f.Transaction)}] = ledger.SuspendedBy(tillRegister, entry.Head, f)
+	other.connect(events.Online)
+	c := other.command(504, fmt.Sprintf(`{"transaction":%q}`, f.Transaction))
+	a, err := other.do(c)
+	if refusal := (*ledger.Refusal)(nil); errors.As(err, &refusal) && slices.Contains([]string{"reason_required", "suspended_currency_differs"}, refusal.Code) {
+		return nil // the settings are others than when the transaction began
+	}
+	if err != nil {
+		return fmt.Errorf("what was set aside is not taken over: %w", err)
+	}
+	if taken := a.entry.Fact.(*events.SaleTakenOver); len(taken.Dropped)+len(taken.Changed) > 0 {
+		return nil // a product is not sold any more, or costs something else
+	}
+	stands := func(t *ledger.Transaction) string {
+		one := *t
+		// The payments that were voided stay where they were made.
+		one.ID, one.Terms.Number, one.SuspendedAt, one.Payments, one.Requests = "", 0, 0, nil, 0
+		return string(must(json.Marshal(one)))
+	}
+	if here, there := stands(w.state.Suspended[len(w.state.Suspended)-1]), stands(other.state.Transaction); here != there {
+		return fmt.Errorf("what was set aside stands otherwise where it was taken over\nhere  %s\nthere %s", here, there)
 	}
 	return nil
 }

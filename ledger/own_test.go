@@ -19,6 +19,13 @@ func (w *till) find(q ledger.Query) (any, bool) {
 		return record, true
 	}
 	kind, search := strings.CutSuffix(q.Kind, "_search")
+	if kind == "suspended" && search { // of other registers there is nothing to be found here
+		hits := ledger.Hits{}
+		for _, one := range w.state.OnHold(q.Key) {
+			hits = append(hits, one)
+		}
+		return hits, true
+	}
 	if !search {
 		record, known := w.records[q]
 		return record, known
@@ -43,6 +50,8 @@ func text(record any) string {
 		return r.ID + " " + r.Name
 	case ledger.Order:
 		return string(r.ID) + " " + r.CustomerName
+	case ledger.Suspended:
+		return r.Text()
 	}
 	return ""
 }

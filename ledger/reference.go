@@ -36,6 +36,8 @@ func Follow(record any) []Query {
 		return r.leads()
 	case Order:
 		return r.leads()
+	case Suspended:
+		return r.leads()
 	}
 	return nil
 }

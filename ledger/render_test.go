@@ -30,7 +30,7 @@ type renderer struct {
 }
 
 // hidden are the fields that a scenario shows otherwise, or not at all.
-var hidden = map[string]bool{"input": true, "transaction": true, "after": true, "checkpoint": true, "record": true, "terms": true, "tender_names": true, "currency_digits": true}
+var hidden = map[string]bool{"input": true, "transaction": true, "after": true, "checkpoint": true, "record": true, "terms": true, "head": true, "tender_names": true, "currency_digits": true}
 
 func (r *renderer) fields(v reflect.Value) {
 	for i := range v.NumField() {

@@ -21,8 +21,28 @@ func Reserves(s *State, fact events.Fact) (want *events.Reservation, granted fun
 	case *events.OrderRecalled:
 		return &events.Reservation{Transaction: f.Transaction, Kind: events.ReserveOrder, Key: string(f.PickUp.Order)},
 			func(id string) { f.PickUp.Reservation = id }
+	case *events.SaleTakenOver:
+		return reservesRecall(f.Transaction, f.From), func(id string) { f.Reservation = id }
+	case *events.SaleRecalled:
+		return reservesOwn(s, f.Transaction), func(id string) { f.Reservation = id }
+	case *events.SaleVoided:
+		return reservesOwn(s, f.Transaction), func(string) {}
 	}
 	return nil, nil
+}
+
+// reservesRecall claims a transaction that was set aside, so that it goes on once.
+func reservesRecall(into events.TransactionID, from events.Suspension) *events.Reservation {
+	return &events.Reservation{Transaction: into, Kind: events.ReserveRecall, Key: from.Key()}
+}
+
+// reservesOwn claims one that was set aside here: another register may have been granted it.
+func reservesOwn(s *State, id events.TransactionID) *events.Reservation {
+	i := s.onHold(id)
+	if i < 0 {
+		return nil // it is the one in progress
+	}
+	return reservesRecall(id, events.Suspension{Transaction: id, Head: events.Head{Sequence: s.Suspended[i].SuspendedAt}})
 }
 
 // reservesLast is what the payment takes that concludes a document, if one does.

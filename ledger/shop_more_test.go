@@ -57,5 +57,77 @@ func moreRecords() map[ledger.Query]any {
 		ID: "SO-7", Store: "s001", Status: ledger.OrderOpen, Customer: "K1", CustomerName: "Ada Lovelace", Currency: "GBP", TaxIncluded: true, Deposit: 300, AsOf: asOf,
 		Lines: []events.Line{{Number: 1, Product: "TEA", Description: "Tea", Quantity: quantity("2"), Price: price("2.5"), Gross: 500, Taxes: []events.TaxRate{standardRate}}},
 	}
+	for id, change := range elsewhere {
+		s := ledger.Suspended{
+			From:  events.Suspension{Transaction: events.TransactionID(id), Register: "s001-r02", Head: events.Head{Epoch: 1, Sequence: 9, Hash: events.Hash([]byte("entry 9"))}},
+			Terms: events.Terms{Number: 3, Currency: "GBP", Digits: 2, TaxIncluded: true},
+			Held:  heldElsewhere(),
+		}
+		if change != nil {
+			change(&s)
+		}
+		records[ledger.Query{Kind: "suspended", Key: id}] = s
+	}
 	return records
+}
+
+// heldElsewhere is what another register of the store has set aside: three lines of which one is voided, and one whose
+// product is not sold any more.
+func heldElsewhere() *events.HeldSale {
+	tea := events.Line{Number: 1, Product: "TEA", Description: "Tea", Quantity: quantity("2"), Price: price("2.5"), Gross: 500, Taxes: []events.TaxRate{standardRate},
+		Discount: &events.LineDiscountApplied{Percent: percent("10"), Amount: 50}}
+	mug := events.Line{Number: 2, Product: "MUG", Description: "Mug", Quantity: quantity("1"), Price: price("7.95"), Gross: 795, Taxes: []events.TaxRate{standardRate}}
+	gone := events.Line{Number: 3, Product: "GONE", Description: "No longer sold", Quantity: quantity("1"), Price: price("1"), Gross: 100}
+	soap := events.Line{Number: 4, Product: "SOAP", Description: "Soap", Quantity: quantity("1"), Price: price("4"), Gross: 400, Taxes: []events.TaxRate{standardRate}}
+	return &events.HeldSale{
+		Lines: []events.HeldLine{{Line: tea}, {Line: mug, Voided: true}, {Line: gone}, {Line: soap}}, Discount: 85, Comment: "back at five",
+		Attached:    events.Attached{Customer: &events.SaleCustomer{Customer: "K1", Name: "Ada Lovelace", PriceGroups: []string{"TRADE"}}, Affiliations: []events.Affiliation{{ID: "A", Name: "Members", PriceGroups: []string{"members"}}}},
+		TaxOverride: &events.HeldTax{Override: "REDUCED", Name: "All at the reduced rate", Taxes: []events.TaxRate{reducedRate}},
+	}
+}
+
+// elsewhere are transactions that another register has set aside, and in what they differ from heldElsewhere. Of those from
+// 10 on each has one number that no register would have come to.
+var elsewhere = map[string]func(*ledger.Suspended){
+	"s001-r02-1-3": nil,
+	"s001-r02-1-4": func(s *ledger.Suspended) { s.Terms.Currency = "EUR" },
+	"s001-r02-1-5": func(s *ledger.Suspended) { s.Terms.Digits = 3 },
+	"s001-r02-1-6": func(s *ledger.Suspended) { s.Held = nil }, // by an older program
+	"s001-r02-1-7": func(s *ledger.Suspended) {
+		s.Held.Order, s.Held.Discount = &events.HeldOrder{PickedUp: events.PickUp{Order: "SO-7", Deposit: 300, Reservation: "R"}}, 0
+	},
+	"s001-r02-1-8": func(s *ledger.Suspended) {
+		agreed := events.Money(200)
+		s.Held.Order, s.Held.Lines = &events.HeldOrder{Agreed: &agreed, PickUpOn: "2026-03-09"}, s.Held.Lines[:1]
+	},
+	"s001-r02-1-10": func(s *ledger.Suspended) { s.Held.Lines[0].Gross = 501 },
+	"s001-r02-1-11": func(s *ledger.Suspended) { s.Held.Lines[3].Number = 5 },
+	"s001-r02-1-12": func(s *ledger.Suspended) { s.Held.Lines[0].Taxes = []events.TaxRate{{Code: "N", Rate: percent("-5")}} },
+	"s001-r02-1-13": func(s *ledger.Suspended) { s.Held.Lines[0].Discount.Amount = 501 },
+	"s001-r02-1-14": func(s *ledger.Suspended) { s.Held.Lines[0].Discount.Amount = -1 },
+	"s001-r02-1-15": func(s *ledger.Suspended) { s.Held.Lines[0].Discount.Percent = percent("-10") },
+	"s001-r02-1-16": func(s *ledger.Suspended) { s.Held.Lines[3].Offer = &events.OfferApplied{Offer: "O", Amount: 401} },
+	"s001-r02-1-17": func(s *ledger.Suspended) { s.Held.Lines[0].Offer = &events.OfferApplied{Offer: "O", Amount: 480} }, // with the discount more than there is
+	"s001-r02-1-18": func(s *ledger.Suspended) { s.Held.Lines[3].GiftCard = &events.GiftCardLine{} },
+	"s001-r02-1-19": func(s *ledger.Suspended) { s.Held.Lines[3].Original = &events.OriginalLine{} },
+	"s001-r02-1-20": func(s *ledger.Suspended) { s.Held.Discount = -1 },
+	"s001-r02-1-21": func(s *ledger.Suspended) { s.Held.Percent = percent("101") },
+	"s001-r02-1-22": func(s *ledger.Suspended) { s.Held.Percent = percent("-1") },
+	"s001-r02-1-23": func(s *ledger.Suspended) { s.Held.TaxOverride.Taxes[0].Rate = percent("-1") },
+	"s001-r02-1-24": func(s *ledger.Suspended) { s.Held.Order = &events.HeldOrder{Percent: percent("-1")} },
+	"s001-r02-1-25": func(s *ledger.Suspended) { s.Held.Order = &events.HeldOrder{RoundTo: -1} },
+	"s001-r02-1-26": func(s *ledger.Suspended) {
+		s.Held.Order = &events.HeldOrder{PickedUp: events.PickUp{Order: "SO-7", Deposit: -1}}
+	},
+	"s001-r02-1-27": func(s *ledger.Suspended) {
+		agreed := events.Money(-1)
+		s.Held.Order = &events.HeldOrder{Agreed: &agreed}
+	},
+	"s001-r02-1-28": func(s *ledger.Suspended) { s.Held.Lines[0].Discount.Keyed = -1 },
+	"s001-r02-1-29": func(s *ledger.Suspended) {
+		for len(s.Held.Lines) <= ledger.MaxLines {
+			s.Held.Lines = append(s.Held.Lines, s.Held.Lines[3])
+			s.Held.Lines[len(s.Held.Lines)-1].Number = len(s.Held.Lines)
+		}
+	},
 }

@@ -77,6 +77,8 @@ type Transaction struct {
 	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
 	Comment     string                       `json:"comment,omitempty"`
 	Order       *CartOrder                   `json:"order,omitempty"`
+	// SuspendedAt is the sequence of the entry that set it aside last; 0 for none.
+	SuspendedAt uint64 `json:"suspended_at,omitempty"`
 }
 
 // Line is a line of a sale in progress.
@@ -181,6 +183,9 @@ func (s *State) Apply(e *events.Entry) (err error) {
 	if f, opened := e.Fact.(*events.ShiftOpened); opened && s.Shift.Shift == f.Shift {
 		s.Shift.Opened = e.Envelope.Time
 	}
+	if f, suspended := e.Fact.(*events.SaleSuspended); suspended {
+		s.Suspended[s.onHold(f.Transaction)].SuspendedAt = e.Head.Sequence
+	}
 	if f, ok := e.Fact.(*events.ModeChanged); ok {
 		s.Switched = Switched{Cause: f.Cause, Detail: f.Detail, At: e.Envelope.Time}
 	}
@@ -211,6 +216,8 @@ func (s *State) apply(fact events.Fact) error {
 	case *events.CustomerEdited, *events.SearchAnswered, *events.StockLookedUp:
 	case *events.StockCounted, *events.StockCountCommitted, *events.StockCountDiscarded:
 		s.applyStock(f)
+	case *events.SaleHandedOver:
+		return s.handOver(f)
 	case events.OfTransaction:
 		return s.applySale(f)
 	case *events.BalanceChecked, *events.GiftCardPINRefused:
@@ -248,6 +255,9 @@ func (s *State) applySale(fact events.OfTransaction) error {
 		}
 	}
 	t.Requested = nil // every fact of a transaction that waits for the terminal says what came of it
+	if f, ok := fact.(*events.SaleTakenOver); ok {
+		t.restore(&f.Held)
+	}
 	if of.Regrouped != nil {
 		t.PriceGroups = of.Regrouped.Groups
 	}

@@ -64,10 +64,15 @@ type Greeting struct {
 
 // DecodeRecord reads a record of a kind into its type, a value such as [ledger.Product].
 func DecodeRecord(kindName string, record []byte) (any, error) {
-	if kindName == "receipt" {
+	switch kindName { // what no reference data holds
+	case "receipt":
 		var sold ledger.Sold
 		err := json.Unmarshal(record, &sold)
 		return sold, err
+	case "suspended":
+		var suspended ledger.Suspended
+		err := json.Unmarshal(record, &suspended)
+		return suspended, err
 	}
 	k, known := kinds[kindName]
 	if !known {

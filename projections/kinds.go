@@ -32,13 +32,14 @@ type kind struct {
 // kinds are all kinds of reference data. What is checked of a record is what the
 // ledger takes for granted, not what a retailer may wish.
 var kinds = map[string]kind{
-	"barcode":  kindOf(inspectBarcode),
-	"product":  kindOf(inspectProduct),
-	"staff":    kindOf(inspectStaff),
-	"store":    kindOf(inspectStore),
-	"customer": kindOf(inspectCustomer),
-	"giftcard": kindOf(inspectGiftCard),
-	"loyalty":  kindOf(inspectLoyaltyCard),
+	"barcode":         kindOf(inspectBarcode),
+	"product":         kindOf(inspectProduct),
+	"staff":           kindOf(inspectStaff),
+	"store":           kindOf(inspectStore),
+	"customer":        kindOf(inspectCustomer),
+	"customer_number": kindOf(inspectCustomerNumber),
+	"giftcard":        kindOf(inspectGiftCard),
+	"loyalty":         kindOf(inspectLoyaltyCard),
 
 	"affiliation": kindOf(func(a ledger.Affiliation) (key, text string, err error) { return a.ID, a.Name, nil }),
 	"category":    kindOf(func(c ledger.Category) (key, text string, err error) { return c.ID, c.Name, nil }),
@@ -222,6 +223,13 @@ func inspectCustomer(c ledger.Customer) (key, text string, err error) {
 		err = fmt.Errorf("credit_limit %d is negative", c.CreditLimit)
 	}
 	return string(c.ID), strings.Join([]string{c.Name, c.Phone, c.Email, c.City}, " "), errors.Join(err, inspectTime(c.AsOf))
+}
+
+func inspectCustomerNumber(n ledger.CustomerNumber) (key, text string, err error) {
+	if n.Customer == "" || n.Customer == n.Provisional {
+		err = fmt.Errorf("customer %q: want another number than the provisional one", n.Customer)
+	}
+	return string(n.Provisional), "", err
 }
 
 func inspectGiftCard(c ledger.GiftCard) (key, text string, err error) {

@@ -52,9 +52,18 @@ type OwnCustomer struct {
 
 func (c *OwnCustomer) columns() []any { return []any{&c.ID, &c.Time, jsonText{&c.Details}} }
 
-// OwnCustomer is a customer who was added or edited here, nil for any other.
-func (db *DB) OwnCustomer(ctx context.Context, id events.CustomerID) (*OwnCustomer, error) {
-	return one(ctx, db, "own customers", (*OwnCustomer).columns, "SELECT customer, at_time, details FROM own_customers WHERE customer = ?", string(id))
+// OwnCustomer is a customer who was added or edited here under one of some numbers, as the last entry left them; nil for any other.
+func (db *DB) OwnCustomer(ctx context.Context, ids ...events.CustomerID) (newest *OwnCustomer, err error) {
+	for _, id := range ids {
+		own, err := one(ctx, db, "own customers", (*OwnCustomer).columns, "SELECT customer, at_time, details FROM own_customers WHERE customer = ?", string(id))
+		if err != nil {
+			return nil, err
+		}
+		if own != nil && (newest == nil || own.Time > newest.Time) {
+			newest = own
+		}
+	}
+	return newest, nil
 }
 
 // SearchOwnCustomers gives the customers who were added or edited here and have all words of

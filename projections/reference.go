@@ -201,11 +201,24 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 			record, broken = k.decode(b)
 			return false
 		})
-	if err = errors.Join(err, broken); err != nil {
+	if err = errors.Join(err, broken); err == nil && record == nil && q.Kind == "customer" {
+		record, err = r.findByProvisional(ctx, q.Key)
+	}
+	if err != nil {
 		return nil, false, fmt.Errorf("find %s %.80q: %w", q.Kind, q.Key, err)
 	}
 	r.remember(asked, record, imports)
 	return record, record != nil, nil
+}
+
+// findByProvisional is the customer who was written down under a provisional number, nil for none.
+func (r *Reference) findByProvisional(ctx context.Context, provisional string) (any, error) {
+	number, found, err := r.Find(ctx, ledger.Query{Kind: "customer_number", Key: provisional})
+	if err != nil || !found {
+		return nil, err
+	}
+	customer, _, err := r.Find(ctx, ledger.Query{Kind: "customer", Key: string(number.(ledger.CustomerNumber).Customer)})
+	return customer, err
 }
 
 // ErrNoStore says that there are no settings of the store: the register has never

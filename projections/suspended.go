@@ -26,7 +26,8 @@ CREATE TABLE suspended (
 		}),
 		on(func(b *batch, e *events.Entry, f *events.SaleRecalled) error { return b.unsuspend(f.Transaction) }),
 		on(func(b *batch, e *events.Entry, f *events.SaleVoided) error { return b.unsuspend(f.Transaction) }),
-		// What was set aside in an epoch cannot be recalled in the next.
+		on(func(b *batch, e *events.Entry, f *events.SaleHandedOver) error { return b.unsuspend(f.Transaction) }),
+		// What was set aside in an epoch does not wait in the next.
 		on(func(b *batch, e *events.Entry, f *events.RegisterActivated) error {
 			return b.exec("DELETE FROM suspended")
 		}),

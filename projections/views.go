@@ -98,6 +98,7 @@ var journalOnly = []events.Fact{
 	(*events.OrderBegun)(nil),
 	(*events.DepositOverridden)(nil),
 	(*events.OrderRecalled)(nil),
+	(*events.SaleTakenOver)(nil),
 	// Inquiries, and what is posted at head office.
 	(*events.SearchAnswered)(nil),
 	(*events.StockLookedUp)(nil),

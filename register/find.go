@@ -24,6 +24,8 @@ var finders = map[string]finder{
 	"stock":           findStock,
 	"journal":         findJournal,
 	"printed":         findPrinted,
+	// What waits here is in the state; a suspended transaction itself is asked for only where it waits elsewhere.
+	"suspended_search": searchSuspended,
 }
 
 // ownKinds are answered by this register alone: what it did and what it printed itself.
@@ -122,11 +124,13 @@ func findCustomer(ctx context.Context, r *Register, from source, q ledger.Query)
 		return nil, false, err
 	}
 	c, there := known[q].record.(ledger.Customer)
-	own, err := r.offline.OwnCustomer(ctx, events.CustomerID(q.Key))
+	own, err := r.offline.OwnCustomer(ctx, c.Numbers(q.Key)...)
 	if err != nil || own == nil {
 		return c, there, err
 	}
-	c.ID = own.ID
+	if !there {
+		c.ID = own.ID
+	}
 	if own.Time > max(sortable(c.AsOf), known[q].edited) {
 		c.CustomerDetails = own.Details
 	}
@@ -172,11 +176,35 @@ func searchCustomers(ctx context.Context, r *Register, from source, q ledger.Que
 	hits := ledger.Hits{}
 	for _, one := range all {
 		// As they are found by their number: there may be something newer on either side.
-		c, _, err := findCustomer(ctx, r, from, one)
+		found, _, err := findCustomer(ctx, r, from, one)
 		if err != nil {
 			return nil, false, err
 		}
-		hits = append(hits, c)
+		c := found.(ledger.Customer)
+		if !slices.ContainsFunc(hits, func(hit any) bool { return hit.(ledger.Customer).ID == c.ID }) { // by two of their numbers
+			hits = append(hits, c)
+		}
+	}
+	return hits, len(hits) > 0, nil
+}
+
+// searchSuspended puts the transactions that wait here before those that wait at other registers of the store.
+func searchSuspended(ctx context.Context, r *Register, from source, q ledger.Query) (any, bool, error) {
+	known, err := from.look(ctx, q)
+	if err != nil {
+		return nil, false, err
+	}
+	hits := ledger.Hits{}
+	for _, one := range r.state.OnHold(q.Key) {
+		hits = append(hits, one)
+	}
+	others, _ := known[q].record.(ledger.Hits)
+	for _, record := range others {
+		one, ok := record.(ledger.Suspended)
+		// Of this epoch the register knows better; what waited in an earlier one is head office's to know.
+		if own := one.From.Register == r.cfg.Register.String() && one.From.Head.Epoch == r.state.Head.Epoch; ok && !own {
+			hits = append(hits, one)
+		}
 	}
 	return hits, len(hits) > 0, nil
 }

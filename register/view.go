@@ -43,7 +43,7 @@ func (r *Register) publish() {
 // View is how the register stands now.
 func (r *Register) View() View { return *r.view.Load() }
 
-// Look lets f read the state while no operation is carried out. f must not keep or change it.
+// Look lets f read the state while no operation is carried out. f must not keep or change it; it runs in the owner.
 func (r *Register) Look(ctx context.Context, f func(*ledger.State)) error {
 	done := make(chan struct{})
 	select {

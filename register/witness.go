@@ -191,7 +191,30 @@ func (r *Register) announceOnce(ctx context.Context) error {
 	if err := r.heed(ctx, epoch, ack); err != nil {
 		return err
 	}
+	if err := r.handOver(ctx, epoch, ack.HandedOver); err != nil {
+		return err
+	}
 	return r.repair(ctx, ack.Missing)
+}
+
+// handOver lets go of transactions that were suspended here and go on at another register.
+func (r *Register) handOver(ctx context.Context, epoch int, all []events.SaleHandedOver) error {
+	if len(all) == 0 {
+		return nil
+	}
+	var err error
+	// The owner runs this, and nobody else may append.
+	looked := r.Look(ctx, func(s *ledger.State) {
+		if r.Damage() != nil || r.projector.full() || s.Head.Epoch != epoch {
+			return
+		}
+		for _, f := range all {
+			if err == nil && s.HandsOver(&f) {
+				_, err = r.append(context.WithoutCancel(ctx), &f, events.Circumstances{Shift: r.shift(&f)})
+			}
+		}
+	})
+	return errors.Join(looked, err)
 }
 
 // announcement is what to say now, and of which epoch.

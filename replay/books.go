@@ -136,6 +136,9 @@ func (b *books) unsure(fact events.Fact) bool {
 		// A transaction that was suspended may have been missed long ago.
 		return b.transactionUnsure || b.missed && f.Sale().Begins == nil && b.state.Transaction == nil
 	}
+	if _, handed := fact.(*events.SaleHandedOver); handed {
+		return b.missed
+	}
 	if of, ok := fact.(events.OfShift); ok {
 		return b.missed && !b.seen[of.OfShift()]
 	}

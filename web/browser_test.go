@@ -11,8 +11,6 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
-
-	"github.com/posnode/posnode/hq"
 )
 
 // browser is a real one, where there is one.
@@ -84,11 +82,8 @@ func TestConnectionPageInABrowser(t *testing.T) {
 // Head office's page asks for the token once, and then keeps itself current.
 func TestOfficePageInABrowser(t *testing.T) {
 	ctx := browser(t)
-	log := slog.New(slog.DiscardHandler)
-	office, err := hq.Open(t.Context(), hq.Config{Dir: t.TempDir(), ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, office.Close()) })
-	server := httptest.NewServer(HQ(office, "secret", log))
+	s, office := officeAndShop(t, time.Now)
+	server := httptest.NewServer(HQ(office, "secret", slog.New(slog.DiscardHandler)))
 	defer server.Close()
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(server.URL),
@@ -97,7 +92,13 @@ func TestOfficePageInABrowser(t *testing.T) {
 	))
 	require.Contains(t, textOf(t, ctx, ".warning"), "not head office's token")
 	require.NoError(t, chromedp.Do(ctx, chromedp.SendKeys("input[name=token]", "secret\r"), chromedp.WaitVisible("#status")))
-	require.Contains(t, textOf(t, ctx, "#status"), "none yet")
+	require.Contains(t, textOf(t, ctx, "#status"), "s001-r01")
 	rendered := textOf(t, ctx, "footer")
-	require.NoError(t, chromedp.Do(ctx, becomes(`document.querySelector("footer").textContent !== %q`, rendered)))
+	require.NotContains(t, textOf(t, ctx, "#status"), "13.05")
+	s.sell() // 2 of 2.55 and one of 7.95
+	require.NoError(t, chromedp.Do(ctx,
+		becomes(`document.querySelector("footer").textContent !== %q`, rendered),
+		becomes(`[...document.querySelectorAll("#status td.number")].some(cell => cell.textContent === "13.05")`),
+	))
+	require.NotContains(t, textOf(t, ctx, "#status"), "1305")
 }

@@ -40,6 +40,7 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	a.registerImport(api)
 	a.devices(api)
 	a.servePages(mux)
+	mux.HandleFunc("GET /metrics", a.metrics(hqMetrics(h)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return newHandler(a, mux)
 }
@@ -62,13 +63,19 @@ func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) 
 			next(ctx)
 			return
 		}
-		p := &Problem{Status: http.StatusUnauthorized, Code: "not_signed_on", Detail: "This needs head office's token.", Instead: "It stands in api.json in its data directory."}
+		p := a.unknown()
 		ctx.SetHeader("Content-Type", p.ContentType(""))
 		ctx.SetStatus(p.Status)
-		if err := api.Marshal(ctx.BodyWriter(), "application/json", p.complete(a, nil)); err != nil {
+		if err := api.Marshal(ctx.BodyWriter(), "application/json", p); err != nil {
 			a.log.Debug("a client left before its answer", "error", err)
 		}
 	}
+}
+
+// unknown is what is said to who does not have the token.
+func (a *hqAPI) unknown() *Problem {
+	p := &Problem{Status: http.StatusUnauthorized, Code: "not_signed_on", Detail: "This needs head office's token.", Instead: "It stands in api.json in its data directory."}
+	return p.complete(a, nil)
 }
 
 // knows says whether given is head office's token.

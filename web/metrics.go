@@ -45,6 +45,14 @@ func (m *metrics) observe(operation int, outcome string, took time.Duration) {
 	}
 }
 
+// figure is 1 for yes and 0 for no.
+func figure(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // standing reads how the register stands when somebody asks.
 type standing struct{ register *register.Register }
 
@@ -73,18 +81,12 @@ func (s *standing) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.NewInvalidMetric(entriesMetric, err)
 		return
 	}
-	flag := func(is bool) float64 {
-		if is {
-			return 1
-		}
-		return 0
-	}
 	for _, m := range []struct {
 		desc  *prometheus.Desc
 		value float64
 	}{
-		{entriesMetric, float64(status.Head.Sequence)}, {onlineMetric, flag(status.Mode == events.Online)}, {linkMetric, flag(status.HQ.LinkUp)},
-		{unsentMetric, float64(status.HQ.Unsent)}, {offlineMetric, float64(status.Offline.Sequence)}, {damagedMetric, flag(status.Damage != nil)},
+		{entriesMetric, float64(status.Head.Sequence)}, {onlineMetric, figure(status.Mode == events.Online)}, {linkMetric, figure(status.HQ.LinkUp)},
+		{unsentMetric, float64(status.HQ.Unsent)}, {offlineMetric, float64(status.Offline.Sequence)}, {damagedMetric, figure(status.Damage != nil)},
 	} {
 		c <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value)
 	}

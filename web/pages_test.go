@@ -55,6 +55,31 @@ func TestConnectionPageEscapes(t *testing.T) {
 	require.Contains(t, out.String(), `<button id="switch" type="button">Disconnect</button>`)
 }
 
+// What was sold is written as money is, with the digits of its currency; the API has it in minor units.
+func TestOfficePageWritesMoney(t *testing.T) {
+	o := office{Days: []hq.Day{
+		{Register: "s001-r01", Date: "2026-03-02", Currency: "GBP", Digits: 2, Concluded: 4, Sales: 123405, Returns: -2518, Tax: 7},
+		{Register: "s002-r01", Date: "2026-03-02", Currency: "JPY", Concluded: 1, Sales: 1200},
+		{Register: "s003-r01", Date: "2026-03-02", Currency: "KWD", Digits: 3, Concluded: 1, Sales: 1200},
+	}}
+	var out strings.Builder
+	require.NoError(t, pages.ExecuteTemplate(&out, "office.html", o))
+	number := func(values ...string) (row string) {
+		for _, v := range values {
+			row += `<td class="number">` + v + `</td>`
+		}
+		return row
+	}
+	for currency, row := range map[string]string{
+		"GBP": number("4", "1234.05", "-25.18", "0.07"), "JPY": number("1", "1200", "0", "0"), "KWD": number("1", "1.200", "0.000", "0.000"),
+	} {
+		require.Contains(t, out.String(), row+"<td>"+currency+"</td>")
+	}
+	raw, err := json.Marshal(o.Days[0])
+	require.NoError(t, err)
+	require.JSONEq(t, `{"register":"s001-r01","date":"2026-03-02","currency":"GBP","concluded":4,"sales":123405,"returns":-2518,"tax":7}`, string(raw))
+}
+
 // GET /v1/status has everything that a person or a monitor asks for, also of a register that stands alone.
 func TestStatus(t *testing.T) {
 	s := newShop(t)
@@ -70,9 +95,15 @@ func TestStatus(t *testing.T) {
 
 // linkedShop is a shop whose register is linked to a head office.
 func linkedShop(t *testing.T) *shop {
+	s, _ := officeAndShop(t, time.Now)
+	return s
+}
+
+// officeAndShop is a head office with a clock, and a shop whose register is linked to it.
+func officeAndShop(t *testing.T, clock func() time.Time) (*shop, *hq.HQ) {
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
-	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: log})
+	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, ListenLeaf: "127.0.0.1:0", Clock: clock, Logger: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, office.Close()) })
 	name := events.Register{Store: "s001", ID: "r01"}
@@ -93,7 +124,7 @@ func linkedShop(t *testing.T) *shop {
 	require.Eventually(t, r.Linked, 30*time.Second, 10*time.Millisecond)
 	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
 	s.must(1050, ``)
-	return s
+	return s, office
 }
 
 // "You can add a button to Retail Modern POS to manually switch between online and offline modes."

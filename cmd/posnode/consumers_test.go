@@ -26,12 +26,17 @@ type headOffice struct {
 	dir    string
 	leaf   string // where registers link to
 	client string // where readers connect to
+	ca     string // authority of its certificate
 	creds  string // of the reader books
 }
 
 func startHeadOffice(t *testing.T) *headOffice {
 	h := &headOffice{t: t, dir: filepath.Join(t.TempDir(), "hq")}
-	cmd := posnode("hq", "--data", h.dir, "--listen", "127.0.0.1:0", "--listen-leaf", "127.0.0.1:0")
+	made := filepath.Join(t.TempDir(), "made") // a cluster's, of which only a certificate is of use here; node checks names and no addresses
+	require.NoError(t, embedded.InitCluster(made, []embedded.ClusterServer{{Name: "n1", Host: "localhost"}}))
+	h.ca = filepath.Join(made, "ca.pem")
+	cmd := posnode("hq", "--data", h.dir, "--listen", "localhost:0", "--listen-leaf", "localhost:0",
+		"--cert", filepath.Join(made, "n1", "server.pem"), "--key", filepath.Join(made, "n1", "server.key"))
 	stderr := new(bytes.Buffer)
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
@@ -67,7 +72,7 @@ func (h *headOffice) enroll(name string) (creds string) {
 // till starts a register that links to head office, with its shift open.
 func (h *headOffice) till(name string) *process {
 	p := newProcess(h.t)
-	p.args = append(p.args, "--name", name, "--hq", h.leaf, "--creds", h.enroll(name), "--zone", "UTC")
+	p.args = append(p.args, "--name", name, "--hq", h.leaf, "--ca", h.ca, "--creds", h.enroll(name), "--zone", "UTC")
 	p.start()
 	h.t.Cleanup(p.kill)
 	p.openShift()
@@ -75,9 +80,10 @@ func (h *headOffice) till(name string) *process {
 }
 
 // consume runs a consumer and returns what it prints.
-func consume(t *testing.T, command ...string) string {
+func (h *headOffice) consume(t *testing.T, command ...string) string {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), "NATS_CA="+h.ca, "NODE_EXTRA_CA_CERTS="+h.ca)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -86,7 +92,7 @@ func consume(t *testing.T, command ...string) string {
 }
 
 // TestConsumers runs the programs of docs/consumers against a head office and two tills
-// that sell: they come to the same, and it is what the tills say.
+// that sell, by TLS: they come to the same, and it is what the tills say.
 func TestConsumers(t *testing.T) {
 	h := startHeadOffice(t)
 	tills := []*process{h.till("s001-r01"), h.till("s001-r02")}
@@ -109,13 +115,13 @@ func TestConsumers(t *testing.T) {
 	goConsumer := filepath.Join(t.TempDir(), "consumer")
 	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	fromGo := []string{goConsumer, "-url", h.client, "-creds", h.creds, "-name", "books"}
+	fromGo := []string{goConsumer, "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
 	day := regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 	// settled reads until everything is there, and checks it against what the tills answered.
 	settled := func(last []reply, command ...string) (said string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
-			said = consume(t, command...)
+			said = h.consume(t, command...)
 			for i, r := range last {
 				end := r.Entries[len(r.Entries)-1]
 				if !strings.Contains(said, fmt.Sprintf("s001-r%02d/1 %d entries, head %s\n", i+1, end.Sequence, end.Hash)) {
@@ -173,7 +179,7 @@ func TestConsumers(t *testing.T) {
 		}
 		dir := filepath.Join(t.TempDir(), "books.d")
 		for range 2 {
-			require.Equal(t, want, consume(t, "../../docs/consumers/cli.sh", h.client, h.creds, "books", dir))
+			require.Equal(t, want, h.consume(t, "../../docs/consumers/cli.sh", h.client, h.creds, "books", dir))
 		}
 	})
 	var fromJS []string
@@ -181,20 +187,20 @@ func TestConsumers(t *testing.T) {
 		fromJS = installJS(t, h)
 		state := filepath.Join(t.TempDir(), "state.json")
 		for _, more := range [][]string{{}, {state}, {state}} {
-			require.Equal(t, want, consume(t, append(fromJS, more...)...))
+			require.Equal(t, want, h.consume(t, append(fromJS, more...)...))
 		}
 	})
 
 	// Another register sends what it must not: its own findings, and the others' chains are as they were.
 	evil := events.Register{Store: "s001", ID: "r66"}
 	sendForged(t, h, evil)
-	require.Eventually(t, func() bool { return strings.Count(consume(t, fromGo...), "finding: ") == 2 }, time.Minute, 200*time.Millisecond)
-	said := consume(t, fromGo...)
+	require.Eventually(t, func() bool { return strings.Count(h.consume(t, fromGo...), "finding: ") == 2 }, time.Minute, 200*time.Millisecond)
+	said := h.consume(t, fromGo...)
 	require.Contains(t, said, "it says it is entry 1 of s001-r01/1, but came from ")
 	require.Contains(t, said, "invalid character")
 	require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
 	if fromJS != nil {
-		said := consume(t, fromJS...)
+		said := h.consume(t, fromJS...)
 		require.Equal(t, 2, strings.Count(said, "finding: "), said)
 		require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
 	}
@@ -252,7 +258,7 @@ func installJS(t *testing.T, h *headOffice) (command []string) {
 // sendForged lets a register with credentials of its own send two entries that are not sound: one
 // that says it is another register's, and one that is none.
 func sendForged(t *testing.T, h *headOffice, r events.Register) {
-	n, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{Dir: t.TempDir(), Register: r, Epoch: 1, HQ: h.leaf, Creds: h.enroll(r.String())})
+	n, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{Dir: t.TempDir(), Register: r, Epoch: 1, HQ: h.leaf, CA: h.ca, Creds: h.enroll(r.String())})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	sample, err := os.ReadFile("../../docs/sample.jsonl")

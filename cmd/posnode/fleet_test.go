@@ -297,6 +297,56 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// Registers that were enrolled at one instance are shut out by another, at once and on all servers: one by head
+// office, one at its own request. A code lets the first in again.
+func TestFleetIsShutOut(t *testing.T) {
+	t.Parallel()
+	f := newStockFleet(t)
+	f.startTills(f.invoices())
+	stolen, closed, stays := f.tills[0], f.tills[1], f.tills[2]
+	linked := func(till *fleetTill, up bool) {
+		t.Helper()
+		require.Eventually(t, func() bool { return till.Linked() == up }, time.Minute, 20*time.Millisecond)
+	}
+	for _, till := range f.tills {
+		linked(till, true)
+	}
+	command := func(args ...string) string {
+		out, err := posnode(append([]string{"hq"}, args...)...).CombinedOutput()
+		require.NoError(t, err, "%v: %s", args, out)
+		return string(out)
+	}
+	f.caughtUp("the first entries", f.total(), time.Now())
+
+	name := stolen.name.String()
+	start := time.Now()
+	require.NotContains(t, command("revoke", "--data", f.hqs[1].dir, name, "--why", "stolen"), "never heard")
+	linked(stolen, false)
+	t.Logf("the link was cut after %v", time.Since(start))
+	if closed.View().Mode == events.Offline {
+		require.NoError(t, closed.do(t.Context(), 917, ``))
+	}
+	require.NoError(t, closed.do(t.Context(), 708, `{"force":true}`))
+	linked(closed, false)
+	require.Never(t, func() bool { return stolen.Linked() || closed.Linked() }, 2500*time.Millisecond, 50*time.Millisecond)
+	require.True(t, stays.Linked())
+	require.Contains(t, command("revoke", "--data", f.hqs[0].dir, "s999-r99"), "never heard from s999-r99")
+
+	require.NoError(t, stolen.Close())
+	dir := filepath.Join(f.dir, name)
+	code, _, _ := strings.Cut(command("code", "--data", f.hqs[0].dir, name, "--bootstrap", dir+".bootstrap"), "\n")
+	var err error
+	stolen.Register, err = register.Open(t.Context(), register.Config{
+		Dir: dir, Register: stolen.name, HQ: f.leafs(), CA: f.ca(), Creds: dir + ".creds", Bootstrap: dir + ".bootstrap",
+		Zone: f.zone, Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
+	})
+	require.NoError(t, err)
+	linked(stolen, true)
+	require.NoError(t, stolen.do(t.Context(), 707, fmt.Sprintf(`{"code":%q}`, code)))
+	require.NoError(t, stolen.do(t.Context(), 700, fmt.Sprintf(`{"staff":%q,"pin":%q}`, demoStaff, demoPIN)))
+	linked(stolen, true)
+}
+
 // requireCertificates closes the registers' day and has it certified: by the instance that has lived through
 // all of it, and in the same words by one that was started after.
 func (f *fleet) requireCertificates() {

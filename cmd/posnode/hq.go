@@ -30,7 +30,7 @@ type hqCmd struct {
 	PublicKey     hqPublicKeyCmd     `cmd:"" help:"Print the public key that verifies marks and certificates."`
 
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
-	Revoke hqRevokeCmd `cmd:"" help:"Shut an activated register out at once."`
+	Revoke hqRevokeCmd `cmd:"" help:"Shut a register out at once, whether it was activated or enrolled."`
 
 	Status     hqStatusCmd     `cmd:"" help:"Show how every register stands: mode, last contact, what has arrived and what is missing."`
 	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
@@ -43,7 +43,7 @@ type hqRunCmd struct {
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
 	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8086 if absent."`
 	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive; 127.0.0.1:7422 if absent."`
-	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links; without it they are not encrypted."`
+	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links and for readers; without it neither is encrypted."`
 	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
 
 	NATS     []string `name:"nats" placeholder:"URL" help:"Work on a cluster of stock nats-server, such as tls://a:4222,tls://b:4222,tls://c:4222, and run no server of our own. See 'posnode hq init'."`
@@ -94,7 +94,7 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	// If we die before this is removed, it names an address where nobody answers, and says so.
-	defer func() { err = errors.Join(err, os.Remove(hqAddressPath(c.Data))) }()
+	defer func() { err = errors.Join(err, at.remove(c.Data)) }()
 	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, c.links(h))
 	if url := h.ClientURL(); url != "" {
 		fmt.Fprintf(std.out, "readers connect to %s\n", url)
@@ -136,6 +136,9 @@ type hqEnrollCmd struct {
 // Run writes the file, readable by its owner alone.
 func (c *hqEnrollCmd) Run(std stdio) error {
 	creds, err := hq.Enroll(c.Data, c.Name.Register)
+	if errors.Is(err, embedded.ErrShutOut) {
+		return hinted{err, fmt.Sprintf("make a code: posnode hq code --data %s %s --bootstrap %s", c.Data, c.Name, c.Creds)}
+	}
 	if err != nil {
 		return err
 	}

@@ -24,13 +24,21 @@ type hqAddress struct {
 
 func hqAddressPath(dir string) string { return filepath.Join(dir, "api.json") }
 
+// hqTokenPath is of the token alone: what scrapes /metrics takes it from a file, and that must hold nothing else.
+func hqTokenPath(dir string) string { return filepath.Join(dir, "api.token") }
+
 // write keeps the address where only who may read the data directory finds it.
 func (a hqAddress) write(dir string) error {
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	return embedded.WriteFileDurably(hqAddressPath(dir), raw)
+	return errors.Join(embedded.WriteFileDurably(hqAddressPath(dir), raw), embedded.WriteFileDurably(hqTokenPath(dir), []byte(a.Token)))
+}
+
+// remove takes the address away.
+func (hqAddress) remove(dir string) error {
+	return errors.Join(os.Remove(hqAddressPath(dir)), os.Remove(hqTokenPath(dir)))
 }
 
 // runningHQ is the flag by which a command finds a head office that is up.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func (c *hqCodeCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// hqRevokeCmd shuts a register out.
+// hqRevokeCmd shuts a register out, whoever let it in.
 type hqRevokeCmd struct {
 	runningHQ
 	Name registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
@@ -57,6 +58,13 @@ func (c *hqRevokeCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "%s may not link any more; a new code lets it in again\n", c.Name)
+	var heard []hq.RegisterStatus
+	if err := c.call(ctx, http.MethodGet, "/v1/registers", nil, &heard); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(heard, func(r hq.RegisterStatus) bool { return r.Register == c.Name.String() }) {
+		fmt.Fprintf(std.out, "head office has never heard from %s: is that its name?\n", c.Name)
+	}
 	return nil
 }
 

@@ -3,7 +3,7 @@
 # their chains, and prints the sales of each register and day. It is an example to copy:
 # see docs/consuming.md. It needs nats, jq and sha256sum.
 #
-#   docs/consumers/cli.sh nats://hq.example:4222 books.creds books books.d
+#   docs/consumers/cli.sh tls://hq.example:4222 books.creds books books.d
 #
 # books.d keeps what was read, an entry a line: the next run goes on behind it.
 set -euo pipefail

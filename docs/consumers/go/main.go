@@ -1,7 +1,7 @@
 // Command go reads the journals of all registers at head office, checks their chains, and
 // prints the sales of each register and day. It is an example to copy: see docs/consuming.md.
 //
-//	go run ./docs/consumers/go -url nats://hq.example:4222 -creds books.creds -name books -state books.json
+//	go run ./docs/consumers/go -url tls://hq.example:4222 -creds books.creds -name books -state books.json
 package main
 
 import (
@@ -63,6 +63,7 @@ const streams, batch = 4, 500
 
 func main() {
 	url := flag.String("url", nats.DefaultURL, "where head office listens for readers")
+	ca := flag.String("ca", "", "file with the authority of head office's certificate; none for the system's")
 	creds := flag.String("creds", "", "file from 'posnode hq enroll-reader'")
 	name := flag.String("name", "", "the reader's name, as enrolled")
 	path := flag.String("state", "", "file to go on from; none to begin at the beginning")
@@ -70,7 +71,11 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	nc, err := nats.Connect(*url, nats.UserCredentials(*creds), nats.CustomInboxPrefix("_INBOX."+*name), nats.MaxReconnects(-1))
+	options := []nats.Option{nats.UserCredentials(*creds), nats.CustomInboxPrefix("_INBOX." + *name), nats.MaxReconnects(-1)}
+	if *ca != "" {
+		options = append(options, nats.RootCAs(*ca))
+	}
+	nc, err := nats.Connect(*url, options...)
 	if err == nil {
 		defer nc.Close()
 		err = run(ctx, nc, *path, *every, os.Stdout)

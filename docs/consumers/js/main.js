@@ -1,7 +1,7 @@
 // Reads the journals of all registers at head office, checks their chains, and prints
 // the sales of each register and day. It is an example to copy: see docs/consuming.md.
 //
-//   npm install && node main.js nats://hq.example:4222 books.creds books [state.json]
+//   npm install && node main.js tls://hq.example:4222 books.creds books [state.json]
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { connect, credsAuthenticator } from "@nats-io/transport-node";
