@@ -102,8 +102,11 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 		silence.Reset(readSilence)
 		msg, err := sub.NextMsgWithContext(ctx)
 		silence.Stop() // what is done with a message takes as long as it takes
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		if err != nil {
-			return fmt.Errorf("read the journal from %d: %w", from, errors.Join(err, context.Cause(ctx)))
+			return fmt.Errorf("read the journal from %d: %w", from, err)
 		}
 		if isControl(msg) {
 			if err := j.answerControl(msg); err != nil {
