@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -185,5 +187,74 @@ func TestTwoRevocationsAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	for _, user := range users {
 		require.Contains(t, account.Revocations, user)
+	}
+}
+
+// TestAddingARegisterTouchesOneStream: its own shard gets a source, and the set a member. No other stream is made, changed or
+// deleted, so that what a register more costs does not grow with the shards.
+func TestAddingARegisterTouchesOneStream(t *testing.T) {
+	t.Parallel()
+	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
+	requireOneStreamTouched(t, h, h.LeafURL(), "")
+}
+
+func TestAddingARegisterTouchesOneStreamOfACluster(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	requireOneStreamTouched(t, c.hq(), c.leafs(), c.ca())
+}
+
+func requireOneStreamTouched(t *testing.T, h *HQNode, leaf, ca string) {
+	const touched = "$JS.EVENT.ADVISORY.STREAM."
+	for i, r := range []events.Register{r01, r02, sameShard(t)} {
+		data, err := h.Enroll(r)
+		require.NoError(t, err)
+		creds := filepath.Join(t.TempDir(), "creds")
+		require.NoError(t, os.WriteFile(creds, data, 0o600))
+		n := startRegister(t, t.TempDir(), linked(r, leaf, creds), func(c *RegisterConfig) { c.CA = ca })
+		require.Eventually(t, func() bool { return n.Link().Connected }, soon, 10*time.Millisecond)
+		appendTo(t, n, r, 1, func(uint64) string { return ulid.Make().String() })
+		var heard []*nats.Subscription
+		for _, action := range []string{"CREATED", "UPDATED", "DELETED"} {
+			sub, err := h.Conn().SubscribeSync(touched + action + ".>")
+			require.NoError(t, err)
+			heard = append(heard, sub)
+		}
+		require.NoError(t, h.Conn().Flush())
+		before := everyStream(t, h.js)
+		require.NoError(t, h.AddJournal(t.Context(), r, 1))
+		requireAtHQ(t, h, JournalName{r, 1}, 1)
+		after := everyStream(t, h.js)
+
+		// What was heard up to the end of the last change, which is the test's own.
+		last := fmt.Sprintf("LAST_%d", i)
+		_, err = h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: last, Subjects: []string{"last." + last}})
+		require.NoError(t, err)
+		m, err := heard[0].NextMsg(soon)
+		require.NoError(t, err)
+		require.Equal(t, touched+"CREATED."+last, m.Subject, "the first that was made")
+		m, err = heard[1].NextMsg(soon)
+		require.NoError(t, err)
+		require.Equal(t, touched+"UPDATED."+shardOf(r), m.Subject)
+		for _, sub := range heard {
+			pending, _, err := sub.Pending()
+			require.NoError(t, err)
+			require.Zero(t, pending, "of %s", sub.Subject)
+			require.NoError(t, sub.Unsubscribe())
+		}
+		require.Len(t, after, len(before))
+		for name, was := range before {
+			is := after[name]
+			switch name {
+			case shardOf(r):
+				require.Len(t, is.config.Sources, len(was.config.Sources)+1)
+				require.Equal(t, was.entries+1, is.entries)
+			case fleetStream:
+				require.Equal(t, was.config, is.config)
+				require.Equal(t, was.entries+1, is.entries, "a member of the set")
+			default:
+				require.Equal(t, was, is, "%s", name)
+			}
+		}
 	}
 }

@@ -67,6 +67,7 @@ func TestLeaderRestartedDuringCatchUp(t *testing.T) {
 		c.start(leader)
 	}
 	requireAtHQ(t, h, j, uint64(*catchUp))
+	require.Positive(t, restarts, "it had caught up before its leader could be restarted: ask for more entries with -catchup")
 	t.Logf("%d entries in order and once, %v after the link was back, the leader restarted %d times on the way", *catchUp, time.Since(start), restarts)
 }
 
@@ -108,7 +109,8 @@ func appendTo(t testing.TB, n *RegisterNode, r events.Register, entries uint64, 
 }
 
 // TestCollidingMessageIDs: HQ keeps one of two entries that have the same id, which
-// ULIDs do not have by chance. It is seen by whoever counts, and nothing else is held up.
+// ULIDs do not have by chance. It is seen by whoever counts, and nothing else is held up: package hq
+// has its test of the same name, in which the entries are missed and sent again.
 func TestCollidingMessageIDs(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")

@@ -3,10 +3,13 @@ package hq_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +89,26 @@ func (f *fleet) concluded() (n int) {
 func (f *fleet) stored() map[string]bool {
 	all := map[string]bool{}
 	require.NoError(f.t, f.hq.Received(f.t.Context(), func(m events.Message) { all[fmt.Sprint(m.Sequence, events.Hash(m.Body))] = true }))
+	return all
+}
+
+// storedOnDisk is what a head office that is closed holds in its streams, by place and hash: of a copy of them, without
+// a link over which anything could come.
+func (f *fleet) storedOnDisk() map[string]bool {
+	dir := f.t.TempDir()
+	copyDir(f.t, filepath.Join(f.dir, "hq"), dir)
+	node, err := embedded.StartHQ(f.t.Context(), embedded.HQConfig{Dir: dir, Logger: f.log})
+	require.NoError(f.t, err)
+	defer func() { require.NoError(f.t, node.Close()) }()
+	all := map[string]bool{}
+	for _, shard := range node.Shards() {
+		last, err := node.Last(f.t.Context(), shard)
+		require.NoError(f.t, err)
+		require.NoError(f.t, node.Stored(f.t.Context(), shard, 1, last, func(r embedded.Received) error {
+			all[fmt.Sprint(r.Message.Sequence, events.Hash(r.Message.Body))] = true
+			return nil
+		}))
+	}
 	return all
 }
 
@@ -229,6 +252,10 @@ func TestHQLosesItsEnd(t *testing.T) {
 				f.marked()
 				want, sold := f.journalOf(), f.concluded()
 				require.NoError(t, f.hq.Close())
+				holds := f.storedOnDisk()
+				for _, place := range want {
+					require.True(t, holds[place], "%s", place)
+				}
 				stream, block := f.hqShard()
 				info, err := os.Stat(block)
 				require.NoError(t, err)
@@ -242,6 +269,9 @@ func TestHQLosesItsEnd(t *testing.T) {
 						require.NoError(t, errors.Join(ignoreMissing(os.Remove(filepath.Join(f.dir, "hq", "hq.db"+suffix)))))
 					}
 				}
+				left := f.storedOnDisk()
+				require.NotEmpty(t, left)
+				require.Less(t, len(left), len(want), "something is lost")
 				f.openHQ()
 				f.sell(1)
 				f.arrived()
@@ -393,6 +423,100 @@ func (f *fleet) hostile(id events.RegisterID) *embedded.RegisterNode {
 	f.t.Cleanup(func() { require.NoError(f.t, node.Close()) })
 	require.Eventually(f.t, func() bool { return node.Link().Connected }, soon, 10*time.Millisecond)
 	return node
+}
+
+// sameShard is a register whose journal comes into the same stream of head office as another's.
+func sameShard(as events.Register) events.RegisterID {
+	shard := func(r events.Register) uint32 {
+		sum := fnv.New32a()
+		_, _ = sum.Write([]byte(r.String()))
+		return sum.Sum32() % 4
+	}
+	for i := 2; ; i++ {
+		if r := (events.Register{Store: as.Store, ID: events.RegisterID(fmt.Sprintf("r%02d", i))}); shard(r) == shard(as) {
+			return r.ID
+		}
+	}
+}
+
+// What a register recorded has the message ids of what another sent before, by a forged message or a broken generator: head
+// office's server drops it, as if it had it already. The gap is found and named, the register sends what was dropped
+// once more, and both journals are whole, with nothing in them twice.
+func TestCollidingMessageIDs(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.sell(3)
+	f.marked()
+	sent := f.till.View().Head.Sequence
+	require.NoError(t, f.till.SetLink(false))
+	f.sell(6)
+	var ids []string // of what was not sent
+	require.NoError(t, f.till.Journal().Read(t.Context(), sent+1, func(m events.Message) error { ids = append(ids, m.ID); return nil }))
+	lost := []uint64{sent + 3, sent + 5, sent + 8} // the ids of these are the other's
+
+	// The other sends the true entries of a register, under ids of the first.
+	name := events.Register{Store: f.name.Store, ID: sameShard(f.name)}
+	alone := f.tillConfig("alone", "")
+	alone.Register, alone.Creds = name, ""
+	source, err := register.Open(t.Context(), alone)
+	require.NoError(t, err)
+	own := f.till
+	f.till = source
+	f.bringReference()
+	f.do(700, `{"staff":"7","pin":"1"}`)
+	f.do(1050, ``)
+	f.sell(2)
+	f.till = own
+	head := source.View().Head
+	var messages []events.Message
+	require.NoError(t, source.Journal().Read(t.Context(), 1, func(m events.Message) error { messages = append(messages, m); return nil }))
+	require.NoError(t, source.Close())
+	other := f.hostile(name.ID)
+	for i, m := range messages {
+		if i < len(lost) {
+			m.ID = ids[lost[i]-sent-1]
+		}
+		require.NoError(t, other.Journal().Append(t.Context(), uint64(i), m))
+	}
+	question, err := json.Marshal(events.Announcement{Head: head, Time: time.Now(), Instance: "1"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	_, err = other.Ask(ctx, "announce", question)
+	require.NoError(t, err)
+	// whole is so when head office has verified a journal up to its end, and holds no entry more than once.
+	whole := func(r events.Register, last uint64) bool {
+		all, err := f.hq.Registers(t.Context())
+		require.NoError(t, err)
+		i := slices.IndexFunc(all, func(s hq.RegisterStatus) bool { return s.Register == r.String() })
+		return i >= 0 && all[i].Verified == last && all[i].Received == last && len(all[i].Missing) == 0
+	}
+	require.Eventually(t, func() bool { return whole(name, head.Sequence) }, soon, 50*time.Millisecond, "the other's journal has come")
+
+	require.NoError(t, f.till.SetLink(true))
+	require.Eventually(t, func() bool {
+		return whole(f.name, f.till.View().Head.Sequence) && len(f.openFindings()) == 0
+	}, soon, 50*time.Millisecond)
+	found, err := f.hq.Findings(t.Context())
+	require.NoError(t, err)
+	var named []uint64
+	for _, gap := range found {
+		require.Equal(t, []any{f.name.String(), hq.KindGap, gap.Through}, []any{gap.Register, gap.Kind, gap.Sequence})
+		named = append(named, gap.Sequence)
+	}
+	require.ElementsMatch(t, lost, named, "what was dropped was missed, by name, and nothing else")
+	stored := map[string]int{}
+	require.NoError(t, f.hq.Received(t.Context(), func(m events.Message) { stored[string(m.Body)]++ }))
+	for _, m := range messages {
+		require.Equal(t, 1, stored[string(m.Body)], "entry %d of the other", m.Sequence)
+	}
+	require.NoError(t, f.till.Journal().Read(t.Context(), 1, func(m events.Message) error {
+		require.Equal(t, 1, stored[string(m.Body)], "entry %d", m.Sequence)
+		return nil
+	}))
+	require.True(t, whole(name, head.Sequence))
+	require.Equal(t, 3+6+2, f.concluded())
+	require.NoError(t, f.till.Check(t.Context()))
 }
 
 // A register that says nothing is known to be silent, and one that has come back is not.
