@@ -122,6 +122,16 @@ func (h *headOffice) consume(t *testing.T, command ...string) string {
 // that sell, by TLS: they come to the same, and it is what the tills say.
 func TestConsumers(t *testing.T) {
 	h := startHeadOffice(t)
+	goConsumer := filepath.Join(t.TempDir(), "consumer")
+	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	fromGo := []string{goConsumer, "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
+	state := filepath.Join(t.TempDir(), "state.json")
+	fromShell, missing := shellConsumer(h, state+".d")
+	require.Equal(t, "chains ok\n", h.consume(t, append(fromGo, "-state", state)...), "nothing is there yet")
+	if missing == nil {
+		require.Equal(t, "chains ok\n", h.consume(t, fromShell...))
+	}
 	tills := []*process{h.till("s001-r01"), h.till("s001-r02")}
 	sell := func() (last []reply) {
 		for i, p := range tills {
@@ -139,10 +149,6 @@ func TestConsumers(t *testing.T) {
 		}
 		return last
 	}
-	goConsumer := filepath.Join(t.TempDir(), "consumer")
-	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	fromGo := []string{goConsumer, "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
 	day := regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 	// settled reads until everything is there, and checks it against what the tills answered.
 	settled := func(last []reply, command ...string) (said string) {
@@ -172,7 +178,6 @@ func TestConsumers(t *testing.T) {
 		require.True(t, strings.HasSuffix(said, "\nchains ok\n"), said)
 		return said
 	}
-	state := filepath.Join(t.TempDir(), "state.json")
 	settled(sell(), append(fromGo, "-state", state)...)
 	staying := exec.Command(goConsumer, append(fromGo[1:], "-every", "50ms", "-state", state+".staying")...)
 	var stayed bytes.Buffer
@@ -198,18 +203,15 @@ func TestConsumers(t *testing.T) {
 	require.Regexp(t, `s001-r02 .* 4 documents -`, want, "more was given back there than sold")
 	t.Logf("%s", want)
 
-	var fromShell, fromJS []string
 	t.Run("nats", func(t *testing.T) {
-		for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
-			if _, err := exec.LookPath(tool); err != nil {
-				t.Skipf("%v", err)
-			}
+		if missing != nil {
+			t.Skipf("%v", missing)
 		}
-		fromShell = []string{"../../docs/consumers/cli.sh", h.client, h.creds, "books", state + ".d"}
 		for range 2 {
 			require.Equal(t, want, h.consume(t, fromShell...))
 		}
 	})
+	var fromJS []string
 	t.Run("js", func(t *testing.T) {
 		fromJS = installJS(t, h)
 		for _, more := range [][]string{{}, {state + ".js"}, {state + ".js"}} {
@@ -226,9 +228,10 @@ func TestConsumers(t *testing.T) {
 	kept, err := os.ReadFile(state)
 	require.NoError(t, err)
 	require.Regexp(t, `"REPAIRS":{"sequence":[1-9]`, string(kept), "some came by repair")
-	if fromShell != nil {
+	if missing == nil {
 		require.Equal(t, want, h.consume(t, fromShell...))
-		require.Equal(t, want, h.consume(t, append(fromShell[:len(fromShell)-1:len(fromShell)-1], filepath.Join(t.TempDir(), "new.d"))...))
+		anew, _ := shellConsumer(h, filepath.Join(t.TempDir(), "new.d"))
+		require.Equal(t, want, h.consume(t, anew...))
 	}
 	if fromJS != nil {
 		require.Equal(t, want, h.consume(t, fromJS...))
@@ -252,7 +255,7 @@ func TestConsumers(t *testing.T) {
 		require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
 	}
 
-	if fromShell != nil {
+	if missing == nil {
 		require.Contains(t, h.consume(t, fromShell...), astray)
 	}
 
@@ -287,6 +290,16 @@ func entrySchema(t *testing.T) *jsonschema.Schema {
 	s, err := c.Compile(schemas.Base + "entry.json")
 	require.NoError(t, err)
 	return s
+}
+
+// shellConsumer is the consumer in shell, where its tools are.
+func shellConsumer(h *headOffice, dir string) (command []string, missing error) {
+	for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, err
+		}
+	}
+	return []string{"../../docs/consumers/cli.sh", h.client, h.creds, "books", dir}, nil
 }
 
 // installJS makes the JavaScript consumer ready, where its packages can be had. It stays until the whole test ends.
