@@ -280,6 +280,29 @@ func TestConsumers(t *testing.T) {
 	}
 }
 
+// TestConsumersOnCluster runs the programs of docs/consumers against stock servers as 'posnode hq init' makes them.
+func TestConsumersOnCluster(t *testing.T) {
+	f := newStockFleet(t)
+	h := &headOffice{t: t, dir: f.hqs[0].dir, leaf: f.leafs(), client: f.clients(), ca: f.ca(), creds: filepath.Join(t.TempDir(), "books.creds")}
+	code, said := posnodeSays(t, "hq", "enroll-reader", "--data", h.dir, "books", h.creds)
+	require.Zero(t, code, said)
+	till := h.till("s001-r01")
+	till.do(100, `{"product":"TEA-080"}`)
+	end := till.do(206, ``).Entries[0]
+	want := fmt.Sprintf("s001-r01/1 %d entries, head %s\nchains ok\n", end.Sequence, end.Hash)
+	fromGo := []string{"go", "run", "../../docs/consumers/go", "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
+	require.Eventually(t, func() bool { said = h.consume(t, fromGo...); return strings.HasSuffix(said, want) }, time.Minute, 200*time.Millisecond, "%s", &said)
+	require.Regexp(t, `^s001-r01 \S+ GBP 1 documents 2\.55\n`, said)
+	t.Run("nats", func(t *testing.T) {
+		fromShell, missing := shellConsumer(h, filepath.Join(t.TempDir(), "books.d"))
+		if missing != nil {
+			t.Skipf("%v", missing)
+		}
+		require.Equal(t, said, h.consume(t, fromShell...))
+	})
+	t.Run("js", func(t *testing.T) { require.Equal(t, said, h.consume(t, installJS(t, h)...)) })
+}
+
 // entrySchema is what posnode schemas prints, compiled.
 func entrySchema(t *testing.T) *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.Whole()))
