@@ -2,12 +2,14 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // startOnCluster connects to servers that are there.
@@ -18,7 +20,7 @@ func (h *HQNode) startOnCluster(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return untilReady(ctx, func(ctx context.Context) error {
+	return h.untilReady(ctx, func(ctx context.Context) error {
 		if h.nc, err = h.connectCluster(hqInbox, own); err != nil || h.keys == nil {
 			return err
 		}
@@ -56,15 +58,30 @@ func (h *HQNode) connectCluster(inbox string, user nats.Option) (*nats.Conn, err
 	return nc, nil
 }
 
-// untilReady repeats what a cluster refuses while it starts or chooses leaders. Being
-// refused entry is final.
-func untilReady(ctx context.Context, do func(context.Context) error) error {
+// ErrNoReplicas says that a server that is no cluster was asked to keep streams more than once.
+var ErrNoReplicas = errors.New("a server alone keeps no replicas")
+
+const codeNoReplicas jetstream.ErrorCode = 10074
+
+// untilReady repeats what a cluster refuses while it starts or chooses leaders. What no waiting mends is final: being
+// refused entry, a certificate that is not trusted, and replicas on a single server.
+func (h *HQNode) untilReady(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for {
+	for told := false; ; {
 		err := within(ctx, oneTry, do)
 		if err == nil || errors.Is(err, nats.ErrAuthorization) {
 			return err
+		}
+		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
+			return err
+		}
+		if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == codeNoReplicas {
+			return fmt.Errorf("%w: %w", ErrNoReplicas, err)
+		}
+		if !told && ctx.Err() == nil {
+			told = true
+			h.log.Warn("the cluster is not ready, trying again", "for", startTimeout, "error", err)
 		}
 		select {
 		case <-ctx.Done():

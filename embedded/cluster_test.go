@@ -148,6 +148,29 @@ func TestRevokeOnACluster(t *testing.T) {
 	requireRevocation(t, h, c.leafs, func(r events.Register) string { return enroll(t, other, r, 1) }, c.secured(c.leafs()))
 }
 
+// TestRevokedWhileAServerWasDown: the server learns it from the others soon after it is back. Until then head
+// office, which knows, answers nothing (hq).
+func TestRevokedWhileAServerWasDown(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	h := c.hq(c.urls()[:2]...)
+	creds := enroll(t, h, r01, 1)
+	one := startRegister(t, t.TempDir(), linked(r01, "", creds), c.secured(c.leaf(2)))
+	require.Eventually(t, func() bool { return one.Link().Connected }, soon, 10*time.Millisecond)
+	c.servers[2].Kill()
+	require.Eventually(t, func() bool { return !one.Link().Connected }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return h.Revoke(t.Context(), publicKey(t, creds)) == nil }, soon, 100*time.Millisecond) // once the others have leaders
+	c.start(2)
+	started, out := time.Now(), time.Time{}
+	require.Eventually(t, func() bool { // out, and has stayed out for longer than it waits between two attempts
+		if one.Link().Connected || out.IsZero() {
+			out = time.Now()
+		}
+		return time.Since(out) > 6*time.Second
+	}, soon, 10*time.Millisecond)
+	t.Logf("shut out for good %v after the server was started", out.Sub(started))
+}
+
 var adding = flag.Int("adding", 20, "registers that are added to a cluster, for what one costs")
 
 // TestCostOfARegister adds registers that are linked to a cluster, and says what each
@@ -224,4 +247,18 @@ func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
+}
+
+// BenchmarkOwnLast is what head office does before it takes in a batch of entries: it asks where its own journal ends.
+func BenchmarkOwnLast(b *testing.B) {
+	ask := func(h *HQNode) func(*testing.B) {
+		return func(b *testing.B) {
+			for b.Loop() {
+				_, err := h.Own().Last(b.Context())
+				require.NoError(b, err)
+			}
+		}
+	}
+	b.Run("own server", ask(startHQ(b, b.TempDir(), "")))
+	b.Run("three stock servers", ask(startCluster(b).hq()))
 }

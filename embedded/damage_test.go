@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -118,7 +117,7 @@ func TestScanWithoutItsConsumer(t *testing.T) {
 		}
 		return nil
 	})
-	require.ErrorIs(t, err, nats.ErrTimeout)
+	require.ErrorIs(t, err, errSilent)
 	requireGap(t, j, 20)
 }
 

@@ -50,12 +50,12 @@ func (k *fleetKeys) shutOut(dir string, r events.Register) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
+	var claims *jwt.AccountClaims
+	if err == nil {
+		claims, err = jwt.DecodeAccountClaims(string(token))
 	}
-	claims, err := jwt.DecodeAccountClaims(string(token))
 	if err != nil {
-		return err
+		return fmt.Errorf("what is revoked: %w", err)
 	}
 	if _, revoked := claims.Revocations[user]; revoked {
 		return fmt.Errorf("register %s %w", r, ErrShutOut)

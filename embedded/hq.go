@@ -121,7 +121,7 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 		err = h.openStreams(ctx)
 	} else {
 		// A cluster that has just started, or is choosing leaders, refuses for some seconds.
-		err = untilReady(ctx, h.openStreams)
+		err = h.untilReady(ctx, h.openStreams)
 	}
 	if err != nil {
 		return err

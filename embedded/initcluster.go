@@ -290,7 +290,7 @@ leafnodes {
 operator: "{{.Operator}}"
 system_account: {{.System}}
 # Accounts are pushed by head office, and a server that was down takes them from the others.
-resolver { type: full, dir: "accounts", allow_delete: false, interval: "15s" }
+resolver { type: full, dir: "accounts", allow_delete: false, interval: "2s" }
 resolver_preload {
 {{range .Accounts}}	{{.}}
 {{end}}}

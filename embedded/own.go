@@ -34,7 +34,7 @@ func ownConfig(replicas int) jetstream.StreamConfig {
 		Duplicates:  2 * time.Minute,
 		DenyDelete:  true,
 		DenyPurge:   true,
-		AllowDirect: true,
+		AllowDirect: false, // what is read decides, so the leader answers
 	}
 }
 

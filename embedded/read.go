@@ -65,6 +65,9 @@ const (
 	readSilence = 5 * readHeartbeat
 )
 
+// errSilent says that the server has stopped delivering, and does not say why.
+var errSilent = errors.New("the server says nothing any more")
+
 // scan yields the entries that can be read of from..last, in order.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
 	return j.scanAll(ctx, from, last, func(sequence uint64, msg *nats.Msg) error {
@@ -91,11 +94,16 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 		return fmt.Errorf("read the journal from %d: %w", from, err)
 	}
 	defer func() { _ = j.stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name) }()
-	defer context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })() // ends the wait below
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	silence := time.AfterFunc(readSilence, func() { giveUp(errSilent) })
+	defer silence.Stop()
 	for {
-		msg, err := sub.NextMsg(readSilence)
-		if ctx.Err() != nil {
-			err = ctx.Err()
+		silence.Reset(readSilence)
+		msg, err := sub.NextMsgWithContext(ctx)
+		silence.Stop() // what is done with a message takes as long as it takes
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
 		}
 		if err != nil {
 			return fmt.Errorf("read the journal from %d: %w", from, err)

@@ -96,6 +96,7 @@ const (
 	ReserveAccount  = "account"  // Amount is owed by the customer, within Limit
 	ReserveLoyalty  = "loyalty"  // Amount points are taken from the card
 	ReserveOrder    = "order"    // the order is picked up, once
+	ReserveReturn   = "return"   // Amount ten-thousandths of a sold line come back; Key is [OriginalLine.Key]
 	ReserveRecall   = "recall"   // the suspended transaction is recalled, once; Key is [Suspension.Key]
 )
 
@@ -106,9 +107,9 @@ type Reservation struct {
 	Transaction TransactionID `json:"transaction"`
 	Payment     int           `json:"payment,omitempty"` // number of the payment, if it is for one
 	Line        int           `json:"line,omitempty"`    // number of the line, if it is for one
-	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty, order or recall
-	Key         string        `json:"key"`               // number of the card, customer or order, or the suspension
-	Amount      Money         `json:"amount,omitempty"`  // minor units, or points
+	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty, order, return or recall
+	Key         string        `json:"key"`               // number of the card, customer or order, the sold line, or the suspension
+	Amount      Money         `json:"amount,omitempty"`  // minor units, points, or ten-thousandths of a quantity
 	// The balance on which the register decided: when head office's figure was made, up to which entries of the
 	// register it holds what that moved besides, and what the register has moved since.
 	AsOf    string  `json:"as_of,omitempty"`

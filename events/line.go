@@ -1,5 +1,7 @@
 package events
 
+import "fmt"
+
 // PriceGroups are the groups whose prices and offers a transaction gets besides
 // those for everyone: those of its customer, loyalty card and affiliations.
 type PriceGroups struct {
@@ -106,7 +108,11 @@ type OriginalLine struct {
 	Returned    Quantity      `json:"returned,omitzero"` // by earlier documents
 	GivenBack   Money         `json:"given_back,omitempty"`
 	Discount    Money         `json:"discount_amount,omitempty"` // gross less what is given back, negative
+	Reservation string        `json:"reservation,omitempty"`     // head office's grant, where the register asked for one
 }
+
+// Key names the sold line where head office reserves what comes back of it.
+func (o *OriginalLine) Key() string { return fmt.Sprintf("%s/%d", o.Receipt, o.Line) }
 
 // TaxOverride is a choice from the store's list of other taxes.
 type TaxOverride struct {

@@ -287,7 +287,7 @@ var sampleChangedLine = Line{
 	Discount: &LineDiscountApplied{Keyed: 50, Percent: sample(ParsePercent("10")), Amount: 50},
 	Original: &OriginalLine{
 		Transaction: "s001-r01-1-3", Receipt: "s001-r01-1-000003", Line: 2, Bought: sample(ParseQuantity("5")), Paid: 1500,
-		Returned: sample(ParseQuantity("1")), GivenBack: 300, Discount: -100,
+		Returned: sample(ParseQuantity("1")), GivenBack: 300, Discount: -100, Reservation: "01JNB8S9M00000000000000003",
 	},
 	Taxes: []TaxRate{sampleRate}, TaxOverride: &TaxOverride{Override: "EXEMPT", Name: "Exempt", Instead: []TaxRate{sampleRate}},
 }

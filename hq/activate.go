@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,9 +29,11 @@ CREATE TABLE IF NOT EXISTS codes ( -- the latest of each register
 CREATE TABLE IF NOT EXISTS old_codes (code TEXT PRIMARY KEY, register TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS enrolled (register TEXT NOT NULL, request TEXT NOT NULL, fact TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS users (user TEXT PRIMARY KEY, register TEXT NOT NULL, revoked INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID; -- since: sequence of the own entry
+CREATE INDEX IF NOT EXISTS users_of ON users (register);
 CREATE TABLE IF NOT EXISTS shut_out (user TEXT PRIMARY KEY) WITHOUT ROWID; -- the servers know
 CREATE TABLE IF NOT EXISTS unenrolled (register TEXT PRIMARY KEY, shut_out INTEGER NOT NULL) WITHOUT ROWID; -- what hq enroll makes for it is void; shut_out: the servers know
 CREATE TABLE IF NOT EXISTS revocations (register TEXT NOT NULL, request TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (register, request)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inactivated (register TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- by a verified entry, and not activated since
 CREATE TABLE IF NOT EXISTS epochs (register TEXT NOT NULL, epoch INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (register, epoch)) WITHOUT ROWID; -- received
 CREATE TABLE IF NOT EXISTS numbers ( -- of an epoch, with what it took over
 	register TEXT NOT NULL, epoch INTEGER NOT NULL, transactions INTEGER NOT NULL, shifts INTEGER NOT NULL, receipts INTEGER NOT NULL,
@@ -46,8 +49,6 @@ CREATE TABLE IF NOT EXISTS grand (
 
 const (
 	maxWrongCodes = 5
-	// parting is how long an answer has to travel before the link it travels on is closed.
-	parting = 500 * time.Millisecond
 	// cutWithin is how long the servers may take to close the links of who is revoked.
 	cutWithin = 5 * time.Second
 )
@@ -229,13 +230,13 @@ func enrolledBy(ctx context.Context, tx *sql.Tx, r events.Register, request even
 	return fact, sequence, err
 }
 
-// inactivate shuts a register out at its own request (operation 708).
+// inactivate records that a register wants to be let in no more (operation 708). What it links by
+// is shut out when its device.inactivated has arrived with everything before it: if this answer is lost, it asks again.
 func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInactivate) (*events.Inactivation, *events.NotGranted, error) {
 	sequence, err := h.revoke(ctx, &events.RegisterRevoked{Request: q.Request, Register: r.String(), Head: &q.Head, Unsent: q.Unsent, Forced: q.Forced})
 	if err != nil {
 		return nil, nil, err
 	}
-	go h.shutOutSoon(ctx)
 	return &events.Inactivation{Recorded: sequence}, nil, nil
 }
 
@@ -306,18 +307,6 @@ func column(ctx context.Context, tx interface {
 	return all, rows.Err()
 }
 
-// shutOutSoon gives the answer that is on its way time to arrive, and then closes the links of who is revoked.
-func (h *HQ) shutOutSoon(ctx context.Context) {
-	select {
-	case <-h.ending:
-		return // the next start does it
-	case <-time.After(parting):
-	}
-	if err := h.shutOutRevoked(ctx); err != nil {
-		h.cfg.Logger.Error("credentials could not be revoked", "error", err)
-	}
-}
-
 // shutOutRevoked ends the credentials that hq.db says are void and the servers do not know of yet. An
 // instance without keys leaves it to another.
 func (h *HQ) shutOutRevoked(ctx context.Context) error {
@@ -351,6 +340,23 @@ func (h *HQ) shutOutRevoked(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unlessShutOut answers no register that is let in no more: a server that was down when it was revoked lets it
+// in until the others have told it. It reads hq.db, so that no question is answered without.
+func (h *HQ) unlessShutOut(answer embedded.Answerer) embedded.Answerer {
+	return func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+		var out bool
+		err := h.db.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM unenrolled WHERE register = ?1) AND NOT EXISTS (SELECT 1 FROM users WHERE register = ?1 AND NOT revoked)`,
+			r.String()).Scan(&out)
+		if err != nil {
+			return nil, fmt.Errorf("whether %s is let in: %w", r, err)
+		}
+		if out {
+			return nil, fmt.Errorf("register %s was shut out", r)
+		}
+		return answer(ctx, r, question)
+	}
 }
 
 // shutOut has the servers know that a user is revoked, and notes that they do.
@@ -389,17 +395,15 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
 	case *events.RegisterRevoked:
+		if f.Request != "" {
+			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
+		}
 		for _, user := range f.Users {
 			if err := exec(`UPDATE users SET revoked = 1 WHERE user = ?`, user); err != nil {
 				return err
 			}
 		}
-		if err := exec(`INSERT OR IGNORE INTO unenrolled VALUES (?, 0)`, f.Register); err != nil {
-			return err
-		}
-		if f.Request != "" {
-			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
-		}
+		return exec(`INSERT OR IGNORE INTO unenrolled VALUES (?, 0)`, f.Register)
 	}
 	return nil
 }
@@ -454,6 +458,15 @@ func (v *verifier) countSold(e *events.Entry) error {
 			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND user <> ?2 AND since < (SELECT since FROM users WHERE register = ?1 AND user = ?2)`,
 				e.Register.String(), f.User),
 			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM users WHERE register = ? AND user = ?`, e.Register.String(), f.User),
+			v.exec(`DELETE FROM inactivated WHERE register = ? AND epoch = ?`, e.Register.String(), e.Epoch),
+		)
+	case *events.DeviceInactivated:
+		// Here is all that it had to send, and it has the answer.
+		register, recorded := e.Register.String(), int64(min(f.Recorded, math.MaxInt64)) // SQLite takes no more
+		return errors.Join(
+			v.exec(`UPDATE users SET revoked = 1 WHERE register = ?1 AND since < ?2 AND EXISTS (SELECT 1 FROM revocations WHERE register = ?1 AND sequence = ?2)`, register, recorded),
+			v.exec(`INSERT OR IGNORE INTO unenrolled SELECT register, 0 FROM revocations WHERE register = ? AND sequence = ?`, register, recorded),
+			v.exec(`INSERT OR IGNORE INTO inactivated VALUES (?, ?)`, register, e.Epoch),
 		)
 	case *events.SaleConcluded:
 		return v.addGrand(e, events.GrandTotal{Currency: f.Terms.Currency, Transactions: 1, Sales: f.Sales, Returns: f.Returns, Tax: f.After.Tax})

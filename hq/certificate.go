@@ -184,7 +184,7 @@ func cover(ctx context.Context, tx *sql.Tx, name embedded.JournalName, date stri
 }
 
 // checkOver looks for proof that nothing more can come of a day: a verified shift of a later
-// one, or the register's word on a later date that everything it has is here.
+// one, the register's word on a later date that everything it has is here, or its inactivation (operation 708).
 func (h *HQ) checkOver(ctx context.Context, tx *sql.Tx, r events.Register, journals []embedded.JournalName, date string, add func(kind, what string, args ...any)) error {
 	if len(journals) == 0 {
 		add("silent", "nothing has ever come of it")
@@ -197,7 +197,10 @@ func (h *HQ) checkOver(ctx context.Context, tx *sql.Tx, r events.Register, journ
 		return err
 	}
 	var verified uint64
-	if err := tx.QueryRowContext(ctx, `SELECT sequence FROM journals WHERE register = ? AND epoch = ?`, r.String(), newest.Epoch).Scan(&verified); err != nil {
+	var inactivated bool
+	err = tx.QueryRowContext(ctx, `SELECT sequence, EXISTS (SELECT 1 FROM inactivated WHERE register = ?1 AND epoch = ?2) FROM journals WHERE register = ?1 AND epoch = ?2`,
+		r.String(), newest.Epoch).Scan(&verified, &inactivated)
+	if err != nil || inactivated { // it has said that it sells no more, and everything before that is here
 		return err
 	}
 	h.mu.Lock()

@@ -69,6 +69,39 @@ func (w *writer) day(date string, number, sales int) (all []embedded.Received) {
 	return append(all, w.write(&events.ShiftClosed{InShift: events.InShift{Shift: shift}, Z: number}, shift))
 }
 
+// A register that was inactivated sells no more: nobody waits for another day of it. Activated again it is
+// waited for as before.
+func TestCertificateOfAnInactivatedRegister(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	obstacles := func(date string) int {
+		_, obstacles, err := o.Certify(t.Context(), w.register, date)
+		require.NoError(t, err)
+		return len(obstacles)
+	}
+	out := func() bool {
+		all, err := o.Registers(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		return all[0].Inactivated
+	}
+	o.receive(w.activation())
+	o.receive(w.day("2026-03-02", 1, 2)...)
+	o.announces(w, o.at)
+	require.Equal(t, 1, obstacles("2026-03-02"), "it may open another shift")
+	inactivated := w.write(&events.DeviceInactivated{}, "")
+	left := w.write(&events.ModeChanged{From: events.Online, To: events.Offline, Cause: "link_down"}, "")
+	o.receive(left)
+	require.Equal(t, 2, obstacles("2026-03-02"), "what it said last is missing")
+	require.False(t, out())
+	o.receive(inactivated)
+	require.True(t, out())
+	require.Zero(t, obstacles("2026-03-02"))
+	require.Zero(t, obstacles("2026-03-20"))
+	o.receive(w.write(&events.DeviceActivated{User: "U"}, ""))
+	require.False(t, out())
+	require.Equal(t, 1, obstacles("2026-03-21"))
+}
+
 // A day is certified when all of it is here, verified, closed and over, and the certificate needs nothing but the public key.
 func TestCertificate(t *testing.T) {
 	o, w := newOffice(t), newWriter(t)

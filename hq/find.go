@@ -23,6 +23,9 @@ func (h *HQ) Reference() *projections.Reference { return h.reference }
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
 	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
+	if _, err := h.reference.Feed(ctx); err != nil { // what follows may be remembered
+		return nil, err
+	}
 	record, found, err := h.reference.For(r).Find(ctx, ledger.Query{Kind: "profile", Key: string(r.ID)})
 	if err == nil && found {
 		g.Profile = record.(ledger.RegisterProfile).Version
@@ -278,24 +281,15 @@ func (h *HQ) lookUpOrder(ctx context.Context, r events.Register, q ledger.Query)
 
 // lookUpReceipt is a document of any register, with what came back of it anywhere.
 func (h *HQ) lookUpReceipt(ctx context.Context, r events.Register, q ledger.Query) (answer, error) {
-	at, err := h.db.receipt(ctx, r.Store, q.Key)
-	if err != nil || at == nil {
+	sold, err := h.soldBy(ctx, r, q.Key)
+	if err != nil || sold == nil {
 		return answer{}, err
 	}
-	entry, err := h.fetch(ctx, *at)
-	if err != nil {
-		return answer{}, fmt.Errorf("receipt %.64s: %w", q.Key, err)
-	}
-	f, ok := entry.Fact.(*events.SaleConcluded)
-	if !ok || string(f.Receipt) != q.Key {
-		return answer{}, fmt.Errorf("receipt %.64s: %s at %d is another entry", q.Key, at.shard, at.sequence)
-	}
-	sold := ledger.SoldBy(f)
-	if err := h.db.addReturned(ctx, &sold); err != nil {
+	if err := h.db.addReturned(ctx, sold); err != nil {
 		return answer{}, err
 	}
 	head, err := h.db.lastHead(ctx, r)
-	return answer{record: sold, included: &head}, err
+	return answer{record: *sold, included: &head}, err
 }
 
 // lookUpStock is what there is of a product in a store, less what its registers sold

@@ -16,20 +16,20 @@ import (
 
 // Kinds of findings.
 const (
-	KindUndecodable = "undecodable"  // bytes that are no entry
-	KindOversized   = "oversized"    // more bytes than an entry may have
-	KindForged      = "forged"       // an entry of another register, epoch or place, or no activation where one must be
-	KindOrigin      = "origin"       // what came by no known journal
-	KindChain       = "chain"        // an entry that was not written after the one before it
-	KindGap         = "gap"          // entries that have not come although later ones have
-	KindFork        = "fork"         // another entry in a place that is taken
-	KindRollback    = "rollback"     // a register that has less than it had
-	KindClone       = "clone"        // two tills with one identity
-	KindSignature   = "signature"    // a checkpoint that the register's key did not sign, or a key that is not the register's
-	KindClock       = "clock"        // a clock that is a day or more off
-	KindHQBehind    = "hq_behind"    // a mark that head office signed for more than it holds
-	KindLost        = "lost"         // what head office held and can no longer read
-	KindRepairsFull = "repairs_full" // a register that has sent as much once more as it may
+	KindUndecodable = "undecodable"        // bytes that are no entry
+	KindOversized   = "oversized"          // more bytes than an entry may have
+	KindForged      = "forged"             // an entry of another register, epoch or place, or no activation where one must be
+	KindOrigin      = "origin"             // what came by no known journal
+	KindChain       = "chain"              // an entry that was not written after the one before it
+	KindGap         = "gap"                // entries that have not come although later ones have
+	KindFork        = "fork"               // another entry in a place that is taken
+	KindRollback    = "rollback"           // a register that has less than it had
+	KindClone       = "clone"              // two tills with one identity
+	KindSignature   = "signature"          // a checkpoint that the register's key did not sign, or a key that is not the register's
+	KindClock       = "clock"              // a clock that is a day or more off
+	KindHQBehind    = "hq_behind"          // a mark that head office signed for more than it holds
+	KindLost        = "lost"               // what head office held and can no longer read
+	KindRepairsFull = embedded.RepairsFull // a register that has sent as much once more as it may
 )
 
 // Kinds are all of them.

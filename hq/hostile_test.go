@@ -397,3 +397,21 @@ func TestCustomersThatCannotBeSent(t *testing.T) {
 		return n == 0
 	}, time.Minute, 10*time.Millisecond, "it is not tried for ever")
 }
+
+// A register that was shut out is answered nothing, whichever server still lets it in; one that has a new code is.
+func TestShutOutIsAnsweredNothing(t *testing.T) {
+	o := newOffice(t)
+	ask := func() error {
+		_, err := o.unlessShutOut(o.greet)(t.Context(), till1, nil)
+		return err
+	}
+	require.NoError(t, ask())
+	require.NoError(t, o.RevokeRegister(t.Context(), till1, "stolen"))
+	require.ErrorContains(t, ask(), "was shut out")
+	_, err := o.unlessShutOut(o.greet)(t.Context(), till2, nil)
+	require.NoError(t, err)
+	_, refusal, err := o.activate(t.Context(), till1, o.asks(till1, "again", userKey(t)))
+	require.NoError(t, err)
+	require.Nil(t, refusal)
+	require.NoError(t, ask())
+}

@@ -62,7 +62,8 @@ type HQ struct {
 	read  map[string]bool // shards of which all that was there has been read
 	whole chan struct{}   // closed when that is so of all
 	doubt chan struct{}   // what is stored is to be looked at
-	// repaired are the bytes that registers have sent once more, as far as this instance knows; full are those who may send no more.
+	// repaired are the bytes that each register has sent once more, with what this instance has passed on since it last
+	// read some; full are those who may send no more.
 	repaired map[events.Register]int64
 	full     map[events.Register]bool
 	close    func() error
@@ -115,7 +116,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
 	h.wait.Go(func() { h.followReference(ctx) })
-	if err := h.node.Answer("reference", h.answerReference); err != nil {
+	if err := h.node.Answer("reference", h.unlessShutOut(h.answerReference)); err != nil {
 		return err
 	}
 	h.wait.Go(func() { h.watch(ctx) })
@@ -132,7 +133,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
 		return err
 	}
-	if err := h.node.Answer("announce", h.acknowledge); err != nil {
+	if err := h.node.Answer("announce", h.unlessShutOut(h.acknowledge)); err != nil {
 		return err
 	}
 	return h.serveOnceLevel(ctx)
@@ -175,6 +176,9 @@ func (h *HQ) serve(ctx context.Context) error {
 		services["activate"], services["inactivate"] = question(h.activate), question(h.inactivate)
 	}
 	for service, answer := range services {
+		if service != "activate" {
+			answer = h.unlessShutOut(answer)
+		}
 		if err := h.node.Answer(service, answer); err != nil {
 			return err
 		}
@@ -420,6 +424,11 @@ func (h *HQ) apply(ctx context.Context, shard string, batch []embedded.Received)
 	}
 	if err := h.db.apply(ctx, shard, batch); err != nil {
 		return err
+	}
+	if shard == embedded.Repairs {
+		h.mu.Lock()
+		clear(h.repaired) // of what was passed on twice one is stored: from here on it is counted from what is
+		h.mu.Unlock()
 	}
 	// If we died before this, what is verified now waits in hq.db to be taken in.
 	if err := h.db.sayVerified(ctx, h.node.Fetch); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -115,8 +116,11 @@ func (h *HQ) checkWitness(ctx context.Context) error {
 type decision func(ctx context.Context, tx *sql.Tx, head events.Head) (events.Fact, error)
 
 const (
-	recordTries  = 20              // against other instances
-	recordWithin = 5 * time.Second // one append: a cluster that elects a leader takes a second or two
+	recordWithin  = 5 * time.Second       // one append, for a cluster that elects a leader takes a second or two; and all tries against other instances
+	conflictPause = 10 * time.Millisecond // the longest before the next try
+	// fewOwn entries are got one by one. To set up a reader takes a cluster longer than another instance takes to record the
+	// next: who was second would be second for as long as the other has something to record.
+	fewOwn = 10
 )
 
 // record decides and appends one own fact. It returns the entry once it is stored and
@@ -124,13 +128,21 @@ const (
 func (h *HQ) record(ctx context.Context, decide decision) (*events.Entry, error) {
 	h.own.mu.Lock()
 	defer h.own.mu.Unlock()
-	for range recordTries {
+	for began, n := time.Now(), 1; ; n++ {
 		entry, err := h.recordOnce(ctx, decide)
 		if !errors.Is(err, events.ErrConflict) {
 			return entry, err
 		}
+		if time.Since(began) > recordWithin {
+			return nil, fmt.Errorf("record: other instances of head office were first %d times", n)
+		}
+		// What was first may not be there to be read yet: a cluster refuses what conflicts with a fact that it is still storing.
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(mathrand.N(conflictPause)):
+		}
 	}
-	return nil, fmt.Errorf("record: other instances of head office were first %d times", recordTries)
 }
 
 func (h *HQ) recordOnce(ctx context.Context, decide decision) (*events.Entry, error) {
@@ -201,7 +213,7 @@ func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 	}
 	defer tx.Rollback() // after a commit it does nothing
 	chain := events.Chain{Register: embedded.HeadOffice, Head: head}
-	err = h.node.Own().Read(ctx, head.Sequence+1, func(m events.Message) error {
+	fold := func(m events.Message) error {
 		entry, err := events.Decode(m.Body)
 		if err == nil {
 			err = chain.Next(m.Sequence, entry)
@@ -210,7 +222,16 @@ func (h *HQ) catchUp(ctx context.Context) (events.Head, error) {
 			err = foldOwn(ctx, tx, entry)
 		}
 		return err
-	})
+	}
+	if last-head.Sequence > fewOwn {
+		err = h.node.Own().Read(ctx, head.Sequence+1, fold)
+	}
+	for err == nil && chain.Head.Sequence < last {
+		var m events.Message
+		if m, err = h.node.Own().Get(ctx, chain.Head.Sequence+1); err == nil {
+			err = fold(m)
+		}
+	}
 	if err != nil {
 		return head, fmt.Errorf("read head office's own journal: %w", err)
 	}

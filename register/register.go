@@ -69,6 +69,8 @@ type Register struct {
 	witness witness // head office's word on the journal
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
+	// linked is what the owner goes by, whether there is a connection to head office: the node's [embedded.RegisterNode.Link].
+	linked func() bool
 
 	commands  chan request
 	looks     chan func(*ledger.State)
@@ -118,6 +120,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
+	r.linked = func() bool { return r.node.Link().Connected }
 	if err := r.openReference(ctx); err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (r *Register) settings(ctx context.Context) (ledger.Store, error) {
 // throwSwitch is what comes before an operation, whatever it is: the register is in the
 // mode that its link, and what was asked for this operation so far, allow.
 func (r *Register) throwSwitch(ctx context.Context, req request) error {
-	if err := r.begin(ctx); err != nil {
+	if err := r.begin(ctx, req.online); err != nil {
 		return err
 	}
 	if err := r.followLink(ctx); err != nil || req.failed == nil {
@@ -174,8 +174,8 @@ func (r *Register) greet(ctx context.Context, online *onlineSource) error {
 
 // begin decides, before the first operation after a start, in which mode the register
 // starts: that of its journal, unless head office says otherwise by answering or not. A
-// transaction in progress goes on as it was.
-func (r *Register) begin(ctx context.Context) error {
+// transaction in progress goes on as it was. Connecting, and asking whether it answers, count against the operation's time.
+func (r *Register) begin(ctx context.Context, online *onlineSource) error {
 	if r.begun {
 		return nil
 	}
@@ -185,13 +185,14 @@ func (r *Register) begin(ctx context.Context) error {
 	if err != nil || r.cfg.HQ == "" || offline && (r.state.ManualOffline || r.state.Transaction != nil) {
 		return nil // without settings nothing can be done: the operation will say so
 	}
-	// Connecting takes a moment, and counts against the time of the first request.
-	waiting, cancel := context.WithDeadline(ctx, r.opened.Add(timeout(store.Profile)))
+	within, done := online.deadline(ctx)
+	defer done()
+	waiting, cancel := context.WithDeadline(within, r.opened.Add(timeout(store.Profile))) // the link of a start takes a moment
 	defer cancel()
-	for !r.node.Link().Connected && waiting.Err() == nil {
+	for !r.linked() && waiting.Err() == nil {
 		sleep(waiting, 10*time.Millisecond)
 	}
-	err = r.greet(ctx, r.online(timeout(store.Profile)))
+	err = r.greet(ctx, online)
 	switch {
 	case err != nil && !offline:
 		return r.goOffline(ctx, err, store.Profile)
@@ -203,7 +204,7 @@ func (r *Register) begin(ctx context.Context) error {
 
 // followLink goes offline where the link to head office has gone.
 func (r *Register) followLink(ctx context.Context) error {
-	if r.state.Mode == events.Offline || r.node.Link().Connected {
+	if r.state.Mode == events.Offline || r.linked() {
 		return nil
 	}
 	store, err := r.settings(ctx)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"path"
 	"time"
+
+	"github.com/posnode/posnode/register"
 )
 
 // Pages are rendered by the server and complete without a script; scripts keep them current.
@@ -65,11 +67,17 @@ func writePage(w http.ResponseWriter, status int, name string, data any) error {
 	return nil
 }
 
+// connection is what the connection status page shows.
+type connection struct {
+	register.Status
+	Frozen bool // its damage is an epoch that is over, not a journal that cannot be read
+}
+
 // connectionPage is the connection status for a person.
 func (a *registerAPI) connectionPage(w http.ResponseWriter, req *http.Request) {
 	s, err := a.register.Status(req.Context())
 	if err == nil {
-		err = writePage(w, http.StatusOK, "connection.html", s)
+		err = writePage(w, http.StatusOK, "connection.html", connection{s, register.Frozen(s.Damage)})
 	}
 	if err != nil {
 		writeProblem(w, a.problem(0, err))

@@ -49,10 +49,30 @@ func TestConnectionPageEscapes(t *testing.T) {
 	status := register.Status{Warnings: []string{"<script>alert(1)</script>"}}
 	status.Mode, status.HQ.Configured, status.Profile.ManualSwitch = events.Online, true, true
 	status.Connection.Cause, status.Connection.Detail = "retail_server_error", "<b>gone</b>"
-	require.NoError(t, pages.ExecuteTemplate(&out, "connection.html", status))
+	require.NoError(t, pages.ExecuteTemplate(&out, "connection.html", connection{Status: status}))
 	require.NotContains(t, out.String(), "<script>alert")
 	require.NotContains(t, out.String(), "<b>")
 	require.Contains(t, out.String(), `<button id="switch" type="button">Disconnect</button>`)
+}
+
+// What head office says of the journal is there, and a journal that is sound and over is not called damaged.
+func TestConnectionPageShowsWhatHeadOfficeSays(t *testing.T) {
+	status := register.Status{}
+	status.Head.Sequence, status.HQ.Configured, status.HQ.Marked = 42, true, 40
+	status.HQ.Contact = time.Date(2026, 3, 2, 9, 15, 0, 0, time.UTC)
+	status.HQ.Findings = []string{"gap at 1/7: want entry 7, got entry 8"}
+	page := func(kind string) string {
+		status.Damage = &events.CorruptError{Sequence: 43, Kind: kind, Got: "head office holds 50 entries, and here are 42"}
+		w := httptest.NewRecorder()
+		require.NoError(t, writePage(w, http.StatusOK, "connection.html", connection{status, register.Frozen(status.Damage)}))
+		return w.Body.String()
+	}
+	frozen := page(events.FrozenRolledBack)
+	require.Contains(t, frozen, "40 of 42 entries, by its word of 2026-03-02 09:15:00 UTC")
+	require.Contains(t, frozen, "gap at 1/7")
+	require.Contains(t, frozen, "Head office knows another history of this register, so that it sells no more: head office holds 50 entries, and here are 42. Activate it anew")
+	require.NotContains(t, frozen, "is damaged")
+	require.Contains(t, page("hash"), "The journal is damaged at entry 43: this register sells no more.")
 }
 
 // What was sold is written as money is, with the digits of its currency; the API has it in minor units.

@@ -28,6 +28,7 @@ type headOffice struct {
 	client string // where readers connect to
 	ca     string // authority of its certificate
 	creds  string // of the reader books
+	cmd    *exec.Cmd
 }
 
 func startHeadOffice(t *testing.T) *headOffice {
@@ -35,17 +36,23 @@ func startHeadOffice(t *testing.T) *headOffice {
 	made := filepath.Join(t.TempDir(), "made") // a cluster's, of which only a certificate is of use here; node checks names and no addresses
 	require.NoError(t, embedded.InitCluster(made, []embedded.ClusterServer{{Name: "n1", Host: "localhost"}}))
 	h.ca = filepath.Join(made, "ca.pem")
-	cmd := posnode("hq", "--data", h.dir, "--listen", "localhost:0", "--listen-leaf", "localhost:0",
-		"--cert", filepath.Join(made, "n1", "server.pem"), "--key", filepath.Join(made, "n1", "server.key"))
+	h.run("localhost:0", "localhost:0")
+	t.Cleanup(h.stop)
+	h.creds = filepath.Join(t.TempDir(), "books.creds")
+	code, said := posnodeSays(t, "hq", "enroll-reader", "--data", h.dir, "books", h.creds)
+	require.Zero(t, code, said)
+	return h
+}
+
+// run starts the program.
+func (h *headOffice) run(listen, listenLeaf string) {
+	t, server := h.t, filepath.Join(filepath.Dir(h.ca), "n1", "server")
+	h.cmd = posnode("hq", "--data", h.dir, "--listen", listen, "--listen-leaf", listenLeaf, "--http", "127.0.0.1:0", "--cert", server+".pem", "--key", server+".key")
 	stderr := new(bytes.Buffer)
-	cmd.Stderr = stderr
-	out, err := cmd.StdoutPipe()
+	h.cmd.Stderr = stderr
+	out, err := h.cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-	})
+	require.NoError(t, h.cmd.Start())
 	lines := bufio.NewReader(out)
 	first, err := lines.ReadString('\n')
 	require.NoError(t, err, "%s", stderr)
@@ -55,10 +62,30 @@ func startHeadOffice(t *testing.T) *headOffice {
 	_, h.client, _ = strings.Cut(strings.TrimSpace(second), "readers connect to ")
 	require.NotEmpty(t, h.leaf, first)
 	require.NotEmpty(t, h.client, second)
-	h.creds = filepath.Join(t.TempDir(), "books.creds")
-	code, said := posnodeSays(t, "hq", "enroll-reader", "--data", h.dir, "books", h.creds)
-	require.Zero(t, code, said)
-	return h
+}
+
+func (h *headOffice) stop() {
+	_ = h.cmd.Process.Signal(os.Interrupt)
+	_ = h.cmd.Wait()
+}
+
+// loseEnds cuts off the ends of the journals at head office, which goes on where it believes that it was.
+func (h *headOffice) loseEnds() {
+	h.stop()
+	blocks, err := filepath.Glob(filepath.Join(h.dir, "jetstream", "*", "streams", "JOURNALS_*", "msgs", "1.blk"))
+	require.NoError(h.t, err)
+	require.NotEmpty(h.t, blocks)
+	for _, block := range blocks {
+		info, err := os.Stat(block)
+		require.NoError(h.t, err)
+		if info.Size() > 0 {
+			require.NoError(h.t, os.Truncate(block, info.Size()/2))
+			require.NoError(h.t, os.Remove(filepath.Join(filepath.Dir(block), "index.db")))
+		}
+	}
+	_, listen, _ := strings.Cut(h.client, "://")
+	_, listenLeaf, _ := strings.Cut(h.leaf, "://")
+	h.run(listen, listenLeaf)
 }
 
 // enroll makes a register's credentials.
@@ -95,6 +122,16 @@ func (h *headOffice) consume(t *testing.T, command ...string) string {
 // that sell, by TLS: they come to the same, and it is what the tills say.
 func TestConsumers(t *testing.T) {
 	h := startHeadOffice(t)
+	goConsumer := filepath.Join(t.TempDir(), "consumer")
+	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	fromGo := []string{goConsumer, "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
+	state := filepath.Join(t.TempDir(), "state.json")
+	fromShell, missing := shellConsumer(h, state+".d")
+	require.Equal(t, "chains ok\n", h.consume(t, append(fromGo, "-state", state)...), "nothing is there yet")
+	if missing == nil {
+		require.Equal(t, "chains ok\n", h.consume(t, fromShell...))
+	}
 	tills := []*process{h.till("s001-r01"), h.till("s001-r02")}
 	sell := func() (last []reply) {
 		for i, p := range tills {
@@ -112,10 +149,6 @@ func TestConsumers(t *testing.T) {
 		}
 		return last
 	}
-	goConsumer := filepath.Join(t.TempDir(), "consumer")
-	out, err := exec.Command("go", "build", "-o", goConsumer, "../../docs/consumers/go").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	fromGo := []string{goConsumer, "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
 	day := regexp.MustCompile(`\d{4}-\d\d-\d\d`)
 	// settled reads until everything is there, and checks it against what the tills answered.
 	settled := func(last []reply, command ...string) (said string) {
@@ -145,7 +178,6 @@ func TestConsumers(t *testing.T) {
 		require.True(t, strings.HasSuffix(said, "\nchains ok\n"), said)
 		return said
 	}
-	state := filepath.Join(t.TempDir(), "state.json")
 	settled(sell(), append(fromGo, "-state", state)...)
 	staying := exec.Command(goConsumer, append(fromGo[1:], "-every", "50ms", "-state", state+".staying")...)
 	var stayed bytes.Buffer
@@ -172,37 +204,59 @@ func TestConsumers(t *testing.T) {
 	t.Logf("%s", want)
 
 	t.Run("nats", func(t *testing.T) {
-		for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
-			if _, err := exec.LookPath(tool); err != nil {
-				t.Skipf("%v", err)
-			}
+		if missing != nil {
+			t.Skipf("%v", missing)
 		}
-		dir := filepath.Join(t.TempDir(), "books.d")
 		for range 2 {
-			require.Equal(t, want, h.consume(t, "../../docs/consumers/cli.sh", h.client, h.creds, "books", dir))
+			require.Equal(t, want, h.consume(t, fromShell...))
 		}
 	})
 	var fromJS []string
 	t.Run("js", func(t *testing.T) {
 		fromJS = installJS(t, h)
-		state := filepath.Join(t.TempDir(), "state.json")
-		for _, more := range [][]string{{}, {state}, {state}} {
+		for _, more := range [][]string{{}, {state + ".js"}, {state + ".js"}} {
 			require.Equal(t, want, h.consume(t, append(fromJS, more...)...))
 		}
 	})
 
-	// Another register sends what it must not: its own findings, and the others' chains are as they were.
+	// Head office loses the ends of its streams, has what it lost sent once more, and goes on: whoever reads from the beginning
+	// has the whole truth, and so has who goes on from before.
+	h.loseEnds()
+	last = sell()
+	want = settled(last, fromGo...)
+	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...))
+	kept, err := os.ReadFile(state)
+	require.NoError(t, err)
+	require.Regexp(t, `"REPAIRS":{"sequence":[1-9]`, string(kept), "some came by repair")
+	if missing == nil {
+		require.Equal(t, want, h.consume(t, fromShell...))
+		anew, _ := shellConsumer(h, filepath.Join(t.TempDir(), "new.d"))
+		require.Equal(t, want, h.consume(t, anew...))
+	}
+	if fromJS != nil {
+		require.Equal(t, want, h.consume(t, fromJS...))
+		require.Equal(t, want, h.consume(t, append(fromJS, state+".js")...))
+	}
+
+	// Another register sends what it must not: findings that are its own, and the others' chains are as they were.
 	evil := events.Register{Store: "s001", ID: "r66"}
 	sendForged(t, h, evil)
-	require.Eventually(t, func() bool { return strings.Count(h.consume(t, fromGo...), "finding: ") == 2 }, time.Minute, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(h.consume(t, fromGo...), "finding: ") == 3 }, time.Minute, 200*time.Millisecond)
 	said := h.consume(t, fromGo...)
 	require.Contains(t, said, "it says it is entry 1 of s001-r01/1, but came from ")
 	require.Contains(t, said, "invalid character")
+	astray := "finding: s001-r66/1: entries that do not follow and are not counted: 1, from entry 5 on\n"
+	require.Contains(t, said, astray)
 	require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
 	if fromJS != nil {
 		said := h.consume(t, fromJS...)
-		require.Equal(t, 2, strings.Count(said, "finding: "), said)
+		require.Equal(t, 3, strings.Count(said, "finding: "), said)
+		require.Contains(t, said, astray)
 		require.True(t, strings.HasPrefix(said, strings.TrimSuffix(want, "chains ok\n")), said)
+	}
+
+	if missing == nil {
+		require.Contains(t, h.consume(t, fromShell...), astray)
 	}
 
 	// What the tills stored is what the schemas describe.
@@ -226,6 +280,29 @@ func TestConsumers(t *testing.T) {
 	}
 }
 
+// TestConsumersOnCluster runs the programs of docs/consumers against stock servers as 'posnode hq init' makes them.
+func TestConsumersOnCluster(t *testing.T) {
+	f := newStockFleet(t)
+	h := &headOffice{t: t, dir: f.hqs[0].dir, leaf: f.leafs(), client: f.clients(), ca: f.ca(), creds: filepath.Join(t.TempDir(), "books.creds")}
+	code, said := posnodeSays(t, "hq", "enroll-reader", "--data", h.dir, "books", h.creds)
+	require.Zero(t, code, said)
+	till := h.till("s001-r01")
+	till.do(100, `{"product":"TEA-080"}`)
+	end := till.do(206, ``).Entries[0]
+	want := fmt.Sprintf("s001-r01/1 %d entries, head %s\nchains ok\n", end.Sequence, end.Hash)
+	fromGo := []string{"go", "run", "../../docs/consumers/go", "-url", h.client, "-ca", h.ca, "-creds", h.creds, "-name", "books"}
+	require.Eventually(t, func() bool { said = h.consume(t, fromGo...); return strings.HasSuffix(said, want) }, time.Minute, 200*time.Millisecond, "%s", &said)
+	require.Regexp(t, `^s001-r01 \S+ GBP 1 documents 2\.55\n`, said)
+	t.Run("nats", func(t *testing.T) {
+		fromShell, missing := shellConsumer(h, filepath.Join(t.TempDir(), "books.d"))
+		if missing != nil {
+			t.Skipf("%v", missing)
+		}
+		require.Equal(t, said, h.consume(t, fromShell...))
+	})
+	t.Run("js", func(t *testing.T) { require.Equal(t, said, h.consume(t, installJS(t, h)...)) })
+}
+
 // entrySchema is what posnode schemas prints, compiled.
 func entrySchema(t *testing.T) *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.Whole()))
@@ -236,6 +313,16 @@ func entrySchema(t *testing.T) *jsonschema.Schema {
 	s, err := c.Compile(schemas.Base + "entry.json")
 	require.NoError(t, err)
 	return s
+}
+
+// shellConsumer is the consumer in shell, where its tools are.
+func shellConsumer(h *headOffice, dir string) (command []string, missing error) {
+	for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, err
+		}
+	}
+	return []string{"../../docs/consumers/cli.sh", h.client, h.creds, "books", dir}, nil
 }
 
 // installJS makes the JavaScript consumer ready, where its packages can be had. It stays until the whole test ends.
@@ -255,8 +342,8 @@ func installJS(t *testing.T, h *headOffice) (command []string) {
 	return []string{"node", filepath.Join(dir, "main.js"), h.client, h.creds, "books"}
 }
 
-// sendForged lets a register with credentials of its own send two entries that are not sound: one
-// that says it is another register's, and one that is none.
+// sendForged lets a register with credentials of its own send two entries that are not sound, one
+// that says it is another register's and one that is none; and once more one that follows nothing.
 func sendForged(t *testing.T, h *headOffice, r events.Register) {
 	n, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{Dir: t.TempDir(), Register: r, Epoch: 1, HQ: h.leaf, CA: h.ca, Creds: h.enroll(r.String())})
 	require.NoError(t, err)
@@ -272,4 +359,6 @@ func sendForged(t *testing.T, h *headOffice, r events.Register) {
 		_, err := n.Ask(t.Context(), "announce", []byte(`{"epoch":1,"sequence":2,"hash":"`+strings.Repeat("0", 64)+`","time":"`+time.Now().UTC().Format(time.RFC3339)+`"}`))
 		return err == nil
 	}, time.Minute, 200*time.Millisecond)
+	astray := bytes.ReplaceAll(bytes.Split(sample, []byte("\n"))[4], []byte("registers/r01"), []byte("registers/r66"))
+	require.NoError(t, n.Repair(t.Context(), 1, []events.Message{{Sequence: 5, Body: astray}}))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -86,7 +87,7 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 		Cluster: hq.Cluster{URLs: c.NATS, Creds: c.Creds, CA: c.CA, Replicas: c.Replicas},
 	})
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(withHint(err), listener.Close())
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	at := hqAddress{URL: "http://" + listener.Addr().String(), Token: rand.Text()}
@@ -102,9 +103,20 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	return serve(ctx, listener, web.HQ(h, at.Token, log))
 }
 
+// withHint says what to do about a cluster that cannot be worked on as it was asked for.
+func withHint(err error) error {
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
+		return hinted{err, "--ca names the authority of the cluster's certificates, ca.pem of 'posnode hq init', and --nats the hosts that stand on them"}
+	}
+	if errors.Is(err, embedded.ErrNoReplicas) {
+		return hinted{err, "on a single server say --replicas 1"}
+	}
+	return err
+}
+
 type hqInitCmd struct {
 	Dir  string   `arg:"" type:"path" placeholder:"DIR" help:"Where everything goes; must be empty or not exist."`
-	Host []string `required:"" placeholder:"NAME" help:"Under which the others reach a server; once for each of the three."`
+	Host []string `required:"" placeholder:"NAME" help:"Under which the others reach a server; once for each of the three, or of five, or one to try things out."`
 }
 
 // Run writes the files and says what to do with them.
@@ -121,7 +133,11 @@ func (c *hqInitCmd) Run(std stdio) error {
 		urls[i], leafs[i] = "tls://"+net.JoinHostPort(host, "4222"), "tls://"+net.JoinHostPort(host, "7422")
 		fmt.Fprintf(std.out, "on %s, in a copy of %s:\n  nats-server -c nats-server.conf\n", host, filepath.Join(c.Dir, host))
 	}
-	fmt.Fprintf(std.out, "head office, each instance in a copy of %s of its own:\n  posnode hq run --data . --creds hq.creds --ca ca.pem --nats %s\n", filepath.Join(c.Dir, "hq"), strings.Join(urls, ","))
+	replicas := ""
+	if len(c.Host) == 1 {
+		replicas = " --replicas 1" // a server alone keeps no more
+	}
+	fmt.Fprintf(std.out, "head office, each instance in a copy of %s of its own:\n  posnode hq run --data . --creds hq.creds --ca ca.pem --nats %s%s\n", filepath.Join(c.Dir, "hq"), strings.Join(urls, ","), replicas)
 	fmt.Fprintf(std.out, "registers:\n  posnode register ... --ca ca.pem --hq %s\n", strings.Join(leafs, ","))
 	fmt.Fprintf(std.out, "keep to yourself: ca.key and hq/keys.json; who has them can be any server, and any register\n")
 	return nil

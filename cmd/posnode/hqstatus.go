@@ -43,6 +43,9 @@ func printRegisters(w io.Writer, all []hq.RegisterStatus) error {
 		if r.Cause != "" {
 			mode += " (" + r.Cause + ")"
 		}
+		if r.Inactivated {
+			mode = "inactivated"
+		}
 		if r.Frozen != nil {
 			mode = "frozen (" + r.Frozen.Kind + ")"
 		}

@@ -91,6 +91,10 @@ func printStatus(w io.Writer, s *register.Status) error {
 		if s.HQ.ClockAhead != nil {
 			row("clock of head office", "%+.3f s", *s.HQ.ClockAhead)
 		}
+		row("head office", "version %s, heard of last %s: it has verified %d of %d entries", or(s.HQ.Version, "unknown"), at(s.HQ.Contact), s.HQ.Marked, s.Head.Sequence)
+		for _, finding := range s.HQ.Findings {
+			row("finding of head office", "%s", finding)
+		}
 		row("not yet at head office", "%d entries, %d bytes, oldest %s", s.Unsent.Entries, s.Unsent.Bytes, at(s.Unsent.Oldest))
 		row("offline profile", "%s: time-out %d ms, reconnect after %d s", or(s.Profile.Version, "without a version"), s.Profile.TimeoutMillis, s.Profile.ReconnectSeconds)
 	} else {
@@ -100,6 +104,7 @@ func printStatus(w io.Writer, s *register.Status) error {
 	for _, kind := range s.Reference {
 		row("  "+kind.Kind, "%d as of %s", kind.Count, at(kind.Time))
 	}
+	row("offline database", "entry %d of %d", s.Offline.Sequence, s.Head.Sequence)
 	for _, warning := range s.Warnings {
 		row("warning", "%s", warning)
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,4 +34,17 @@ func TestStatusCommand(t *testing.T) {
 	out, err = posnode("status", "--at", p.url+"/nowhere").CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "There is nothing at this address.")
+}
+
+// What head office says of the journal is there for a person, too.
+func TestStatusShowsWhatHeadOfficeSays(t *testing.T) {
+	var s register.Status
+	s.HQ.Configured, s.HQ.Version, s.HQ.Marked, s.Head.Sequence, s.Offline.Sequence = true, "v1.2", 40, 42, 41
+	s.HQ.Contact = time.Date(2026, 3, 2, 9, 15, 0, 0, time.UTC)
+	s.HQ.Findings = []string{"gap at 1/7: want entry 7, got entry 8"}
+	var out strings.Builder
+	require.NoError(t, printStatus(&out, &s))
+	for _, want := range []string{"version v1.2, heard of last 2026-03-02T09:15:00Z: it has verified 40 of 42 entries", "finding of head office", "gap at 1/7", "entry 41 of 42"} {
+		require.Contains(t, out.String(), want)
+	}
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,17 +40,25 @@ type entry struct {
 // state is what was read and what came of it, stored together: a position that is
 // stored apart from its results is ahead of them, or behind, after a crash.
 type state struct {
-	Positions map[string]uint64 `json:"positions"` // the last entry read, by stream
-	Chains    map[string]*chain `json:"chains"`    // by "<register>/<epoch>"
-	Days      map[string]string `json:"days"`      // business date by shift
-	Totals    map[string]*total `json:"totals"`    // by "<register> <day> <currency>"
-	Findings  []string          `json:"findings"`
+	Positions map[string]position `json:"positions"` // by stream
+	Chains    map[string]*chain   `json:"chains"`    // by "<register>/<epoch>"
+	Days      map[string]string   `json:"days"`      // business date by shift
+	Totals    map[string]*total   `json:"totals"`    // by "<register> <day> <currency>"
+	Findings  []string            `json:"findings"`
 }
 
-// chain is a journal as far as it was read.
-type chain struct {
+// position is the last entry read of a stream. Where another stands there now, head office has lost the
+// stream's end, and given its positions to other entries.
+type position struct {
 	Sequence uint64 `json:"sequence"`
-	Hash     string `json:"hash"` // of the entry at Sequence
+	Hash     string `json:"hash"`
+}
+
+// chain is a journal as far as it was read. Hashes are of its entries, behind the one that entry 1
+// begins with: that of entry n is Hashes[n]. They tell an entry that comes again from another in its place.
+type chain struct {
+	Hashes  []string          `json:"hashes"`
+	Waiting map[string][]byte `json:"waiting"` // entries that follow none of these, by their place
 }
 
 // total is in minor units of its currency.
@@ -59,7 +68,10 @@ type total struct {
 	Digits    int   `json:"digits"`
 }
 
-const streams, batch = 4, 500
+// streams are where entries come in, the one of those that registers sent once more at the end.
+var streams = []string{"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", repairs}
+
+const repairs, batch = "REPAIRS", 500
 
 func main() {
 	url := flag.String("url", nats.DefaultURL, "where head office listens for readers")
@@ -87,7 +99,7 @@ func main() {
 }
 
 func run(ctx context.Context, nc *nats.Conn, path string, every time.Duration, out io.Writer) error {
-	s := &state{Positions: map[string]uint64{}, Chains: map[string]*chain{}, Days: map[string]string{}, Totals: map[string]*total{}}
+	s := &state{Positions: map[string]position{}, Chains: map[string]*chain{}, Days: map[string]string{}, Totals: map[string]*total{}}
 	if data, err := os.ReadFile(path); err == nil {
 		if err := json.Unmarshal(data, s); err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
@@ -96,8 +108,8 @@ func run(ctx context.Context, nc *nats.Conn, path string, every time.Duration, o
 		return err
 	}
 	for {
-		for n := range streams {
-			if err := s.read(nc, "JOURNALS_"+strconv.Itoa(n), path); err != nil && every == 0 {
+		for _, stream := range streams {
+			if err := s.read(nc, stream, path); err != nil && every == 0 {
 				return err
 			} else if err != nil {
 				fmt.Fprintln(os.Stderr, "error:", err) // the link may be down: ask again
@@ -119,31 +131,41 @@ func run(ctx context.Context, nc *nats.Conn, path string, every time.Duration, o
 
 // read takes what a stream has behind the position, a batch at a time.
 func (s *state) read(nc *nats.Conn, stream, path string) error {
+	came, again := false, uint64(0)
 	for {
-		messages, err := get(nc, stream, s.Positions[stream]+1)
+		last := s.Positions[stream]
+		messages, err := get(nc, stream, max(last.Sequence, 1))
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
-		if len(messages) == 0 {
+		if last.Sequence > 0 {
+			if len(messages) == 0 || hash(messages[0].Data) != last.Hash {
+				s.Positions[stream] = position{} // what was read before is passed over
+				continue
+			}
+			messages = messages[1:]
+		}
+		if len(messages) == 0 && !came {
 			return nil
 		}
+		if len(messages) == 0 {
+			// If we died before this, all of it comes again; the state is the one before it.
+			return s.store(path)
+		}
+		came = true
 		for _, m := range messages {
-			at, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+			at, err := strconv.ParseUint(header(m, "Nats-Sequence"), 10, 64)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", stream, err)
 			}
-			if at != s.Positions[stream]+1 {
-				// An answer was lost on the way, or head office's own store is damaged.
-				return fmt.Errorf("read %s: entry %d came after %d", stream, at, s.Positions[stream])
+			if next := s.Positions[stream].Sequence + 1; at != next && again != next {
+				again = next // an answer was lost on the way, or head office cannot read it any more: then it comes in REPAIRS
+				break
 			}
-			if err := s.apply(m); err != nil {
+			if err := s.apply(stream, m); err != nil {
 				s.Findings = append(s.Findings, fmt.Sprintf("%s %d: %v", stream, at, err))
 			}
-			s.Positions[stream] = at
-		}
-		// If we died before this, the batch comes again; the state is the one before it.
-		if err := s.store(path); err != nil {
-			return err
+			s.Positions[stream] = position{at, hash(m.Data)}
 		}
 	}
 }
@@ -165,49 +187,90 @@ func get(nc *nats.Conn, stream string, from uint64) (all []*nats.Msg, err error)
 		if err != nil {
 			return nil, err
 		}
-		switch m.Header.Get("Status") {
-		case "":
+		if header(m, "Nats-Sequence") != "" {
 			all = append(all, m)
+			continue
+		}
+		switch header(m, "Status") {
 		case "204", "404": // that was the batch, there is nothing
 			return all, nil
 		default:
-			return nil, fmt.Errorf("%s %s", m.Header.Get("Status"), m.Header.Get("Description"))
+			return nil, fmt.Errorf("%s %s", header(m, "Status"), header(m, "Description"))
 		}
 	}
 }
 
-// apply takes one entry, once. An error is a finding, and what is behind it goes on.
-func (s *state) apply(m *nats.Msg) error {
+// header is what head office's server wrote: what a register has put there itself stands before it.
+func header(m *nats.Msg, name string) string {
+	values := m.Header.Values(name)
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// apply takes one entry, once, and what has waited for it. An error is a finding, and what is behind it goes on.
+func (s *state) apply(stream string, m *nats.Msg) error {
 	var e entry
 	if err := json.Unmarshal(m.Data, &e); err != nil {
 		return err
 	}
 	register := strings.NewReplacer("/stores/", "", "/registers/", "-").Replace(e.Source)
 	journal := fmt.Sprintf("%s/%d", register, e.Epoch)
-	if from := provenance(register, e); !strings.HasPrefix(m.Header.Get("Nats-Stream-Source"), from) {
-		return fmt.Errorf("it says it is entry %d of %s, but came from %q", e.Sequence, journal, m.Header.Get("Nats-Stream-Source"))
+	from, ok := header(m, "Nats-Stream-Source"), false
+	if stream == repairs {
+		from = header(m, "Nats-Subject")
+		ok = from == "repair."+register || from == "up."+register+".repair" // the oldest
+	} else {
+		ok = strings.HasPrefix(from, provenance(register, e))
+	}
+	if !ok {
+		return fmt.Errorf("it says it is entry %d of %s, but came from %q", e.Sequence, journal, from)
 	}
 	c := s.Chains[journal]
 	if c == nil {
-		c = &chain{}
+		c = &chain{Waiting: map[string][]byte{}}
 		s.Chains[journal] = c
+	}
+	if e.Sequence == 1 && len(c.Hashes) == 0 {
 		var activation struct{ Record string }
 		if err := json.Unmarshal(e.Data, &activation); err != nil {
 			return err
 		}
-		c.Hash = hash([]byte(activation.Record)) // what an epoch begins with
+		if begins := hash([]byte(activation.Record)); begins == e.PrevHash {
+			c.Hashes = []string{begins}
+		}
 	}
-	if e.Sequence <= c.Sequence {
+	if e.Sequence < uint64(len(c.Hashes)) && c.Hashes[e.Sequence] == hash(m.Data) {
 		return nil // it came before
 	}
-	var found error
-	if e.Sequence != c.Sequence+1 {
-		found = fmt.Errorf("%s: entry %d follows entry %d", journal, e.Sequence, c.Sequence)
-	} else if e.PrevHash != c.Hash {
-		found = fmt.Errorf("%s: entry %d is not the one that follows entry %d", journal, e.Sequence, c.Sequence)
+	at := place(e.Sequence, e.PrevHash)
+	if other, taken := c.Waiting[at]; taken && !bytes.Equal(other, m.Data) {
+		at += ", not " + hash(m.Data) // two want one place: it is that of who came first
 	}
-	c.Sequence, c.Hash = e.Sequence, hash(m.Data)
-	return errors.Join(found, s.count(register, e))
+	c.Waiting[at] = m.Data
+	return s.follow(register, c)
+}
+
+// follow takes what waits and follows from what was taken.
+func (s *state) follow(register string, c *chain) (found error) {
+	for len(c.Hashes) > 0 {
+		next := place(uint64(len(c.Hashes)), c.Hashes[len(c.Hashes)-1])
+		body, waits := c.Waiting[next]
+		if !waits {
+			break
+		}
+		delete(c.Waiting, next)
+		c.Hashes = append(c.Hashes, hash(body))
+		var e entry
+		found = errors.Join(found, json.Unmarshal(body, &e), s.count(register, e))
+	}
+	return found
+}
+
+// place is where an entry belongs: its number, and the hash of the one before.
+func place(sequence uint64, prevHash string) string {
+	return fmt.Sprintf("%d behind %s", sequence, prevHash)
 }
 
 func (s *state) count(register string, e entry) error {
@@ -264,13 +327,26 @@ func (s *state) print(out io.Writer) {
 		net := new(big.Rat).SetFrac(big.NewInt(t.Net), new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(t.Digits)), nil))
 		fmt.Fprintf(out, "%s %d documents %s\n", key, t.Documents, net.FloatString(t.Digits))
 	}
+	findings := s.Findings
 	for _, journal := range slices.Sorted(maps.Keys(s.Chains)) {
-		fmt.Fprintf(out, "%s %d entries, head %s\n", journal, s.Chains[journal].Sequence, s.Chains[journal].Hash)
+		c := s.Chains[journal]
+		if n := len(c.Hashes) - 1; n > 0 {
+			fmt.Fprintf(out, "%s %d entries, head %s\n", journal, n, c.Hashes[n])
+		}
+		var waiting []uint64
+		for at := range c.Waiting {
+			sequence, _, _ := strings.Cut(at, " ")
+			n, _ := strconv.ParseUint(sequence, 10, 64) // we wrote it
+			waiting = append(waiting, n)
+		}
+		if len(waiting) > 0 {
+			findings = append(findings, fmt.Sprintf("%s: entries that do not follow and are not counted: %d, from entry %d on", journal, len(waiting), slices.Min(waiting)))
+		}
 	}
-	for _, finding := range s.Findings {
+	for _, finding := range findings {
 		fmt.Fprintf(out, "finding: %s\n", finding)
 	}
-	if len(s.Findings) == 0 {
+	if len(findings) == 0 {
 		fmt.Fprintln(out, "chains ok")
 	}
 }

@@ -19,63 +19,99 @@ const nc = await connect({
   inboxPrefix: `_INBOX.${name}`,
 });
 const jsm = await jetstreamManager(nc, { checkAPI: false }); // a reader may not ask for the account
-for (const stream of ["JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3"]) {
-  while (await readBatch(stream));
+// In the last one is what registers sent once more.
+for (const stream of ["JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", "REPAIRS"]) {
+  await read(stream);
+  // If we died before this, all of the stream comes again; the state is the one before it.
+  if (path) {
+    writeFileSync(`${path}.new`, JSON.stringify(state));
+    renameSync(`${path}.new`, path);
+  }
 }
 await nc.close();
 print();
 
-// readBatch takes what the stream has behind the position, and says whether it had anything.
-async function readBatch(stream) {
-  const from = (state.positions[stream] ?? 0) + 1;
-  let next = from;
-  try {
-    for await (const m of await jsm.direct.getBatch(stream, { seq: from, batch: 500, max_bytes: 8 << 20 })) {
-      // An answer was lost on the way, or head office's own store is damaged.
-      if (m.seq !== next) throw new Error(`${stream}: entry ${m.seq} came where ${next} was to come`);
-      const found = apply(m);
-      if (found) state.findings.push(`${stream} ${m.seq}: ${found}`);
-      state.positions[stream] = next++;
+// read takes what a stream has behind the position, a batch at a time.
+async function read(stream) {
+  let again;
+  for (;;) {
+    const last = state.positions[stream];
+    const messages = await get(stream, last?.sequence ?? 1);
+    if (last) {
+      // Where another entry stands there now, head office has lost the stream's end, and given its positions to others.
+      if (messages.length === 0 || sha256(messages[0].data).toString("hex") !== last.hash) {
+        delete state.positions[stream]; // what was read before is passed over
+        continue;
+      }
+      messages.shift();
     }
-  } catch (err) {
-    if (err.code !== 404 && err.status !== 404) throw err; // 404: nothing behind the position
+    if (messages.length === 0) return;
+    for (const m of messages) {
+      const next = (state.positions[stream]?.sequence ?? 0) + 1;
+      if (m.seq !== next && again !== next) {
+        again = next; // an answer was lost on the way, or head office cannot read it any more: then it comes in REPAIRS
+        break;
+      }
+      try {
+        apply(stream, m);
+      } catch (err) {
+        state.findings.push(`${stream} ${m.seq}: ${err.message}`); // and what is behind it goes on
+      }
+      state.positions[stream] = { sequence: m.seq, hash: sha256(m.data).toString("hex") };
+    }
   }
-  // If we died before this, the batch comes again; the state is the one before it.
-  if (path && next > from) {
-    writeFileSync(`${path}.new`, JSON.stringify(state));
-    renameSync(`${path}.new`, path);
-  }
-  return next > from;
 }
 
-// apply takes one entry, once, and returns what is wrong with it, if anything.
-function apply(m) {
-  let e;
+// get asks for the entries of a stream from a position on: none at its end.
+async function get(stream, from) {
+  const messages = [];
   try {
-    e = JSON.parse(m.string());
+    for await (const m of await jsm.direct.getBatch(stream, { seq: from, batch: 500, max_bytes: 8 << 20 })) messages.push(m);
   } catch (err) {
-    return err.message;
+    if (err.code !== 404 && err.status !== 404) throw err; // 404: nothing from there on
   }
+  return messages;
+}
+
+// apply takes one entry, once, and what has waited for it.
+function apply(stream, m) {
+  const e = JSON.parse(m.string());
   const register = e.source.replace("/stores/", "").replace("/registers/", "-");
   const journal = `${register}/${e.epoch}`;
   const sequence = Number(e.sequence);
-  const from = m.header.get("Nats-Stream-Source");
-  if (!from.startsWith(`JOURNAL_${e.epoch}:${short(`$JS.${register}.API`)}:C=${short("hq")} ${sequence} `)) {
-    return `it says it is entry ${sequence} of ${journal}, but came from ${from}`;
+  const from = stream === "REPAIRS" ? m.subject : m.header.last("Nats-Stream-Source");
+  const came =
+    stream === "REPAIRS"
+      ? from === `repair.${register}` || from === `up.${register}.repair` // the oldest
+      : from.startsWith(`JOURNAL_${e.epoch}:${short(`$JS.${register}.API`)}:C=${short("hq")} ${sequence} `);
+  if (!came) throw new Error(`it says it is entry ${sequence} of ${journal}, but came from ${from}`);
+
+  // Of a journal: the hashes of the entries taken, behind the one that entry 1 begins with, so that an entry that
+  // comes again is told from another in its place; and the entries that follow none of these, by their place.
+  const chain = (state.chains[journal] ??= { hashes: [], waiting: {} });
+  if (sequence === 1 && chain.hashes.length === 0) {
+    const begins = sha256(e.data.record).toString("hex");
+    if (begins === e.prevhash) chain.hashes.push(begins);
   }
-  // What an epoch begins with is the hash of its activation record.
-  const chain = (state.chains[journal] ??= { sequence: 0, hash: sha256(e.data.record ?? "").toString("hex") });
-  if (sequence <= chain.sequence) return; // it came before
-  let found;
-  if (sequence !== chain.sequence + 1) {
-    found = `${journal}: entry ${sequence} follows entry ${chain.sequence}`;
-  } else if (e.prevhash !== chain.hash) {
-    found = `${journal}: entry ${sequence} is not the one that follows entry ${chain.sequence}`;
+  const hash = sha256(m.data).toString("hex"); // of the bytes as they are, never encoded again
+  if (chain.hashes[sequence] === hash) return; // it came before
+  const body = Buffer.from(m.data).toString("base64");
+  let at = place(sequence, e.prevhash);
+  if ((chain.waiting[at] ?? body) !== body) at += `, not ${hash}`; // two want one place: it is that of who came first
+  chain.waiting[at] = body;
+
+  // What waits and follows.
+  while (chain.hashes.length > 0 && (at = place(chain.hashes.length, chain.hashes.at(-1))) in chain.waiting) {
+    const bytes = Buffer.from(chain.waiting[at], "base64");
+    delete chain.waiting[at];
+    chain.hashes.push(sha256(bytes).toString("hex"));
+    count(register, JSON.parse(bytes));
   }
-  chain.sequence = sequence;
-  chain.hash = sha256(m.data).toString("hex"); // of the bytes as they are, never encoded again
-  count(register, e);
-  return found;
+}
+
+// place is where an entry belongs: its number, and the hash of the one before.
+function place(sequence, prevhash) {
+  return `${sequence} behind ${prevhash}`;
 }
 
 function count(register, e) {
@@ -96,9 +132,14 @@ function count(register, e) {
 function print() {
   const lines = (of) => Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1));
   for (const [key, t] of lines(state.totals)) console.log(`${key} ${t.documents} documents ${decimal(t.net, t.digits)}`);
-  for (const [journal, c] of lines(state.chains)) console.log(`${journal} ${c.sequence} entries, head ${c.hash}`);
-  for (const finding of state.findings) console.log(`finding: ${finding}`);
-  if (state.findings.length === 0) console.log("chains ok");
+  const findings = [...state.findings];
+  for (const [journal, { hashes, waiting }] of lines(state.chains)) {
+    if (hashes.length > 1) console.log(`${journal} ${hashes.length - 1} entries, head ${hashes.at(-1)}`);
+    const places = Object.keys(waiting).map((at) => parseInt(at));
+    if (places.length > 0) findings.push(`${journal}: entries that do not follow and are not counted: ${places.length}, from entry ${Math.min(...places)} on`);
+  }
+  for (const finding of findings) console.log(`finding: ${finding}`);
+  if (findings.length === 0) console.log("chains ok");
 }
 
 // decimal writes minor units with the digits of their currency.
