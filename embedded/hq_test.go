@@ -351,8 +351,8 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 		require.Equal(t, atVictim, everyStream(t, victim.Journal().js), "nor at the other register")
 	})
 
-	// HQ hangs up on few of these: what is wider than what a register may hear stays open, and
-	// only what is its own comes through. So that is what each try is about.
+	// HQ hangs up on few of these: a subscription wider than what a register may hear stays open, and only what is
+	// its own comes through. So something that it would catch is sent each time, and must not arrive.
 	for _, subject := range overheard() {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
 			caught := slices.DeleteFunc(passingBy(), func(s string) bool { return !server.SubjectMatchesFilter(s, subject) })

@@ -142,10 +142,12 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 			requireRefused(t, c.subject)
 		}
 	})
+	var overhearing []*nats.Subscription
 	for _, subject := range append(overheard(), "_INBOX.books.>", "_R_.>", "$JS.API.DIRECT.GET."+shard) {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
-			_, err := evil.SubscribeSync(subject)
+			sub, err := evil.SubscribeSync(subject)
 			require.NoError(t, err) // the refusal comes later
+			overhearing = append(overhearing, sub)
 			requireRefused(t, subject)
 		})
 	}
@@ -186,8 +188,19 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 	require.NoError(t, heard.Unsubscribe())
 	require.Equal(t, atHQ, everyStream(t, h.js), "nothing changed at head office")
 	require.Equal(t, atRegister, everyStream(t, n.Journal().js), "nor at the register")
+
+	// What is for others passes by, and it hears the answer to its own question alone.
+	for _, subject := range append(passingBy(), "_INBOX.books.1") {
+		require.NoError(t, h.Conn().Publish(subject, []byte("secret")))
+	}
 	appendEntries(t, n.Journal(), 3, 6)
 	requireAtHQ(t, h, JournalName{r01, 1}, 6)
+	require.Len(t, ask(t, evil, "$JS.API.DIRECT.GET."+shard, `{"seq":4,"batch":3}`), 3)
+	for _, sub := range overhearing {
+		pending, _, err := sub.Pending()
+		require.NoError(t, err)
+		require.Zero(t, pending, "it hears %s", sub.Subject)
+	}
 }
 
 // TestKeysOfAnOlderHQ: what was enrolled before there were readers stays enrolled, and

@@ -103,8 +103,8 @@ func (o *watched) gap(id events.RegisterID, lost events.Range, came uint64) (las
 	}
 }
 
-// Head office shows of every register how it stands, each in another way, within a minute: where it is read from hq.Registers, on the
-// command line, by the API and on the page.
+// Five registers stand in five ways, and head office shows each of them as it is, within a minute and wherever it is
+// read: in the program, on the command line, by the API and on the page.
 func TestEveryRegisterIsSeen(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
