@@ -204,8 +204,7 @@ func TestEveryRegisterIsSeen(t *testing.T) {
 	for _, id := range []events.RegisterID{"r01", "r02", "r04"} {
 		seen(id, "the others are not", func(s hq.RegisterStatus) bool { return !s.Silent && s.LastContact.Equal(o.clock()) })
 	}
-	s = seen("r01", "and have newer reference data", func(s hq.RegisterStatus) bool { return s.Reference.After(before.Reference) })
-	require.Equal(t, "online", string(s.Mode))
+	seen("r02", "and have newer reference data", func(s hq.RegisterStatus) bool { return s.Reference.After(before.Reference) })
 
 	// All are closed: what is shown stands still, and is the same wherever it is read.
 	for _, one := range []*till{sells, offline, idle} {
