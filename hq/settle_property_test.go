@@ -163,8 +163,11 @@ func (w *cardWorld) append(p *cardTill, c events.Circumstances, fact events.Fact
 	e := w.seal(p.name, p.state.Head, c, fact)
 	require.NoError(w, p.state.Apply(e))
 	p.journal, p.unsent = append(p.journal, e), append(p.unsent, e)
-	if _, began := fact.(*events.RegisterActivated); began {
+	switch fact.(type) {
+	case *events.RegisterActivated:
 		return // what it carries was moved before
+	case *events.PaymentTaken: // it moves when the sale is concluded, perhaps online
+		w.offline = w.offline || p.state.Mode == events.Offline
 	}
 	for _, m := range p.state.Moved.List[before:] {
 		w.moves = append(w.moves, &cardMove{till: p, place: events.Place{Epoch: m.Epoch, Sequence: m.Sequence}, amount: m.Amount, entry: e})
