@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -261,4 +262,45 @@ func BenchmarkOwnLast(b *testing.B) {
 	}
 	b.Run("own server", ask(startHQ(b, b.TempDir(), "")))
 	b.Run("three stock servers", ask(startCluster(b).hq()))
+}
+
+// limit gives all servers another limit for what their streams take of the disk, and starts them again.
+func (c *cluster) limit(size string) {
+	for i, m := range c.members {
+		c.servers[i].Stop()
+		path := filepath.Join(c.dir, m.Name, confFile)
+		conf, err := os.ReadFile(path)
+		require.NoError(c.t, err)
+		require.NoError(c.t, os.WriteFile(path, regexp.MustCompile(`max_file: \w+`).ReplaceAll(conf, []byte("max_file: "+size)), 0o600))
+		c.start(i)
+	}
+}
+
+// TestStoreLimitOfStockServers fills what the servers may take of the disk. Streams over it get no leader; entries stay with their
+// register, and come once the limit is higher and the servers were started again.
+func TestStoreLimitOfStockServers(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	c.limit("10MB")
+	h := c.hq()
+	n := startRegister(t, t.TempDir(), linked(r01, "", enroll(t, h, r01, 1)), c.secured(c.leafs()))
+	last := uint64(0)
+	require.Eventually(t, func() bool { // what is on its way when the limit is reached still comes
+		require.NoError(t, n.Journal().Append(t.Context(), last, sizedEntry(last+1, 900_000)))
+		last++
+		for _, s := range c.servers {
+			if strings.Contains(s.Log(), "resource limits exceeded") {
+				return true
+			}
+		}
+		return false
+	}, soon, 100*time.Millisecond)
+	appendEntries(t, n.Journal(), last, last+10)
+
+	c.limit("1GB")
+	require.Eventually(t, func() bool {
+		received, err := h.receivedOf(t.Context(), h.ShardOf(r01))
+		return err == nil && received[JournalName{r01, 1}] == last+10
+	}, soon, 100*time.Millisecond)
+	requireAcked(t, n, last+10)
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/template"
@@ -27,7 +28,14 @@ type ClusterServer struct {
 	Host string // under which the others, head office and the registers reach it, and on its certificate
 	// Ports; 0: 4222, 6222 and 7422.
 	ClientPort, RoutePort, LeafPort int
+	MaxFile                         string // the most that its streams take of its disk, such as 500GB; "": DefaultMaxFile
 }
+
+// DefaultMaxFile is the most that the streams of a server take of its disk. It has to be less than the disk: at either
+// the streams stop until the servers are started again, but at the limit whoever raises it has room for that, and nothing is half written.
+const DefaultMaxFile = "100GB"
+
+var maxFile = regexp.MustCompile(`^[1-9][0-9]{0,5}(MB|GB|TB)$`)
 
 // HQFolder is where InitCluster puts what an instance of head office needs: keys.json, hq.creds, ca.pem.
 const HQFolder = "hq"
@@ -128,6 +136,12 @@ func completeServers(servers []ClusterServer) ([]ClusterServer, error) {
 			return nil, fmt.Errorf("server %q on host %q: want a name of its own and a host", s.Name, s.Host)
 		}
 		seen[s.Name] = true
+		if s.MaxFile == "" {
+			s.MaxFile = DefaultMaxFile
+		}
+		if !maxFile.MatchString(s.MaxFile) {
+			return nil, fmt.Errorf("server %q: %q is no size, such as 500GB", s.Name, s.MaxFile)
+		}
 		for port, usual := range map[*int]int{&s.ClientPort: 4222, &s.RoutePort: 6222, &s.LeafPort: 7422} {
 			if *port == 0 {
 				*port = usual
@@ -262,8 +276,8 @@ jetstream {
 	store_dir: "."
 	domain: hq
 	max_mem: 256MB
-	# The limit is the disk: watch it. A full one freezes the streams until the server is restarted.
-	max_file: 1PB
+	# Keep it below the disk: at the limit entries wait at their registers until it is higher and the server was started again.
+	max_file: {{.MaxFile}}
 	# An acknowledgement means: on disk. Everything else builds on it.
 	sync_interval: always
 }

@@ -10,7 +10,7 @@ import (
 
 func TestInitCluster(t *testing.T) {
 	t.Parallel()
-	three := []ClusterServer{{Host: "a.example"}, {Host: "b.example"}, {Host: "10.0.0.3"}}
+	three := []ClusterServer{{Host: "a.example"}, {Host: "b.example", MaxFile: "500GB"}, {Host: "10.0.0.3"}}
 	dir := filepath.Join(t.TempDir(), "new")
 	require.NoError(t, InitCluster(dir, three))
 	for _, name := range []string{
@@ -21,6 +21,11 @@ func TestInitCluster(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 0o600, info.Mode().Perm(), name)
 	}
+	for host, want := range map[string]string{"a.example": "max_file: 100GB", "b.example": "max_file: 500GB"} {
+		conf, err := os.ReadFile(filepath.Join(dir, host, "nats-server.conf"))
+		require.NoError(t, err)
+		require.Contains(t, string(conf), want)
+	}
 	require.ErrorContains(t, InitCluster(dir, three), "is not empty")
 
 	for want, servers := range map[string][]ClusterServer{
@@ -30,6 +35,8 @@ func TestInitCluster(t *testing.T) {
 		`"hq"`:                         {{Host: "hq"}, {Host: "a"}, {Host: "b"}},
 		`"a b"`:                        {{Host: "a b"}, {Host: "a"}, {Host: "b"}},
 		`"../up"`:                      {{Host: "../up"}, {Host: "a"}, {Host: "b"}},
+		`"0GB" is no size`:             {{Host: "a", MaxFile: "0GB"}},
+		`"1GB }" is no size`:           {{Host: "a", MaxFile: "1GB }"}},
 	} {
 		other := filepath.Join(t.TempDir(), "new")
 		require.ErrorContains(t, InitCluster(other, servers), want)

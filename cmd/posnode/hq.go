@@ -117,13 +117,15 @@ func withHint(err error) error {
 type hqInitCmd struct {
 	Dir  string   `arg:"" type:"path" placeholder:"DIR" help:"Where everything goes; must be empty or not exist."`
 	Host []string `required:"" placeholder:"NAME" help:"Under which the others reach a server; once for each of the three, or of five, or one to try things out."`
+
+	MaxFile string `default:"100GB" placeholder:"SIZE" help:"The most that the streams of a server take of its disk, such as 500GB; 100GB if absent. Set it below the disk."`
 }
 
 // Run writes the files and says what to do with them.
 func (c *hqInitCmd) Run(std stdio) error {
 	var servers []embedded.ClusterServer
 	for _, host := range c.Host {
-		servers = append(servers, embedded.ClusterServer{Host: host})
+		servers = append(servers, embedded.ClusterServer{Host: host, MaxFile: c.MaxFile})
 	}
 	if err := hq.InitCluster(c.Dir, servers); err != nil {
 		return err

@@ -24,6 +24,9 @@ func TestInitOneServer(t *testing.T) {
 	code, said = posnodeSays(t, "hq", "init", filepath.Join(t.TempDir(), "three"), "--host", "a.example", "--host", "b.example", "--host", "c.example")
 	require.Zero(t, code, said)
 	require.NotContains(t, said, "--replicas")
+	code, said = posnodeSays(t, "hq", "init", filepath.Join(t.TempDir(), "sized"), "--host", "a.example", "--max-file", "much")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, said, `"much" is no size, such as 500GB`)
 
 	binary, err := stock.Build(t.Context())
 	if err != nil {
@@ -33,7 +36,7 @@ func TestInitOneServer(t *testing.T) {
 	ports, err := stock.Ports(3)
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "made")
-	require.NoError(t, hq.InitCluster(dir, []embedded.ClusterServer{{Name: "n1", Host: "localhost", ClientPort: ports[0], RoutePort: ports[1], LeafPort: ports[2]}}))
+	require.NoError(t, hq.InitCluster(dir, []embedded.ClusterServer{{Name: "n1", Host: "localhost", ClientPort: ports[0], RoutePort: ports[1], LeafPort: ports[2], MaxFile: "1GB"}}))
 	data := filepath.Join(dir, "hq")
 	run := []string{"hq", "run", "--data", data, "--creds", filepath.Join(data, "hq.creds"), "--http", "127.0.0.1:0", "--nats", fmt.Sprintf("tls://localhost:%d", ports[0])}
 
