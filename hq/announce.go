@@ -356,6 +356,21 @@ func (c *contact) unverifiedSince(verified uint64, now time.Time) time.Time {
 	return c.unverified.since
 }
 
+// reading says whether there is something of a register's streams that this instance has not read yet.
+func (h *HQ) reading(ctx context.Context, r events.Register) (bool, error) {
+	for _, shard := range []string{h.node.ShardOf(r), embedded.Repairs} {
+		last, err := h.node.Last(ctx, shard)
+		if err != nil {
+			return false, err
+		}
+		read, err := h.db.position(ctx, shard)
+		if err != nil || read < last {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
 // checkBehind compares what head office holds with the mark that the register keeps. A
 // mark of ours for more than we hold says that head office has lost something; it returns up to where.
 func (h *HQ) checkBehind(ctx context.Context, name embedded.JournalName, a events.Announcement, reached uint64) (signed uint64, err error) {
@@ -367,6 +382,13 @@ func (h *HQ) checkBehind(ctx context.Context, name embedded.JournalName, a event
 		return 0, nil // not ours: who made it up gets no more than an answer
 	}
 	if mark.Sequence > reached {
+		// Another instance may have signed what this one has still to read.
+		if reading, err := h.reading(ctx, name.Register); err != nil || reading {
+			return 0, err
+		}
+		if j, err := readJournal(ctx, h.db.db, name); err != nil || j != nil && mark.Sequence <= j.runs.reached() {
+			return 0, err // it was read meanwhile
+		}
 		return mark.Sequence, note(ctx, h.db.db, Finding{
 			Register: name.Register.String(), Epoch: name.Epoch, Sequence: mark.Sequence, Kind: KindHQBehind,
 			Want: fmt.Sprintf("%d entries, as head office has signed", mark.Sequence), Got: "fewer", Found: stamp(h.cfg.Clock()),

@@ -444,6 +444,17 @@ func (f *fleet) invoices() (shop []byte) {
 func (f *fleet) caughtUp(p *hqProcess, what string, entries uint64, start time.Time) {
 	base, _ := f.verified(p)
 	first := time.Duration(0)
+	defer func() {
+		if !f.t.Failed() {
+			return
+		}
+		out, err := posnode("hq", "status", "--data", p.dir).CombinedOutput()
+		f.t.Logf("%s%v", out, err)
+		for _, t := range f.tills {
+			s, err := t.Status(context.Background())
+			f.t.Logf("%s: %d entries, link %v, %d unsent, %v", t.name, s.Head.Sequence, s.HQ.LinkUp, s.HQ.Unsent, err)
+		}
+	}()
 	require.Eventually(f.t, func() bool {
 		n, all := f.verified(p)
 		if first == 0 && n > base {
