@@ -60,6 +60,13 @@ func (r *Register) credentials() (string, error) {
 	return embedded.Newest(embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
 }
 
+// WaitsForActivation says whether the register may ask head office for nothing but its activation, operation 707: it
+// links with what came with its code.
+func (r *Register) WaitsForActivation() bool {
+	path, err := r.credentials()
+	return err == nil && path != "" && path == r.cfg.Bootstrap
+}
+
 // askWithin is how long head office may take over letting a register in or out.
 const askWithin = 5 * time.Second
 

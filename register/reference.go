@@ -87,10 +87,10 @@ func (r *Register) copyReference(ctx context.Context) {
 		err := r.askReference(ctx)
 		r.copying.attempt.Store(&copyAttempt{r.cfg.Clock(), err})
 		if err != nil && ctx.Err() == nil {
-			if failed != err.Error() {
+			if failed != err.Error() && !r.WaitsForActivation() { // which may not ask for this yet
 				r.cfg.Logger.Warn("reference data could not be copied", "error", err)
+				failed = err.Error()
 			}
-			failed = err.Error()
 			sleep(ctx, time.Second)
 			continue
 		}

@@ -164,6 +164,9 @@ func (r *Register) announce(ctx context.Context) {
 	for ctx.Err() == nil {
 		if r.node.Link().Connected {
 			err := r.announceOnce(ctx)
+			if err != nil && r.WaitsForActivation() {
+				err = nil // it may not ask for this yet
+			}
 			if err != nil && !failing && ctx.Err() == nil { // said once, not every three seconds
 				r.cfg.Logger.Warn("head office did not acknowledge the journal", "error", err)
 			}

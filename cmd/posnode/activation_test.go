@@ -55,6 +55,7 @@ func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	p.do(100, `{"product":"TEA-080"}`)
 	p.do(206, `{}`)
 	p.stop()
+	require.NotContains(t, p.stderr.String(), "level=WARN", "that it waits for its activation is nothing to warn of")
 
 	yesterday := filepath.Join(dir, "yesterday")
 	require.NoError(t, os.CopyFS(yesterday, os.DirFS(p.dir)))

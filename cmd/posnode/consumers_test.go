@@ -69,18 +69,17 @@ func (h *headOffice) stop() {
 	_ = h.cmd.Wait()
 }
 
-// loseEnds cuts off the ends of the journals at head office, which goes on where it believes that it was.
-func (h *headOffice) loseEnds() {
+// damage changes the files of the journals at head office while it is stopped.
+func (h *headOffice) damage(change func(block string, raw []byte)) {
 	h.stop()
 	blocks, err := filepath.Glob(filepath.Join(h.dir, "jetstream", "*", "streams", "JOURNALS_*", "msgs", "1.blk"))
 	require.NoError(h.t, err)
 	require.NotEmpty(h.t, blocks)
 	for _, block := range blocks {
-		info, err := os.Stat(block)
+		raw, err := os.ReadFile(block)
 		require.NoError(h.t, err)
-		if info.Size() > 0 {
-			require.NoError(h.t, os.Truncate(block, info.Size()/2))
-			require.NoError(h.t, os.Remove(filepath.Join(filepath.Dir(block), "index.db")))
+		if len(raw) > 0 {
+			change(block, raw)
 		}
 	}
 	_, listen, _ := strings.Cut(h.client, "://")
@@ -219,9 +218,18 @@ func TestConsumers(t *testing.T) {
 		}
 	})
 
-	// Head office loses the ends of its streams, has what it lost sent once more, and goes on: whoever reads from the beginning
-	// has the whole truth, and so has who goes on from before.
-	h.loseEnds()
+	// Head office loses the ends of its streams and goes on where it believes that it was; then an entry in the middle cannot be
+	// read any more. It has what it lost sent once more: whoever reads from the beginning has the whole truth, and so has
+	// who goes on from before.
+	h.damage(func(block string, raw []byte) {
+		require.NoError(t, os.Truncate(block, int64(len(raw)/2)))
+		require.NoError(t, os.Remove(filepath.Join(filepath.Dir(block), "index.db")))
+	})
+	settled(sell(), fromGo...)
+	h.damage(func(block string, raw []byte) {
+		raw[bytes.Index(raw, []byte(`"sale.line_added.v1"`))+3] ^= 1
+		require.NoError(t, os.WriteFile(block, raw, 0o600))
+	})
 	last = sell()
 	want = settled(last, fromGo...)
 	require.Equal(t, want, settled(last, append(fromGo, "-state", state)...))

@@ -61,13 +61,13 @@ func (c *hqImportCmd) print(std stdio, done web.Imported) {
 	for _, p := range done.Problems {
 		fmt.Fprintf(std.err, "posnode: %s:%d: %s\n", c.File, p.Line, p.What)
 	}
-	verb := "nothing imported"
+	what, would := "nothing imported", "would be "
 	switch {
 	case done.Imported:
-		verb = "imported"
+		what, would = "imported", ""
 	case done.Why == "":
-		verb = "dry run"
+		what = "dry run"
 	}
-	fmt.Fprintf(std.out, "%s: %d lines, %d stored, %d deleted, %d unchanged, %d wrong\n",
-		verb, done.Lines, done.Stored, done.Deleted, done.Unchanged, done.Wrong)
+	fmt.Fprintf(std.out, "%s: %d lines, %d %sstored, %d %sdeleted, %d unchanged, %d wrong\n",
+		what, done.Lines, done.Stored, would, done.Deleted, would, done.Unchanged, done.Wrong)
 }

@@ -177,7 +177,7 @@ func TestImportCommand(t *testing.T) {
 	require.False(t, ok)
 	require.Contains(t, out, "prices.csv:3: there is no product NONE")
 	require.Contains(t, out, "prices.csv:4: product TEA-LOOSE: price -1 is negative")
-	require.Contains(t, out, "nothing imported: 3 lines, 1 stored, 0 deleted, 0 unchanged, 2 wrong")
+	require.Contains(t, out, "nothing imported: 3 lines, 1 would be stored, 0 would be deleted, 0 unchanged, 2 wrong")
 	out, ok = run("x.csv", "a\n1\n", "--csv", "nonsense")
 	require.False(t, ok)
 	require.Contains(t, out, "there is no table")

@@ -102,6 +102,9 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 		}
 	}
 	fmt.Fprintf(std.out, "register %s is up on http://%s\n", c.Name, listener.Addr())
+	if r.WaitsForActivation() {
+		fmt.Fprintln(std.out, "it waits for its activation: operation 707, with the code that head office made")
+	}
 	if damage := r.Damage(); damage != nil {
 		fmt.Fprintf(std.err, "posnode: warning: %v; this register can be read, and sells no more\n", damage)
 	}

@@ -100,7 +100,14 @@ func printStatus(w io.Writer, s *register.Status) error {
 	} else {
 		row("retail server", "none: this register stands alone")
 	}
-	row("last synchronisation", "%s: %s; current as of %s", at(s.Synchronised.Attempted), s.Synchronised.Result, at(s.Synchronised.Current))
+	switch {
+	case !s.HQ.Configured:
+		row("reference data", "imported here, the newest %s", at(s.Synchronised.Current))
+	case s.Synchronised.Attempted.IsZero():
+		row("last synchronisation", "none yet; current as of %s", at(s.Synchronised.Current))
+	default:
+		row("last synchronisation", "%s: %s; current as of %s", at(s.Synchronised.Attempted), s.Synchronised.Result, at(s.Synchronised.Current))
+	}
 	for _, kind := range s.Reference {
 		row("  "+kind.Kind, "%d as of %s", kind.Count, at(kind.Time))
 	}

@@ -18,9 +18,10 @@ func TestStatusCommand(t *testing.T) {
 	defer p.stop()
 	out, err := posnode("status", "--at", p.url).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, want := range []string{"register", "s001-r01", "mode", "offline", "none: this register stands alone", "last synchronisation", "  product"} {
+	for _, want := range []string{"register", "s001-r01", "mode", "offline", "none: this register stands alone", "imported here, the newest 2", "  product"} {
 		require.Contains(t, string(out), want)
 	}
+	require.NotContains(t, string(out), "never")
 	out, err = posnode("status", "--at", p.url, "--json").Output()
 	require.NoError(t, err)
 	var status register.Status

@@ -18,7 +18,7 @@ get() {
 		req --no-templates --replies=0 --wait-for-empty --reply-timeout=5s \
 		"\$JS.API.DIRECT.GET.$1" "{\"seq\":$2,\"batch\":500,\"max_bytes\":8388608}" </dev/null >"$dir/bodies" 2>"$dir/headers" ||
 		{ cat "$dir/headers" >&2; exit 1; }
-	awk '/ Received with rtt / { if (n++) print at; at = "end" } / Nats-Sequence: / { at = $3 } END { print at }' "$dir/headers" |
+	awk '$2 == "Received" { if (n++) print at; at = "end" } $2 == "Nats-Sequence:" { at = $3 } END { print at }' "$dir/headers" |
 		paste -d ' ' - <(sed '/^$/d' "$dir/bodies") >"$dir/answer"
 	[ "$(tail -1 "$dir/answer")" = "end nil body" ] || { echo "error: no whole answer for $1 from $2" >&2; exit 1; }
 	sed '/^end /d' "$dir/answer"
@@ -59,7 +59,7 @@ paste -d ' ' "$dir/places" "$dir/all" | while read -r journal sequence prevhash 
 	echo "$journal $sequence $prevhash ${hash%% *} ${begins%% *} $body"
 done | sort -s -k1,1 -k2,2n >"$dir/entries"
 
-# Each entry that follows from the one before, once. What came before it is passed over, what does not follow is left out.
+# Each entry that follows from the one before, once. What comes again is passed over, what does not follow is left out.
 awk -v chains="$dir/chains" -v heads="$dir/heads" -v findings="$dir/findings" '
 	BEGIN { printf "" >chains; printf "" >heads; printf "" >findings }
 	function told() {
@@ -67,7 +67,7 @@ awk -v chains="$dir/chains" -v heads="$dir/heads" -v findings="$dir/findings" '
 		if (left) print "finding: " journal ": entries that do not follow and are not counted: " left ", from entry " first " on" >findings
 	}
 	{ body = substr($0, length($1 $2 $3 $4 $5) + 6) }
-	$1 == "none" { print "finding: no entry: " body >findings; next }
+	$1 == "none" { if (!seen[body]++) print "finding: no entry: " body >findings; next }
 	$1 != journal { told(); journal = $1; taken = left = 0; head = "" }
 	$2 == 1 && !taken { head = $5 "" }
 	$2 == taken && $4 == head || seen[$1, $2, $4]++ { next }

@@ -163,7 +163,9 @@ func (s *state) read(nc *nats.Conn, stream, path string) error {
 				break
 			}
 			if err := s.apply(stream, m); err != nil {
-				s.Findings = append(s.Findings, fmt.Sprintf("%s %d: %v", stream, at, err))
+				if found := fmt.Sprintf("%s %d: %v", stream, at, err); !slices.Contains(s.Findings, found) {
+					s.Findings = append(s.Findings, found)
+				}
 			}
 			s.Positions[stream] = position{at, hash(m.Data)}
 		}
@@ -245,8 +247,9 @@ func (s *state) apply(stream string, m *nats.Msg) error {
 		return nil // it came before
 	}
 	at := place(e.Sequence, e.PrevHash)
-	if other, taken := c.Waiting[at]; taken && !bytes.Equal(other, m.Data) {
-		at += ", not " + hash(m.Data) // two want one place: it is that of who came first
+	second := at + ", not " + hash(m.Data) // two want one place: it is that of who came first
+	if first, taken := c.Waiting[at]; taken && !bytes.Equal(first, m.Data) || c.Waiting[second] != nil {
+		at = second
 	}
 	c.Waiting[at] = m.Data
 	return s.follow(register, c)

@@ -55,7 +55,8 @@ async function read(stream) {
       try {
         apply(stream, m);
       } catch (err) {
-        state.findings.push(`${stream} ${m.seq}: ${err.message}`); // and what is behind it goes on
+        const found = `${stream} ${m.seq}: ${err.message}`;
+        if (!state.findings.includes(found)) state.findings.push(found); // and what is behind it goes on
       }
       state.positions[stream] = { sequence: m.seq, hash: sha256(m.data).toString("hex") };
     }
@@ -97,7 +98,8 @@ function apply(stream, m) {
   if (chain.hashes[sequence] === hash) return; // it came before
   const body = Buffer.from(m.data).toString("base64");
   let at = place(sequence, e.prevhash);
-  if ((chain.waiting[at] ?? body) !== body) at += `, not ${hash}`; // two want one place: it is that of who came first
+  const second = `${at}, not ${hash}`; // two want one place: it is that of who came first
+  if ((chain.waiting[at] ?? body) !== body || second in chain.waiting) at = second;
   chain.waiting[at] = body;
 
   // What waits and follows.
