@@ -201,6 +201,12 @@ func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return embedded.Enroll(dir, r)
 }
 
+// Expect has head office wait for a register that was enrolled: it shows it, and closes no period without it,
+// also before it has ever linked.
+func (h *HQ) Expect(ctx context.Context, r events.Register) error {
+	return h.node.AddJournal(ctx, r, 1)
+}
+
 // EnrollReader makes the credentials by which a program may read the streams of the
 // head office whose data directory this is, running or not, and do nothing else.
 func EnrollReader(dir, name string) (creds []byte, err error) {

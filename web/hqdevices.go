@@ -15,6 +15,7 @@ import (
 func (a *hqAPI) devices(api huma.API) {
 	huma.Post(api, "/v1/registers/{register}/code", a.code)
 	huma.Post(api, "/v1/registers/{register}/revoke", a.revoke)
+	huma.Post(api, "/v1/registers/{register}/expect", a.expect)
 	huma.Get(api, "/v1/exceptions", list(a.hq.Exceptions))
 }
 
@@ -47,6 +48,18 @@ func (a *hqAPI) revoke(ctx context.Context, in *revokeInput) (*struct{}, error) 
 		return nil, err
 	}
 	return nil, a.hq.RevokeRegister(ctx, r, in.Body.Why)
+}
+
+type registerInput struct {
+	Register string `path:"register" doc:"store-register, such as s001-r01"`
+}
+
+func (a *hqAPI) expect(ctx context.Context, in *registerInput) (*struct{}, error) {
+	r, err := registerNamed(in.Register)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.hq.Expect(ctx, r)
 }
 
 func registerNamed(name string) (events.Register, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,7 +153,7 @@ type hqEnrollCmd struct {
 }
 
 // Run writes the file, readable by its owner alone.
-func (c *hqEnrollCmd) Run(std stdio) error {
+func (c *hqEnrollCmd) Run(ctx context.Context, std stdio) error {
 	creds, err := hq.Enroll(c.Data, c.Name.Register)
 	if errors.Is(err, embedded.ErrShutOut) {
 		return hinted{err, fmt.Sprintf("make a code: posnode hq code --data %s %s --bootstrap %s", c.Data, c.Name, c.Creds)}
@@ -164,6 +165,10 @@ func (c *hqEnrollCmd) Run(std stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "%s may link with %s\n", c.Name, c.Creds)
+	// It can sell before it ever links: a period is not to be closed without it.
+	if err := (runningHQ{c.Data}).call(ctx, http.MethodPost, "/v1/registers/"+c.Name.String()+"/expect", nil, nil); err != nil {
+		fmt.Fprintf(std.out, "head office will know of %s when it has linked: %v\n", c.Name, err)
+	}
 	return nil
 }
 

@@ -81,6 +81,13 @@ func TestPeriodIsClosed(t *testing.T) {
 	require.Contains(t, command(0, "hq", "close-period", "--data", hqDir, yesterday, yesterday), "5 transactions")
 	require.Regexp(t, `s001-r01 +1 +o(n|ff)line.* nothing +0 `, command(0, "hq", "status", "--data", hqDir))
 	require.Contains(t, command(1, "hq", "close-period", "--data", hqDir, yesterday, yesterday+"x"), "invalid_parameter")
+
+	// Who was enrolled and has never linked may have sold: it is waited for.
+	require.NotContains(t, command(0, "hq", "enroll", "--data", hqDir, "s001-r09", filepath.Join(dir, "r09")), "head office will know")
+	require.Contains(t, command(0, "hq", "status", "--data", hqDir), "s001-r09")
+	today := time.Now().UTC().Format(time.DateOnly)
+	require.Contains(t, command(1, "hq", "close-period", "--data", hqDir, today, today), "s001-r09 on "+today+": nothing has ever come of it")
+	require.Contains(t, command(0, "hq", "enroll", "--data", notRunning(t), "s001-r10", filepath.Join(dir, "r10")), "head office will know of s001-r10 when it has linked")
 	certificate := filepath.Join(dir, "certificate")
 	require.NoError(t, os.WriteFile(certificate, []byte(command(0, "hq", "certificate", "--data", hqDir, name.String(), yesterday)), 0o600))
 	key := strings.TrimSpace(command(0, "hq", "public-key", "--data", hqDir))
@@ -91,4 +98,13 @@ func TestPeriodIsClosed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(certificate, bytes.Replace(raw, []byte("entries 1 1 "), []byte("entries 1 2 "), 1), 0o600))
 	command(1, "audit", "certificate", "--key", key, certificate)
+}
+
+// notRunning is the data directory of a head office that is not running.
+func notRunning(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	h, err := hq.Open(t.Context(), hq.Config{Dir: dir, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	return dir
 }
