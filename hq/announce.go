@@ -21,9 +21,9 @@ type contact struct {
 	speaker             string               // the instance that spoke last
 	turns               int                  // how often one spoke again after another had
 	suspicion           *events.Freeze       // what the announcements alone prove
-	lagging             struct {
+	lagging, behind     struct {
 		at    uint64    // entry that head office holds last
-		since time.Time // how long that has not moved although more was announced
+		since time.Time // how long that has not moved although more was announced, or had been signed
 	}
 	unverified struct {
 		sequence uint64    // was announced
@@ -35,6 +35,8 @@ const (
 	// tailAfter is how long what was announced may take to come, before it is asked for: a
 	// source of the server may take up to 40 s to go on by itself.
 	tailAfter = 45 * time.Second
+	// behindAfter is how long an instance may lack what has been signed, before it is lost: it reads within a second.
+	behindAfter = 5 * time.Second
 	// asked bounds what is asked for at a time.
 	askedEntries = 1000
 	askedRanges  = 20
@@ -356,19 +358,19 @@ func (c *contact) unverifiedSince(verified uint64, now time.Time) time.Time {
 	return c.unverified.since
 }
 
-// reading says whether there is something of a register's streams that this instance has not read yet.
-func (h *HQ) reading(ctx context.Context, r events.Register) (bool, error) {
-	for _, shard := range []string{h.node.ShardOf(r), embedded.Repairs} {
-		last, err := h.node.Last(ctx, shard)
-		if err != nil {
-			return false, err
-		}
-		read, err := h.db.position(ctx, shard)
-		if err != nil || read < last {
-			return true, err
-		}
+// staysBehind says whether head office has held no more of a journal for a while: another instance may have signed
+// what this one has still to read, which takes a moment.
+func (h *HQ) staysBehind(r events.Register, reached uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c, now := h.heard[r], h.cfg.Clock()
+	if c == nil {
+		return true
 	}
-	return false, nil
+	if c.behind.since.IsZero() || c.behind.at != reached {
+		c.behind.at, c.behind.since = reached, now
+	}
+	return now.Sub(c.behind.since) >= behindAfter
 }
 
 // checkBehind compares what head office holds with the mark that the register keeps. A
@@ -382,12 +384,8 @@ func (h *HQ) checkBehind(ctx context.Context, name embedded.JournalName, a event
 		return 0, nil // not ours: who made it up gets no more than an answer
 	}
 	if mark.Sequence > reached {
-		// Another instance may have signed what this one has still to read.
-		if reading, err := h.reading(ctx, name.Register); err != nil || reading {
-			return 0, err
-		}
-		if j, err := readJournal(ctx, h.db.db, name); err != nil || j != nil && mark.Sequence <= j.runs.reached() {
-			return 0, err // it was read meanwhile
+		if !h.staysBehind(name.Register, reached) {
+			return 0, nil
 		}
 		return mark.Sequence, note(ctx, h.db.db, Finding{
 			Register: name.Register.String(), Epoch: name.Epoch, Sequence: mark.Sequence, Kind: KindHQBehind,

@@ -256,8 +256,8 @@ func (w *till) checkZ(entry *events.Entry, shift events.ShiftID) error {
 			return fmt.Errorf("over or short of %+v", of)
 		}
 		switch {
-		case of.Tender == "account" || of.Tender == "giftcard":
-			continue // money that is owed, and stands in accounts of its own
+		case of.Tender == "account" || of.Tender == "giftcard" || of.Tender == "loyalty":
+			continue // what is owed, and stands in accounts of its own
 		case of.Currency != f.Report.Currency:
 			foreign = true
 		}
