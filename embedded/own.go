@@ -56,7 +56,7 @@ func (h *HQNode) Own() *Journal { return h.own }
 // once at the beginning, until ctx ends.
 func (h *HQNode) FollowOwn(ctx context.Context, grown func()) error {
 	consumer, err := h.js.OrderedConsumer(ctx, ownStream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true,
+		DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true, MaxResetAttempts: resetOnce,
 	})
 	if err != nil {
 		return fmt.Errorf("follow head office's own journal: %w", err)

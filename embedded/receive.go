@@ -31,6 +31,11 @@ type Received struct {
 	ArrivedAt     time.Time
 }
 
+// resetOnce has a reader end where the consumer that it lost cannot be made again at once: whoever reads begins anew. Left to
+// itself nats.go 1.55 asks for one of the same name for ever, and a cluster that has given that to a server which is down
+// answers when the server is back.
+const resetOnce = 1
+
 // Receive yields the entries of one shard, or of [Repairs], from position `from` on, and goes on
 // with new ones until ctx ends or yield returns an error, which it returns. Entries of one
 // journal come in order, and may come again: the reader goes by (Register, Epoch, Sequence).
@@ -38,6 +43,8 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	consumer, err := h.js.OrderedConsumer(ctx, shard, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   max(from, 1),
+
+		MaxResetAttempts: resetOnce,
 	})
 	if err != nil {
 		return fmt.Errorf("receive %s: %w", shard, err)

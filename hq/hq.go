@@ -27,6 +27,7 @@ type Config struct {
 
 	// For tests; else the constants.
 	tailAfter time.Duration
+	deaf      func() bool // that a reader which begins now hears nothing
 	share     int64
 }
 
@@ -393,14 +394,25 @@ func (h *HQ) readStored(ctx context.Context, shard string, from, last uint64) er
 	return h.apply(ctx, shard, batch)
 }
 
-// readComing verifies what a shard receives behind a position, many entries in one transaction where many wait.
+// standsStillAfter is how long nothing may come of what a shard holds, twice over, before its reader is made anew.
+const standsStillAfter = 5 * time.Second
+
+// readComing verifies what a shard receives behind a position, many entries in one transaction where many wait. It ends
+// where the shard holds more and none of it comes, whatever the reason: a reader that waits for ever would stop verification.
 func (h *HQ) readComing(ctx context.Context, shard string, from uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	waiting := make(chan embedded.Received, most)
 	var receiving error
+	receive := h.node.Receive
+	if h.cfg.deaf != nil && h.cfg.deaf() {
+		receive = func(ctx context.Context, _ string, _ uint64, _ func(embedded.Received) error) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
 	go func() {
 		defer close(waiting)
-		receiving = h.node.Receive(ctx, shard, from+1, func(r embedded.Received) error {
+		receiving = receive(ctx, shard, from+1, func(r embedded.Received) error {
 			select {
 			case waiting <- r:
 				return nil
@@ -414,12 +426,31 @@ func (h *HQ) readComing(ctx context.Context, shard string, from uint64) error {
 		for range waiting { // until the receiver has ended
 		}
 	}()
-	for first := range waiting {
-		if err := h.apply(ctx, shard, gather(first, waiting)); err != nil {
-			return err
+	look := time.NewTicker(standsStillAfter)
+	defer look.Stop()
+	for behind := false; ; {
+		select {
+		case first, open := <-waiting:
+			if !open {
+				return receiving
+			}
+			batch := gather(first, waiting)
+			if err := h.apply(ctx, shard, batch); err != nil {
+				return err
+			}
+			from, behind = batch[len(batch)-1].ShardSequence, false
+		case <-look.C:
+			last, err := h.node.Last(ctx, shard)
+			switch {
+			case err != nil || last <= from:
+				behind = false // or it cannot be asked now
+			case behind:
+				return fmt.Errorf("nothing comes of %s behind %d, and it holds %d", shard, from, last)
+			default:
+				behind = true
+			}
 		}
 	}
-	return receiving
 }
 
 // apply takes in what was read of a shard.

@@ -184,3 +184,20 @@ func TestBadEntriesAreFindings(t *testing.T) {
 		return len(findings) == 1 && findings[0].Kind == "undecodable" && findings[0].Sequence == f.till.View().Head.Sequence+1
 	}, 20*time.Second, 20*time.Millisecond)
 }
+
+// A reader of a stream that hears no more of it, though there is more, is made anew.
+func TestReaderThatHearsNothing(t *testing.T) {
+	t.Parallel()
+	cfg := hq.Config{Dir: t.TempDir(), ListenLeaf: "127.0.0.1:0", Clock: time.Now, Logger: slog.New(slog.DiscardHandler)}
+	cfg.HearNothing(5) // those of the four shards and of the repairs
+	h, err := hq.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	name := events.Register{Store: "s001", ID: "r01"}
+	till := openTill(t, name, h.LeafURL(), creds(t, cfg.Dir, name), shopData(5*time.Second, false)).begin()
+	require.Eventually(t, func() bool {
+		journals, err := h.Journals(t.Context())
+		require.NoError(t, err)
+		return len(journals) == 1 && journals[0].Head == till.View().Head
+	}, soon, 50*time.Millisecond)
+}
