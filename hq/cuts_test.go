@@ -46,7 +46,7 @@ var granted = regexp.MustCompile(`"confirmation":\{"head":\{[^}]*\},"checkpoint"
 
 // known is of which movements the register heard from head office and which it added itself: what is
 // on a card is the sum of the two.
-var known = regexp.MustCompile(`"balance":\d+(,"as_of":"[^"]*")?(,"through":\[[^\]]*\])?(,"own":\d+)?`)
+var known = regexp.MustCompile(`"balance":\d+(,"as_of":"[^"]*")?(,"through":\[[^\]]*\])?(,"own":-?\d+)?`)
 
 // changing is what differs from run to run, or says which run it is.
 var changing = regexp.MustCompile(`s001-r\d\d|r\d\d\b|"(time|opened|closed|input)":"[^"]*"|20\d\d-\d\d-\d\dT[0-9:.]+Z|"(first|last|closed)":\d+`) // the last: numbers of entries, among which those of mode facts count
