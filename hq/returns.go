@@ -33,9 +33,8 @@ func (h *HQ) grantReturn(ctx context.Context, r events.Register, want events.Res
 	bought := doc.Lines[number-1].Quantity.TenThousandths()
 	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 		out, refusal = &events.Reserved{Granted: want.Amount}, nil
-		var before int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&before); err != nil || before > 0 {
-			return nil, err // granted before, and the answer was lost
+		if before, err := grantedBefore(ctx, tx, want); err != nil || before {
+			return nil, err
 		}
 		var back int64
 		err := tx.QueryRowContext(ctx, `SELECT (SELECT coalesce(sum(quantity), 0) FROM returned WHERE transaction_id = ? AND line = ?) +

@@ -222,6 +222,12 @@ func (h *HQ) reserve(ctx context.Context, r events.Register, want events.Reserva
 	return out, refusal, err
 }
 
+// grantedBefore says whether a reservation was granted, and the answer was lost.
+func grantedBefore(ctx context.Context, q querier, want events.Reservation) (before bool, err error) {
+	err = q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM reservations WHERE register = ? AND id = ?)`, want.Register, want.ID).Scan(&before)
+	return before, err
+}
+
 // base is what the reference data says of a balance.
 type base struct {
 	kind    string // of movements

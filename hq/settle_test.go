@@ -46,6 +46,15 @@ func (w *shopWorld) keep(profile string, tills ...*worldTill) {
 	}
 }
 
+// pair is two registers of the shop, both online.
+func (w *shopWorld) pair() (one, two *worldTill) {
+	one, two = w.activated("r01"), w.activated("r02")
+	w.keep("", one, two)
+	one.online()
+	two.online()
+	return one, two
+}
+
 func (t *worldTill) offline() {
 	t.w.t.Helper()
 	if t.View().Mode == events.Online {
@@ -73,10 +82,7 @@ func (w *shopWorld) exceptions(kind string) (found []hq.Exception) {
 func TestBalancesAreReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	one, two := w.activated("r01"), w.activated("r02")
-	w.keep("", one, two)
-	one.online()
-	two.online()
+	one, two := w.pair()
 
 	one.basket(4)
 	one.must(214, `{"card":"6001","amount":3000}`)
@@ -485,10 +491,7 @@ func (w *shopWorld) imports(text string) {
 func TestReturnedTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	one, two := w.activated("r01"), w.activated("r02")
-	w.keep("", one, two)
-	one.online()
-	two.online()
+	one, two := w.pair()
 	receipt := one.sell()
 	one.arrived()
 	require.NoError(t, one.SetLink(false))
@@ -585,10 +588,7 @@ func TestQuarantinedMovesNoBalance(t *testing.T) {
 func TestReturnsAreReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	one, two := w.activated("r01"), w.activated("r02")
-	w.keep("", one, two)
-	one.online()
-	two.online()
+	one, two := w.pair()
 	one.basket(3)
 	receipt := one.must(206, ``).Transaction.Receipt
 	one.arrived()

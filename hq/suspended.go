@@ -116,9 +116,8 @@ func (h *HQ) grantRecall(ctx context.Context, r events.Register, want events.Res
 	}
 	_, err = h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 		out, refusal = &events.Reserved{}, nil
-		var before int
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM reservations WHERE register = ? AND id = ?`, want.Register, want.ID).Scan(&before); err != nil || before > 0 {
-			return nil, err // granted before, and the answer was lost
+		if before, err := grantedBefore(ctx, tx, want); err != nil || before {
+			return nil, err
 		}
 		by, err := recalledBy(ctx, tx, want, id, sequence)
 		if err != nil {

@@ -186,10 +186,7 @@ func TestOneOfTwoRecalls(t *testing.T) {
 func TestSuspendedGoesOnTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	one, two := w.activated("r01"), w.activated("r02")
-	w.keep("", one, two)
-	one.online()
-	two.online()
+	one, two := w.pair()
 	id, params := one.suspend(2)
 	require.NoError(t, one.SetLink(false))
 	one.linked(false)
@@ -225,10 +222,7 @@ func TestSuspendedGoesOnTwice(t *testing.T) {
 func TestSuspendedBeforeALostDisk(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	one, two := w.activated("r01"), w.activated("r02")
-	w.keep("", one, two)
-	one.online()
-	two.online()
+	one, two := w.pair()
 	_, first := one.suspend(1)
 	_, second := one.suspend(2)
 	require.NoError(t, one.Close())

@@ -137,12 +137,12 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
-	store, err := r.settings(ctx)
-	if err != nil {
+	var err error
+	if c.Reference.Store, err = r.settings(ctx); err != nil {
 		return ledger.Answer{}, err
 	}
 	if req.online == nil { // else its time has begun to run
-		req.online = r.online(timeout(store.Profile))
+		req.online = r.online(timeout(c.Reference.Store.Profile))
 	}
 	if !c.Frozen {
 		if err := r.beforehand(ctx, req); err != nil {
@@ -183,10 +183,6 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 // register is offline from there on, and decides the same command again.
 func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
 	for {
-		var err error
-		if c.Reference.Store, err = r.settings(ctx); err != nil {
-			return ledger.Decision{}, err
-		}
 		if err := r.consult(ctx, c, online); err != nil {
 			return ledger.Decision{}, err
 		}
