@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -9,64 +8,96 @@ import (
 	"slices"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
-// loadConfig reads a YAML file with values for flags. Unlike kong's own loader it
-// refuses keys that are no flag: a mistyped one would be passed over without a word.
+// loadConfig reads a YAML file with values for flags. It refuses a key that names no flag, so that a
+// mistyped key is not ignored.
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	raw, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := kongyaml.Loader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
+	tree := map[string]any{}
+	if err := yaml.Unmarshal(raw, &tree); err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	keys := map[string]any{}
-	if err := yaml.Unmarshal(raw, &keys); err != nil {
-		return nil, err
-	}
-	return configFile{resolver, keys}, nil
+	values := map[string]any{}
+	flatten(values, "", tree)
+	return configFile(values), nil
 }
 
-// configFile is a configuration file that was read.
-type configFile struct {
-	kong.Resolver
-	keys map[string]any
-}
-
-// Validate says which key of the file is no flag of the program.
-func (c configFile) Validate(app *kong.Application) error {
-	known := map[string]bool{}
-	collectFlags(app.Node, "", known)
-	return unknownKey(c.keys, "", known)
-}
-
-// collectFlags notes the keys of a command's flags, and those of the commands below it.
-func collectFlags(n *kong.Node, prefix string, known map[string]bool) {
-	for _, flag := range n.Flags {
-		known[prefix+flag.Name] = true
-	}
-	for _, child := range n.Children {
-		collectFlags(child, prefix+child.Name+"-", known)
-	}
-}
-
-func unknownKey(keys map[string]any, prefix string, known map[string]bool) error {
-	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		if below, nested := keys[name].(map[string]any); nested {
-			if err := unknownKey(below, prefix+name+"-", known); err != nil {
-				return err
-			}
+// flatten writes the values of nested keys into flat, with "-" between the names of a path. A list stays one value.
+func flatten(flat map[string]any, prefix string, tree map[string]any) {
+	for name, value := range tree {
+		if below, nested := value.(map[string]any); nested {
+			flatten(flat, prefix+name+"-", below)
 			continue
 		}
-		if !known[prefix+name] {
-			return hinted{fmt.Errorf("configuration file: %s%s is no flag", prefix, name), "keys are a command and its flag, such as register-listen, or listen below register"}
+		flat[prefix+name] = value
+	}
+}
+
+// configFile holds the values of a configuration file by command and flag, such as "hq-run-data".
+type configFile map[string]any
+
+// Validate returns an error for a key that names no flag of the program.
+func (c configFile) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	collectFlags(app.Node, known)
+	for _, key := range slices.Sorted(maps.Keys(c)) {
+		if !known[key] {
+			return hinted{fmt.Errorf("configuration file: %s is no flag", key), "keys are a command and its flag, such as register-listen, or listen below register"}
 		}
 	}
 	return nil
+}
+
+// collectFlags adds the keys of a command's flags and of all commands below it.
+func collectFlags(n *kong.Node, known map[string]bool) {
+	for _, flag := range n.Flags {
+		for _, key := range flagKeys(n, flag.Name) {
+			known[key] = true
+		}
+	}
+	for _, child := range n.Children {
+		collectFlags(child, known)
+	}
+}
+
+// Resolve returns the value of a flag, or nil where the file has none.
+func (c configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	for _, key := range flagKeys(parent.Node(), flag.Name) {
+		switch value := c[key].(type) {
+		case nil:
+		case []any:
+			parts := make([]string, len(value))
+			for i, v := range value {
+				parts[i] = fmt.Sprint(v)
+			}
+			return kong.JoinEscaped(parts, ','), nil
+		default:
+			return fmt.Sprint(value), nil
+		}
+	}
+	return nil, nil
+}
+
+// flagKeys returns the keys under which the file may give a flag of a command. The flags of a default
+// command also stand under its parent: "hq-data" is "hq-run-data", as 'posnode hq' is 'posnode hq run'.
+func flagKeys(n *kong.Node, flag string) []string {
+	keys := []string{flag}
+	for ; n.Parent != nil; n = n.Parent {
+		var longer []string
+		for _, key := range keys {
+			longer = append(longer, n.Name+"-"+key)
+		}
+		if n.Parent.DefaultCmd == n {
+			longer = append(longer, keys...)
+		}
+		keys = longer
+	}
+	return keys
 }
 
 // version says what was built: the module's version, and the commit where the build knows it.
