@@ -18,6 +18,10 @@ type Announcement struct {
 	Instance string `json:"instance,omitempty"`
 	// Mark is the last checkpoint of this epoch that head office signed, as the register keeps it.
 	Mark string `json:"mark,omitempty"`
+	// Checkpoint is the register's own signed checkpoint of Head: a note of C2SP form, by the key of the
+	// epoch. It proves that the register wrote the entries up to there. "" from a register of an earlier version,
+	// and from one whose journal is empty.
+	Checkpoint string `json:"checkpoint,omitempty"`
 	// Frozen says that the register has stopped selling in this epoch, and why.
 	Frozen *Freeze `json:"frozen,omitempty"`
 }

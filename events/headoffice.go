@@ -201,6 +201,8 @@ type AskConfirm struct {
 	Request      CommandKey `json:"request"`
 	Head         Head       `json:"head"`          // up to which the register's journal is to be confirmed
 	WithinMillis int        `json:"within_millis"` // how long the register waits for what is on its way
+	// Checkpoint is the register's own signed checkpoint of Head, as in [Announcement]. "" from an earlier version.
+	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
 // NotGranted is a business refusal of head office: an answer, and no failure.

@@ -103,7 +103,7 @@ func unanswered(err error, operation int) error {
 // atHQ has head office carry out its part of an operation, before the fact is recorded. Where it
 // does not answer in time, what only it can decide is refused, and for the rest the error is a *[unheard].
 // That time is what the command's data requests have left of it.
-func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact, online *onlineSource) error {
+func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact, online *onlineSource) (err error) {
 	switch f := fact.(type) {
 	case *events.DeviceActivated:
 		return r.activate(ctx, c, f)
@@ -125,6 +125,9 @@ func (r *Register) atHQ(ctx context.Context, c ledger.Command, fact events.Fact,
 	defer cancel()
 	if f, ok := fact.(events.Confirmable); ok {
 		question := events.AskConfirm{Request: c.Key, Head: r.state.Head, WithinMillis: int(time.Until(online.until).Milliseconds() / 2)}
+		if question.Checkpoint, err = r.signedHead(question.Head); err != nil {
+			return err
+		}
 		answer, err := askHQ[events.Confirmation](ctx, r, "confirm", question)
 		if err != nil {
 			return orUnheard(err)

@@ -25,6 +25,13 @@ type identity struct {
 	signer     *checkpoint.Signer // of Key
 }
 
+// checkpoint returns the signed checkpoint of a head of the identity's epoch.
+func (id *identity) checkpoint(head events.Head) (string, error) {
+	return id.signer.Sign(checkpoint.Checkpoint{
+		Origin: fmt.Sprintf("%s/%d", id.Register, head.Epoch), Size: head.Sequence, Hash: head.Hash,
+	})
+}
+
 func identityPath(dir string) string { return filepath.Join(dir, "identity.json") }
 
 func activationPath(dir string, epoch int) string {

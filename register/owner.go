@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/posnode/posnode/events"
-	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
 	"github.com/posnode/posnode/projections"
 )
@@ -290,6 +289,13 @@ func (r *Register) accept(entry *events.Entry, body []byte) {
 	r.projector.add(stored)
 	r.publish()
 	r.watchers.tell(stored)
+	switch entry.Fact.(type) {
+	case events.Checkpointed, events.Confirmable, *events.DeviceActivated, *events.DeviceInactivated:
+		select {
+		case r.concluded <- struct{}{}:
+		default: // the next announcement is due already
+		}
+	}
 	if r.sinceShot++; r.sinceShot >= snapshotEvery {
 		if err := r.writeSnapshot(); err != nil {
 			r.cfg.Logger.Warn("the snapshot could not be written", "error", err)
@@ -360,9 +366,7 @@ func (r *Register) sign(fact events.Fact) (err error) {
 
 // Checkpoint signs a head of the register's chain.
 func (r *Register) Checkpoint(head events.Head) (string, error) {
-	return r.identity.signer.Sign(checkpoint.Checkpoint{
-		Origin: fmt.Sprintf("%s/%d", r.cfg.Register, head.Epoch), Size: head.Sequence, Hash: head.Hash,
-	})
+	return r.identity.checkpoint(head)
 }
 
 func (r *Register) writeSnapshot() error {

@@ -72,6 +72,7 @@ type Register struct {
 	// linked is what the owner goes by, whether there is a connection to head office: the node's [embedded.RegisterNode.Link].
 	linked func() bool
 
+	concluded chan struct{} // holds one value where the next announcement is not to wait for its time
 	commands  chan request
 	looks     chan func(*ledger.State)
 	projector projector
@@ -90,7 +91,7 @@ type Register struct {
 // Every step can be repeated. If we died anywhere in here, the next start does
 // the same again; only the activation entry is new on disk, once.
 func Open(ctx context.Context, cfg Config) (*Register, error) {
-	r := &Register{cfg: cfg, commands: make(chan request), looks: make(chan func(*ledger.State))}
+	r := &Register{cfg: cfg, commands: make(chan request), looks: make(chan func(*ledger.State)), concluded: make(chan struct{}, 1)}
 	r.close = sync.OnceValue(r.shutdown)
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open register %s: %w", cfg.Register, err), r.Close())

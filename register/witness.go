@@ -23,6 +23,9 @@ import (
 const (
 	// announceEvery is how often head office is asked how it stands to the journal.
 	announceEvery = 3 * time.Second
+	// announceAfter is how long after the last announcement the next one goes out at the earliest, where the
+	// journal has an entry that others wait for.
+	announceAfter = time.Second
 	// announceWithin is how long it may take to answer.
 	announceWithin = 10 * time.Second
 	// repairWithin is how long one round of sending entries once more may take.
@@ -172,7 +175,26 @@ func (r *Register) announce(ctx context.Context) {
 			}
 			failing = err != nil
 		}
-		sleep(ctx, announceEvery)
+		r.untilNextAnnouncement(ctx)
+	}
+}
+
+// untilNextAnnouncement waits announceEvery, or announceAfter where the journal has a new entry that others
+// wait for, such as a document: head office counts it once the register has signed a head at or behind it.
+func (r *Register) untilNextAnnouncement(ctx context.Context) {
+	regular := time.NewTimer(announceEvery)
+	defer regular.Stop()
+	early := time.NewTimer(announceAfter)
+	defer early.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-early.C:
+	}
+	select {
+	case <-ctx.Done():
+	case <-regular.C:
+	case <-r.concluded:
 	}
 }
 
@@ -232,8 +254,24 @@ func (r *Register) announcement() (int, []byte, error) {
 	if damage := r.Damage(); Frozen(damage) {
 		a.Frozen = &events.Freeze{Kind: damage.Kind, Why: damage.Got}
 	}
+	var err error
+	if a.Checkpoint, err = r.signedHead(a.Head); err != nil {
+		return 0, nil, err
+	}
 	question, err := json.Marshal(a)
 	return a.Epoch, question, err
+}
+
+// signedHead returns the register's signed checkpoint of a head, or "" where there is nothing to sign: an empty
+// journal, or a head of an epoch that has just ended and whose key is gone.
+func (r *Register) signedHead(head events.Head) (string, error) {
+	r.turning.RLock()
+	id := r.identity
+	r.turning.RUnlock()
+	if head.Sequence == 0 || head.Epoch != id.Epoch {
+		return "", nil
+	}
+	return id.checkpoint(head)
 }
 
 // heed takes in what head office answered to an announcement of an epoch.
