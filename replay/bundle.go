@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -25,32 +26,84 @@ type Bundle struct{ path string }
 
 // OpenBundle finds a bundle. The file is opened anew for each reading, and only to read.
 func OpenBundle(path string) (*Bundle, error) {
-	info, err := os.Stat(path)
+	f, _, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
+	return &Bundle{path}, f.Close()
+}
+
+// openFile opens a regular file. It does not wait for somebody to write to a named pipe.
+func openFile(path string) (*os.File, int64, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
 	}
-	return &Bundle{path}, nil
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// A compressed file of a few bytes can stand for any amount of data. These bounds are far above
+// what entries need: their hashes and ids alone keep a journal from shrinking more than some twenty times.
+const (
+	// maxWindow is how many bytes back the decoder looks. Export needs 8 MiB.
+	maxWindow = 32 << 20
+	// maxRatio is how many times as large as the file its content may be, beyond freeBytes.
+	maxRatio  = 1000
+	freeBytes = 16 << 20
+)
+
+// contextReader reads until ctx ends: one line may be as long as the file.
+type contextReader struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.in.Read(p)
+}
+
+// boundedReader fails with errTooLarge once more than left bytes were read.
+type boundedReader struct {
+	in   io.Reader
+	left int64
+}
+
+var errTooLarge = fmt.Errorf("the content is more than %d times as large as the file: no journal is", maxRatio)
+
+func (b *boundedReader) Read(p []byte) (n int, err error) {
+	n, err = b.in.Read(p[:min(int64(len(p)), max(b.left+1, 0))])
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
 }
 
 // Read implements [Source]. A line that does not end, or compressed data that
 // cannot be read on, is a *[events.CorruptError] without a sequence.
 func (b *Bundle) Read(ctx context.Context, yield func(int, events.Message) error) error {
-	f, err := os.Open(b.path)
+	f, size, err := openFile(b.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var in io.Reader = f
+	var in io.Reader = contextReader{ctx, f}
 	if strings.HasSuffix(b.path, bundleSuffix) {
-		z, err := zstd.NewReader(f)
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return unreadable(1, err)
 		}
 		defer z.Close()
-		in = z
+		in = &boundedReader{z, freeBytes + maxRatio*min(size, 1<<50)}
 	}
 	return readLines(ctx, in, yield)
 }
@@ -63,6 +116,9 @@ func readLines(ctx context.Context, in io.Reader, yield func(int, events.Message
 			return nil
 		}
 		if err != nil && err != io.EOF {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return unreadable(number, err)
 		}
 		if err := yield(0, events.Message{Body: bytes.TrimSuffix(line, []byte("\n"))}); err != nil {
@@ -96,8 +152,12 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 }
 
 func unreadable(line int, err error) error {
+	kind := KindUnreadable
+	if errors.Is(err, errTooLarge) || errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		kind = KindTooLarge
+	}
 	return &events.CorruptError{
-		Kind: KindUnreadable, Want: "line " + strconv.Itoa(line), Got: err.Error(),
+		Kind: kind, Want: "line " + strconv.Itoa(line), Got: err.Error(),
 		Hint: "nothing from this line on could be read; another copy of the bundle may be whole",
 	}
 }

@@ -50,6 +50,13 @@
 // behind them: the transaction in progress is taken up again where the next one begins, the
 // shift where the next one is opened, the receipt number from the next receipt.
 //
+// # What is bounded
+//
+// The source may be somebody else's, and made to hurt. A report lists at most 100 findings of a
+// kind in an epoch and 2,000 in all, and counts the rest. Verify reads no further after 10,000
+// epochs or 100,000 bodies that are no entry. A compressed bundle may unpack to 16 MiB and 1,000
+// times its size, with a window of at most 32 MiB.
+//
 // # What a journal cannot say of itself
 //
 // No entry vouches for the last one, and none for its own absence. A change to

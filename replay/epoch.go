@@ -34,8 +34,12 @@ type gap struct {
 	from, to uint64
 	after    *events.Digest // prevhash of the entry behind it, if that could be decoded
 	found    map[uint64]bool
-	index    int // of its finding
+	index    int // of its finding, -1 where that is only counted
 }
+
+// maxGaps is how many gaps of an epoch are kept. An entry that comes later and belongs in
+// another gap counts as a duplicate.
+const maxGaps = 1000
 
 func newEpoch(n int, v *verifier) *epoch {
 	e := &epoch{number: n, verifier: v, head: events.Head{Epoch: n}, read: events.Head{Epoch: n}}
@@ -43,9 +47,9 @@ func newEpoch(n int, v *verifier) *epoch {
 	return e
 }
 
-func (e *epoch) add(f Finding) {
+func (e *epoch) add(f Finding) (index int) {
 	f.Epoch = e.number
-	e.verifier.add(f)
+	return e.verifier.add(f)
 }
 
 // precedes says whether entry was, by its prevhash, written after the head.
@@ -89,7 +93,7 @@ func (e *epoch) place(it *item) uint64 {
 
 // missing reports the entries from next up to the one at which something is stored.
 func (e *epoch) missing(next, at uint64, it *item) {
-	g := &gap{from: next, to: at - 1, found: map[uint64]bool{}, index: len(e.verifier.list)}
+	g := &gap{from: next, to: at - 1, found: map[uint64]bool{}}
 	f := Finding{Sequence: next, Kind: KindGap, Got: fmt.Sprintf("entry %d", at), Hint: "HQ or another copy may have what is missing"}
 	if it.Body == nil {
 		g.to, f.Got = at, it.err.Error()
@@ -101,8 +105,9 @@ func (e *epoch) missing(next, at uint64, it *item) {
 	if it.entry != nil {
 		g.after = &it.entry.PrevHash
 	}
-	e.add(f)
-	e.gaps = append(e.gaps, g)
+	if g.index = e.add(f); len(e.gaps) < maxGaps {
+		e.gaps = append(e.gaps, g)
+	}
 	e.head.Sequence, e.broken = g.to, true
 	e.books.doubt()
 }
@@ -122,7 +127,7 @@ func (e *epoch) behind(it *item, at uint64) {
 	if at == g.to && g.after != nil && *g.after != it.entry.Head.Hash {
 		e.add(Finding{Sequence: at + 1, Kind: KindChain, Want: "prevhash " + it.entry.Head.Hash.String(), Got: g.after.String(), Hint: afterOther(at + 1)})
 	}
-	if uint64(len(g.found)) == g.to-g.from+1 {
+	if uint64(len(g.found)) == g.to-g.from+1 && g.index >= 0 {
 		f := &e.verifier.list[g.index]
 		f.Kind, f.Hint = KindOrder, fmt.Sprintf("%s stands behind it: the lines are in the wrong order", f.Want)
 	}

@@ -43,6 +43,7 @@ const (
 	// Of the bytes.
 	KindUnreadable  = "unreadable"  // the file cannot be read on
 	KindTruncated   = "truncated"   // the end is missing
+	KindTooLarge    = "too_large"   // there is more than any register writes, and the rest was not read
 	KindUndecodable = "undecodable" // the bytes are not an entry
 	// Of the order.
 	KindGap       = "gap"       // entries are missing
@@ -70,25 +71,118 @@ const (
 	KindReceipt    = "receipt"    // the receipt number is not the one after the last
 	// Of what was derived.
 	KindProjection = "projection" // the offline database differs from a replay
+	// Of the list itself.
+	KindMore = "more" // how many findings are not listed
 )
 
-// findings collects. Follow-ups of one cause are told as one finding.
+// A file that somebody else wrote may hold any number of faults. These bounds keep a report
+// readable, and keep it in memory.
+const (
+	// maxOfKind is how many findings of one kind an epoch lists one by one.
+	maxOfKind = 100
+	// maxFindings is how many findings a report lists.
+	maxFindings = 2000
+)
+
+// findings collects findings. Consequences of one cause are one finding. Beyond [maxOfKind] and
+// [maxFindings] the rest is counted in one finding.
 type findings struct {
 	list []Finding
 	runs map[string]*run
+	rest map[restKey]*rest
+}
+
+// restKey is an epoch and a kind, or the zero value for all findings beyond [maxFindings].
+type restKey struct {
+	epoch int
+	kind  string
+}
+
+// rest counts the findings under one key.
+type rest struct {
+	listed int // findings of this key in the list, without the one that counts
+	index  int // in the list, of the finding that counts the others
+	folded int // findings that are only counted
+	last   Finding
 }
 
 // run is a finding that the entries after it share.
 type run struct {
 	index int // in list
 	first Finding
-	last  uint64 // the sequence, or for checkpoints the ordinal
+	last  uint64 // the sequence
 	count int
 }
 
-func (fs *findings) add(f Finding) {
+// add lists f and returns its index, or counts it and returns -1.
+func (fs *findings) add(f Finding) (index int) {
 	f.Want, f.Got = clip(f.Want), clip(f.Got)
+	of := fs.restOf(restKey{f.Epoch, f.Kind})
+	switch {
+	case of.folded > 0 || of.listed >= maxOfKind && len(fs.list) < maxFindings:
+		fs.fold(of, f)
+		return -1
+	case len(fs.list) >= maxFindings:
+		f.Kind = KindMore
+		fs.fold(fs.restOf(restKey{}), f)
+		return -1
+	}
+	of.listed++
 	fs.list = append(fs.list, f)
+	return len(fs.list) - 1
+}
+
+func (fs *findings) restOf(key restKey) *rest {
+	if fs.rest[key] == nil {
+		if fs.rest == nil {
+			fs.rest = map[restKey]*rest{}
+		}
+		fs.rest[key] = &rest{}
+	}
+	return fs.rest[key]
+}
+
+// fold counts f in one finding, which stands where the first of those counted was found.
+func (fs *findings) fold(of *rest, f Finding) {
+	if of.folded == 0 {
+		of.index = len(fs.list)
+		fs.list = append(fs.list, f)
+	}
+	of.folded++
+	of.last = f
+}
+
+// finish returns all findings. Those that count others say how many.
+func (fs *findings) finish() []Finding {
+	for key, of := range fs.rest {
+		if of.folded == 0 {
+			continue
+		}
+		what := "findings of this kind"
+		if key == (restKey{}) {
+			what = "findings of any kind"
+		}
+		f := &fs.list[of.index]
+		f.Hint = fmt.Sprintf("%d further %s are counted here and not listed; the last is at entry %d of epoch %d", of.folded, what, of.last.Sequence, of.last.Epoch)
+	}
+	sortFindings(fs.list)
+	return append([]Finding{}, fs.list...)
+}
+
+// moveTo makes the findings so far findings of an epoch.
+func (fs *findings) moveTo(epoch int) {
+	for i := range fs.list {
+		fs.list[i].Epoch = epoch
+	}
+	moved := map[restKey]*rest{}
+	for key, of := range fs.rest {
+		if key != (restKey{}) {
+			key.epoch = epoch
+		}
+		of.last.Epoch = epoch
+		moved[key] = of
+	}
+	fs.rest = moved
 }
 
 // follow adds f, unless a finding of its kind was made at the place just before:
@@ -100,12 +194,14 @@ func (fs *findings) follow(place uint64, f Finding) {
 		if fs.runs == nil {
 			fs.runs = map[string]*run{}
 		}
-		fs.runs[key] = &run{index: len(fs.list), first: f, last: place, count: 1}
-		fs.add(f)
+		fs.runs[key] = &run{index: fs.add(f), first: f, last: place, count: 1}
 		return
 	}
 	r.last = place
 	r.count++
+	if r.index < 0 {
+		return
+	}
 	fs.list[r.index].Hint = fmt.Sprintf("%s; so for %d in a row, up to entry %d", r.first.Hint, r.count, f.Sequence)
 }
 

@@ -40,6 +40,13 @@ func Verify(ctx context.Context, src Source, opts Options) (Report, error) {
 	return v.report(), nil
 }
 
+// maxEpochs bounds what Verify keeps in memory: it keeps the state of every epoch. A register
+// begins an epoch when it is activated.
+const maxEpochs = 10_000
+
+// maxNoise is after how many bodies that are no entry Verify reads no further.
+const maxNoise = 100_000
+
 // verifier reads entries as they are stored and deals them to their epochs.
 type verifier struct {
 	opts Options
@@ -47,6 +54,7 @@ type verifier struct {
 	entries int
 	epochs  map[int]*epoch
 	current *epoch
+	noise   int // stored bodies that are no entry
 	notary  *notary
 }
 
@@ -54,7 +62,20 @@ func (v *verifier) visit(it *item) error {
 	if it.Body != nil {
 		v.entries++
 	}
+	if it.Body != nil && it.entry == nil {
+		if v.noise++; v.noise > maxNoise {
+			return &events.CorruptError{
+				Kind: KindTooLarge, Want: "entries", Got: fmt.Sprintf("%d that are none", v.noise), Hint: "nothing from there on was read: this is no journal",
+			}
+		}
+	}
 	n := v.epochOf(it)
+	if v.epochs[n] == nil && len(v.epochs) >= maxEpochs {
+		return &events.CorruptError{
+			Kind: KindTooLarge, Want: fmt.Sprintf("at most %d epochs", maxEpochs), Got: fmt.Sprintf("an entry of epoch %d", n),
+			Hint: "nothing from this entry on was read",
+		}
+	}
 	switch {
 	case v.current == nil:
 		v.current = v.epoch(n)
@@ -63,9 +84,7 @@ func (v *verifier) visit(it *item) error {
 		delete(v.epochs, 0)
 		v.current.number, v.current.head.Epoch, v.current.read.Epoch = n, n, n
 		v.epochs[n] = v.current
-		for i := range v.list {
-			v.list[i].Epoch = n
-		}
+		v.moveTo(n)
 	case n != v.current.number:
 		v.turnTo(n)
 	}
@@ -186,7 +205,7 @@ func headFinding(want events.Head, got events.Digest, hint string) Finding {
 }
 
 func (v *verifier) report() Report {
-	r := Report{Entries: v.entries, Heads: []events.Head{}, Keys: []string{}, Findings: []Finding{}}
+	r := Report{Entries: v.entries, Heads: []events.Head{}, Keys: []string{}, Findings: v.findings.finish()}
 	for _, n := range v.numbers() {
 		e := v.epochs[n]
 		if e.register != (events.Register{}) {
@@ -195,7 +214,5 @@ func (v *verifier) report() Report {
 		r.Heads = append(r.Heads, e.read)
 		r.Keys = append(r.Keys, e.record.Key)
 	}
-	r.Findings = append(r.Findings, v.list...)
-	sortFindings(r.Findings)
 	return r
 }
