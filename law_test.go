@@ -64,6 +64,7 @@ var reserved = []struct {
 	{"net/http", []string{"web", "cmd/posnode"}, "only web knows HTTP"},
 	{"html/template", []string{"web"}, "only web knows HTML"},
 	{"database/sql", []string{"projections", "hq"}, "read models are in SQLite"},
+	{"github.com/hanwen/go-fuse", []string{"internal/powercut"}, "it is for tests"},
 	{"modernc.org/sqlite", []string{"projections", "hq"}, "read models are in SQLite"},
 }
 

@@ -22,14 +22,17 @@ type done struct {
 
 var killTimes = flag.Int("kills", 200, "how often TestKilledAtRandomMoments kills the register")
 
-// crasher sells at a register that is killed again and again, as a client that
+// crasher sells at a register that ends without warning again and again, as a client that
 // repeats with the same key whatever it got no answer for.
 type crasher struct {
 	*process
 	random *rand.Rand
-	kills  int
-	timer  *time.Timer
+	ends   int
 	done   []done
+
+	arm   func()      // sees to it that the process ends some time from now
+	again func()      // starts it again after that
+	gone  func() bool // says that it has ended or is about to: what it answers now need not hold
 }
 
 func TestKilledAtRandomMoments(t *testing.T) {
@@ -40,31 +43,26 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	c := &crasher{process: newProcess(t), random: rand.New(rand.NewPCG(seed, 0))}
+	var timer *time.Timer
+	c.gone = func() bool { return false }
+	c.arm = func() {
+		cmd := c.cmd
+		timer = time.AfterFunc(time.Duration(c.random.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+	}
+	c.again = func() { c.kill(); c.start() }
 	c.start()
 	c.openShift()
 	c.arm()
-	for c.kills < kills {
+	for c.ends < kills {
 		c.sale()
 	}
-	c.timer.Stop()
-	c.settleKill()
+	timer.Stop()
+	c.again() // whether or not the last timer fired
+	c.logOn()
 	c.finishSale()
 	c.stop()
-	c.audit()
-	t.Logf("%d kills, %d acknowledged operations", c.kills, len(c.done))
-}
-
-// arm kills the process some time from now.
-func (c *crasher) arm() {
-	cmd := c.cmd
-	c.timer = time.AfterFunc(time.Duration(c.random.IntN(60_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
-}
-
-// settleKill makes sure of a running process, whether or not the last timer fired.
-func (c *crasher) settleKill() {
-	c.kill()
-	c.start()
-	c.logOn()
+	c.audit(c.dir)
+	t.Logf("%d kills, %d acknowledged operations", c.ends, len(c.done))
 }
 
 // must carries an operation out, over as many lives of the process as it takes.
@@ -72,19 +70,31 @@ func (c *crasher) must(operation int, params string) reply {
 	key := newKey()
 	for {
 		r, err := c.try(operation, key, params)
-		if err == nil {
+		if err == nil && (r.Status == http.StatusOK || !c.gone()) {
 			require.Equal(c.t, http.StatusOK, r.Status, "operation %d %s: %s %s", operation, params, r.Code, r.Detail)
 			for _, e := range r.Entries {
 				c.done = append(c.done, done{key, e.ID, e.Hash, e.Sequence})
 			}
 			return r
 		}
-		// No answer: the process was killed. Whether it had recorded the operation the next life tells.
-		c.kill()
-		c.kills++
-		c.start()
-		c.logOn()
+		// No answer: the process has ended. Whether it had recorded the operation the next life tells.
+		c.revive()
+	}
+}
+
+// revive starts the process again and signs on. That may be cut off as well.
+func (c *crasher) revive() {
+	for {
+		c.ends++
+		c.again()
 		c.arm()
+		c.token = ""
+		r, err := c.try(700, newKey(), fmt.Sprintf(`{"staff":%q,"pin":%q}`, demoStaff, demoPIN))
+		if err == nil && (r.Status == http.StatusOK || !c.gone()) {
+			require.Equal(c.t, http.StatusOK, r.Status, "%s %s", r.Code, r.Detail)
+			c.token = r.Token
+			return
+		}
 	}
 }
 
@@ -119,8 +129,8 @@ func (c *crasher) finishSale() {
 }
 
 // audit reads the journal as an auditor does: sound, every acknowledged operation in it, none twice.
-func (c *crasher) audit() {
-	journal, err := openAudited(c.dir)
+func (c *crasher) audit(dir string) {
+	journal, err := openAudited(dir)
 	require.NoError(c.t, err)
 	defer func() { require.NoError(c.t, journal.close()) }()
 	report, err := replay.Verify(c.t.Context(), journal, replay.Options{})

@@ -46,6 +46,12 @@ func posnode(args ...string) *exec.Cmd {
 // start starts the process and waits until it serves.
 func (p *process) start() {
 	p.t.Helper()
+	require.NoError(p.t, p.launch())
+}
+
+// launch starts the process and waits until it serves. An error says that the process has ended before.
+func (p *process) launch() error {
+	p.t.Helper()
 	p.cmd = posnode(append([]string{"register", "--data", p.dir, "--name", "s001-r01", "--listen", "127.0.0.1:0"}, p.args...)...)
 	p.stderr = new(bytes.Buffer)
 	p.cmd.Stderr = p.stderr
@@ -53,9 +59,13 @@ func (p *process) start() {
 	require.NoError(p.t, err)
 	require.NoError(p.t, p.cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(p.t, err, "%s", p.stderr)
+	if err != nil {
+		_ = p.cmd.Wait() // what it wrote says more
+		return fmt.Errorf("it ended before it served: %s", p.stderr)
+	}
 	_, p.url, _ = strings.Cut(strings.TrimSpace(line), " is up on ")
 	require.NotEmpty(p.t, p.url, line)
+	return nil
 }
 
 // kill is kill -9. It returns when the process is gone.
