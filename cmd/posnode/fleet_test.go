@@ -73,6 +73,11 @@ func newStockFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Skipf("no stock nats-server here: %v", err)
 	}
+	return startStockFleet(t, binary)
+}
+
+// startStockFleet starts the servers from a binary, which it removes in the end, and two instances of head office.
+func startStockFleet(t *testing.T, binary string) *fleet {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(filepath.Dir(binary))) })
 	f := &fleet{t: t, dir: t.TempDir(), binary: binary, servers: make([]*stock.Server, 3), zone: time.FixedZone("noon", (12-time.Now().UTC().Hour())*3600)}
 	ports, err := stock.Ports(9)

@@ -30,6 +30,21 @@ func Build(ctx context.Context) (binary string, err error) {
 	return binary, nil
 }
 
+// BuildVersion compiles a published version of nats-server, such as "v2.15.2", into a new temporary
+// directory, which the caller removes. It needs the Go module proxy, or a cache that has the version.
+func BuildVersion(ctx context.Context, version string) (binary string, err error) {
+	dir, err := os.MkdirTemp("", "posnode-stock-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@"+version)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOBIN="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", errors.Join(fmt.Errorf("build nats-server %s: %w: %s", version, err, out), os.RemoveAll(dir))
+	}
+	return filepath.Join(dir, "nats-server"), nil
+}
+
 // Server is one process.
 type Server struct {
 	cmd  *exec.Cmd
