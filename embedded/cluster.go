@@ -14,6 +14,9 @@ import (
 
 // startOnCluster connects to servers that are there.
 func (h *HQNode) startOnCluster(ctx context.Context) (err error) {
+	if err := h.allow(clusterProtection(h.cfg.URLs, h.cfg.CA), "what the cluster holds", strings.Join(h.cfg.URLs, ",")); err != nil {
+		return err
+	}
 	own := nats.UserCredentials(h.cfg.Creds)
 	if h.cfg.Creds == "" {
 		if own, err = h.keys.ownUser(); err != nil {

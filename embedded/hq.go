@@ -32,8 +32,10 @@ type HQConfig struct {
 	URLs       []string // of the cluster's servers; none: a server of its own
 	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
-	Replicas   int      // of every stream; 0: 3 on a cluster, 1 on a server of its own
-	Logger     *slog.Logger
+	// AllowPlaintext lets others reach the listeners, or this node the cluster, without TLS: see [PlaintextError].
+	AllowPlaintext bool
+	Replicas       int // of every stream; 0: 3 on a cluster, 1 on a server of its own
+	Logger         *slog.Logger
 }
 
 func (cfg HQConfig) replicas() int {
@@ -59,6 +61,7 @@ type HQNode struct {
 	js     jetstream.JetStream
 	fleet  jetstream.Stream
 	own    *Journal
+	plain  []string // what is not protected and was allowed
 	close  func() error
 
 	adding    sync.Mutex // one at a time changes the streams' sources
@@ -218,21 +221,39 @@ func (h *HQNode) options() (*server.Options, error) {
 	return o, nil
 }
 
-// listener reads the address of a listener, and gives it the certificate if there is one. What travels is
-// of the shop's business, so that it is said where others could listen in.
+// listener reads the address of a listener, and gives it the certificate if there is one. A
+// listener that others reach without one is refused, unless it is allowed.
 func (h *HQNode) listener(addr, travels string) (host string, port int, config *tls.Config, err error) {
-	if host, port, err = splitListen(addr); err != nil {
+	protection, err := listenProtection(addr, h.cfg.Cert)
+	if err != nil {
 		return "", 0, nil, err
 	}
-	if h.cfg.Cert != "" {
+	if err := h.allow(protection, travels, addr); err != nil {
+		return "", 0, nil, err
+	}
+	if host, port, err = splitListen(addr); err == nil && h.cfg.Cert != "" {
 		config, err = serverTLS(h.cfg.Cert, h.cfg.Key)
-		return host, port, config, err
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		h.log.Warn(travels+" is not encrypted, and other machines can reach the listener: give it a certificate", "listen", addr)
-	}
-	return host, port, nil, nil
+	return host, port, config, err
 }
+
+// allow refuses what strangers on the network could read and change, or says in the log that it
+// was allowed.
+func (h *HQNode) allow(protection Protection, travels, address string) error {
+	if protection != Unprotected {
+		return nil
+	}
+	refused := &PlaintextError{travels + " on " + address}
+	if !h.cfg.AllowPlaintext {
+		return refused
+	}
+	h.log.Warn(refused.Error()+"; it was allowed: give it a certificate", "address", address)
+	h.plain = append(h.plain, refused.Error())
+	return nil
+}
+
+// Plaintext are sentences about each link and listener that is not protected and was allowed.
+func (h *HQNode) Plaintext() []string { return h.plain }
 
 // LeafURL is where registers link up, "" when that is off, or is a cluster's matter.
 func (h *HQNode) LeafURL() string {

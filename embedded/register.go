@@ -30,8 +30,10 @@ type RegisterConfig struct {
 	HQ       string          // leaf URLs of HQ, "nats-leaf://host:port" or "tls://host:port", with commas between; "": no link
 	Creds    string          // credentials file from HQ's Enroll; ""
 	CA       string          // file with the authority of HQ's certificate, for "tls://"; "": the system's
-	Listen   string          // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
-	Logger   *slog.Logger
+	// AllowPlaintext lets the link go to another machine without TLS: see [PlaintextError].
+	AllowPlaintext bool
+	Listen         string // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
+	Logger         *slog.Logger
 
 	unsynced bool          // for tests: what happens without SyncAlways
 	patience time.Duration // for tests: in place of linkPatience
@@ -113,6 +115,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
 	if n.cfg.HQ != "" {
+		if n.link.state.Protection == Unprotected {
+			logger(n.cfg.Logger).Warn((&PlaintextError{"the link to head office"}).Error()+"; it was allowed: use TLS", "hq", n.cfg.HQ)
+		}
 		n.link.ended.Go(n.keepLinked)
 	}
 	return nil
@@ -238,6 +243,13 @@ func newUser() (kp nkeys.KeyPair, public string, err error) {
 // hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
 // keep a live entry from travelling beside the replication even if HQ were careless.
 func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
+	protection, err := LinkProtection(cfg.HQ)
+	if err != nil {
+		return nil, err
+	}
+	if protection == Unprotected && !cfg.AllowPlaintext {
+		return nil, &PlaintextError{"the link to " + cfg.HQ}
+	}
 	remote := &server.RemoteLeafOpts{
 		Credentials:             cfg.Creds,
 		DenyImports:             []string{"pos.>", referenceSubjects},
@@ -247,20 +259,19 @@ func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 		IgnoreDiscoveredServers: true,
 	}
 	for _, each := range strings.Split(cfg.HQ, ",") {
-		u, err := url.Parse(each)
-		if err != nil || u.Host == "" || (u.Scheme != "nats-leaf" && u.Scheme != "tls") {
-			return nil, fmt.Errorf("leaf URL of HQ %q: want nats-leaf://host:port or tls://host:port", each)
+		u, err := url.Parse(strings.TrimSpace(each))
+		if err != nil {
+			return nil, err
 		}
 		remote.URLs = append(remote.URLs, u)
-		remote.TLS = remote.TLS || u.Scheme == "tls"
 	}
+	remote.TLS = protection == ProtectedByTLS
 	if cfg.CA != "" && !remote.TLS {
 		return nil, fmt.Errorf("leaf URL of HQ %q: with an authority for its certificate want tls://host:port", cfg.HQ)
 	}
 	if !remote.TLS {
 		return remote, nil
 	}
-	var err error
 	remote.TLSConfig, err = clientTLS(cfg.CA)
 	remote.TLSTimeout = dialTimeout.Seconds()
 	remote.TLSHandshakeFirst = true
@@ -368,6 +379,8 @@ type LinkState struct {
 	Enabled   bool      // not cut by SetLink
 	Connected bool      //
 	Since     time.Time // when Connected became what it is
+	// Protection is how the link is protected, also while it is down; "" without a link.
+	Protection Protection
 }
 
 // linkWatch looks at the link four times a second, which costs next to nothing: the
@@ -383,6 +396,9 @@ type linkWatch struct {
 
 func watchLink(s *server.Server, hq string) *linkWatch {
 	w := &linkWatch{server: s, done: make(chan struct{}), state: LinkState{HQ: hq, Enabled: hq != "", Since: time.Now()}}
+	if hq != "" {
+		w.state.Protection, _ = LinkProtection(hq) // the server has started with these URLs
+	}
 	w.ended.Go(w.run)
 	return w
 }

@@ -122,16 +122,72 @@ func TestReaderByTLS(t *testing.T) {
 	require.NotContains(t, log.String(), "is not encrypted")
 }
 
-// TestPlainListenersAreTold: who opens a listener to other machines without a certificate hears of it.
-func TestPlainListenersAreTold(t *testing.T) {
+// TestPlainListenersAreRefused: a listener that other machines reach has a certificate, or says that it has none.
+func TestPlainListenersAreRefused(t *testing.T) {
 	t.Parallel()
-	for addr, told := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "0.0.0.0:0": 2} {
-		var log logText
-		h, err := StartHQ(t.Context(), HQConfig{Dir: t.TempDir(), Listen: addr, ListenLeaf: addr, Logger: log.logger()})
-		require.NoError(t, err)
-		require.NoError(t, h.Close())
-		require.Equal(t, told, strings.Count(log.String(), "is not encrypted"), "%s: %s", addr, &log)
+	for addr, told := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "[::1]:0": 0, "0.0.0.0:0": 2, "[::]:0": 2, ":0": 2} {
+		t.Run(addr, func(t *testing.T) {
+			var log logText
+			cfg := HQConfig{Dir: t.TempDir(), Listen: addr, ListenLeaf: addr, Logger: log.logger()}
+			if told > 0 {
+				for _, one := range []HQConfig{{Dir: cfg.Dir, Listen: addr}, {Dir: cfg.Dir, ListenLeaf: addr}} {
+					_, err := StartHQ(t.Context(), one)
+					var refused *PlaintextError
+					require.ErrorAs(t, err, &refused)
+				}
+				cfg.AllowPlaintext = true
+			}
+			h, err := StartHQ(t.Context(), cfg)
+			require.NoError(t, err)
+			require.Len(t, h.Plaintext(), told)
+			require.NoError(t, h.Close())
+			require.Equal(t, told, strings.Count(log.String(), "is not encrypted"), "%s", &log)
+		})
 	}
+}
+
+// TestPlainLinkIsRefused: a register links to another machine by TLS, or says that it does not.
+func TestPlainLinkIsRefused(t *testing.T) {
+	t.Parallel()
+	for hq, want := range map[string]Protection{
+		"nats-leaf://127.0.0.1:7422": ProtectedByLoopback, "nats-leaf://[::1]:7422,nats-leaf://localhost:1": ProtectedByLoopback,
+		"tls://hq.example:7422": ProtectedByTLS, "nats-leaf://hq.example:7422,tls://hq.example:7422": ProtectedByTLS,
+		"nats-leaf://hq.example:7422": Unprotected, "nats-leaf://127.0.0.1:1, nats-leaf://192.0.2.1:7422": Unprotected,
+		"nats-leaf://127.0.0.1.hq.example:1": Unprotected, "nats-leaf://0.0.0.0:7422": Unprotected,
+	} {
+		got, err := LinkProtection(hq)
+		require.NoError(t, err, hq)
+		require.Equal(t, want, got, hq)
+	}
+	var log logText
+	cfg := RegisterConfig{Dir: t.TempDir(), Register: r01, Epoch: 1, HQ: "nats-leaf://192.0.2.1:7422", Logger: log.logger()}
+	_, err := StartRegister(t.Context(), cfg)
+	var refused *PlaintextError
+	require.ErrorAs(t, err, &refused)
+	cfg.AllowPlaintext = true
+	n, err := StartRegister(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Equal(t, Unprotected, n.Link().Protection)
+	require.NoError(t, n.Close())
+	require.Contains(t, log.String(), "is not encrypted")
+}
+
+// TestPlainClusterIsRefused: head office reaches the servers of a cluster by TLS, or says that it does not.
+func TestPlainClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	for urls, want := range map[string]Protection{
+		"nats://127.0.0.1:1": ProtectedByLoopback, "127.0.0.1:1": ProtectedByLoopback, "tls://a:1,nats://b:1": ProtectedByTLS,
+		"nats://a:1": Unprotected, "a:1": Unprotected, "nats://127.0.0.1:1,nats://a:1": Unprotected,
+	} {
+		require.Equal(t, want, clusterProtection(strings.Split(urls, ","), ""), urls)
+	}
+	require.Equal(t, ProtectedByTLS, clusterProtection([]string{"nats://a:1"}, "ca.pem"))
+	dir := t.TempDir()
+	_, err := openKeys(dir)
+	require.NoError(t, err)
+	_, err = StartHQ(t.Context(), HQConfig{Dir: dir, URLs: []string{"nats://192.0.2.1:4222"}})
+	var refused *PlaintextError
+	require.ErrorAs(t, err, &refused)
 }
 
 // TestHalfOpenLink: packets get lost and nobody is told, neither when the link is up

@@ -21,9 +21,11 @@ type Config struct {
 	Listen     string // for NATS clients with credentials; "" for none
 	ListenLeaf string // for the registers' links
 	Cert, Key  string // files of the certificate for both; "" for neither with TLS
-	Cluster    Cluster
-	Clock      func() time.Time
-	Logger     *slog.Logger
+	// AllowPlaintext lets other machines reach the listeners, or this one the cluster, without TLS.
+	AllowPlaintext bool
+	Cluster        Cluster
+	Clock          func() time.Time
+	Logger         *slog.Logger
 
 	// For tests; else the constants.
 	tailAfter time.Duration
@@ -95,7 +97,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
-		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, Logger: h.cfg.Logger,
+		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, AllowPlaintext: h.cfg.AllowPlaintext, Logger: h.cfg.Logger,
 		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,
 	})
 	if err != nil {
@@ -226,6 +228,10 @@ func (h *HQ) level(r events.Register) bool {
 	defer h.mu.Unlock()
 	return h.read[h.node.ShardOf(r)] && h.read[embedded.Repairs]
 }
+
+// Plaintext are sentences about each link and listener of head office that strangers on the
+// network can read and that was allowed.
+func (h *HQ) Plaintext() []string { return h.node.Plaintext() }
 
 // LeafURL is where registers link to, "" where that is a cluster's matter.
 func (h *HQ) LeafURL() string { return h.node.LeafURL() }

@@ -28,8 +28,10 @@ type Config struct {
 	Creds    string // credentials file from HQ, of a register that is let in without an activation; ""
 	// Bootstrap is the credentials file that came with an activation code: it can ask for the activation and nothing else.
 	Bootstrap string
-	Listen    string // loopback address for NATS clients that read along; "" for none
-	MaxBytes  int64  // the journal's share of the disk; 0 for the node's default
+	// AllowPlaintext lets the link go to another machine without TLS.
+	AllowPlaintext bool
+	Listen         string // loopback address for NATS clients that read along; "" for none
+	MaxBytes       int64  // the journal's share of the disk; 0 for the node's default
 	// Reconnect is how long the register stays offline before it tries HQ again, at the beginning of a transaction.
 	Reconnect time.Duration
 	Zone      *time.Location // of the store: the business date is the date there
@@ -115,7 +117,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	}
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
-		HQ: r.cfg.HQ, CA: r.cfg.CA, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		HQ: r.cfg.HQ, AllowPlaintext: r.cfg.AllowPlaintext, CA: r.cfg.CA, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
 	})
 	if err != nil {
 		return err

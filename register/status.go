@@ -46,8 +46,10 @@ type HQStatus struct {
 	URL        string    `json:"url,omitempty"`
 	LinkUp     bool      `json:"link_up"`
 	Since      time.Time `json:"since,omitzero"` // when link_up became what it is
-	Sent       uint64    `json:"sent"`           // entries of this epoch that HQ has on disk
-	Unsent     uint64    `json:"unsent"`         // entries of all epochs not yet there
+	// Protection is how the link is protected from the network: tls, loopback or plain.
+	Protection embedded.Protection `json:"link_protection,omitempty"`
+	Sent       uint64              `json:"sent"`   // entries of this epoch that HQ has on disk
+	Unsent     uint64              `json:"unsent"` // entries of all epochs not yet there
 	// Attempted is the last request to the Retail Server since the start, and Outcome what became
 	// of it: answered, or a cause of being offline, with a sentence in Detail.
 	Attempted time.Time `json:"attempted,omitzero"`
@@ -146,6 +148,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 
 func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	link := r.node.Link()
+	if s.HQ.Protection = link.Protection; s.HQ.Protection == embedded.Unprotected {
+		s.Warnings = append(s.Warnings, "The link to head office is not encrypted: anyone on the network between can read it. Use TLS, and take --allow-plaintext-link away.")
+	}
 	s.HQ.Configured, s.HQ.URL, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", r.cfg.HQ, link.Connected, link.Since
 	s.Profile = ProfileStatus{
 		Version: profile.Version, TimeoutMillis: timeout(profile).Milliseconds(), ReconnectSeconds: int64(r.interval(profile).Seconds()),

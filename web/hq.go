@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
 )
@@ -36,6 +37,9 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	huma.Get(api, "/v1/journals", list(h.Journals))
 	huma.Get(api, "/v1/findings", list(h.Findings))
 	huma.Get(api, "/v1/days", list(h.Days))
+	huma.Get(api, "/v1/status", func(context.Context, *struct{}) (*body[HQStatus], error) {
+		return &body[HQStatus]{HQStatus{Version: embedded.Version(), Warnings: append([]string{}, h.Plaintext()...)}}, nil
+	})
 	a.verification(api)
 	a.registerImport(api)
 	a.devices(api)
@@ -43,6 +47,13 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /metrics", a.metrics(hqMetrics(h)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return newHandler(a, mux)
+}
+
+// HQStatus is how head office's own process stands.
+type HQStatus struct {
+	Version string `json:"version"`
+	// Warnings are sentences for a person about links and listeners without TLS.
+	Warnings []string `json:"warnings"`
 }
 
 // list serves what f lists.

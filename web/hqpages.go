@@ -37,6 +37,7 @@ type office struct {
 	Exceptions []hq.Exception
 	Days       []hq.Day // the last ones
 	Silent     int      // registers
+	Warnings   []string
 	Time       time.Time
 }
 
@@ -64,7 +65,7 @@ func (a *hqAPI) page(w http.ResponseWriter, status int, name string, data any) {
 }
 
 func (a *hqAPI) office(ctx context.Context) (o office, err error) {
-	o.Time = time.Now()
+	o.Time, o.Warnings = time.Now(), a.hq.Plaintext()
 	if o.Registers, err = a.hq.Registers(ctx); err != nil {
 		return o, err
 	}

@@ -113,6 +113,42 @@ func TestStatus(t *testing.T) {
 	require.Empty(t, status["warnings"])
 }
 
+// A link that strangers can read is told of in the status and on the page, of the register and of head office.
+func TestPlaintextLinkIsToldOf(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	dir := t.TempDir()
+	office, err := hq.Open(t.Context(), hq.Config{Dir: dir, Listen: "0.0.0.0:0", ListenLeaf: "0.0.0.0:0", AllowPlaintext: true, Clock: time.Now, Logger: log})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, office.Close()) })
+	get := func(h http.Handler, path string) string {
+		req := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+		req.Header.Set("Authorization", "Bearer secret")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		require.Equal(t, http.StatusOK, w.Code)
+		return w.Body.String()
+	}
+	api := HQ(office, "secret", log)
+	require.Equal(t, 2, strings.Count(get(api, "/"), "is not encrypted"))
+	require.Equal(t, 2, strings.Count(get(api, "/v1/status"), "is not encrypted"))
+
+	name := events.Register{Store: "s001", ID: "r01"}
+	raw, err := hq.Enroll(dir, name)
+	require.NoError(t, err)
+	creds := filepath.Join(t.TempDir(), "creds")
+	require.NoError(t, os.WriteFile(creds, raw, 0o600))
+	r, err := register.Open(t.Context(), register.Config{
+		Dir: t.TempDir(), Register: name, HQ: "nats-leaf://192.0.2.1:7422", AllowPlaintext: true, Creds: creds, Zone: time.UTC, Clock: time.Now, Logger: log,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	api = Register(r, log)
+	require.Contains(t, get(api, "/connection"), "plain text: not protected")
+	require.Contains(t, get(api, "/connection"), "The link to head office is not encrypted")
+	require.Contains(t, get(api, "/v1/status"), `"link_protection":"plain"`)
+	require.Contains(t, get(api, "/v1/status"), "The link to head office is not encrypted")
+}
+
 // linkedShop is a shop whose register is linked to a head office.
 func linkedShop(t *testing.T) *shop {
 	s, _ := officeAndShop(t, time.Now)
@@ -156,6 +192,7 @@ func TestConnectionPageOfALinkedRegister(t *testing.T) {
 	require.Contains(t, page, `<code>answered</code>`)
 	require.Contains(t, page, `<button id="switch" type="button">Disconnect</button>`)
 	require.Contains(t, page, "offline profile v7")
+	require.Contains(t, page, ", on this machine</dd>")
 
 	// The events tell of it without being asked.
 	server := httptest.NewServer(s.api)

@@ -45,8 +45,10 @@ type hqRunCmd struct {
 	Listen     string `placeholder:"ADDR" help:"Where readers with credentials from enroll-reader may connect; none if absent."`
 	HTTP       string `name:"http" default:"127.0.0.1:8086" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8086 if absent."`
 	ListenLeaf string `default:"127.0.0.1:7422" placeholder:"ADDR" help:"Where the registers' links arrive; 127.0.0.1:7422 if absent."`
-	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links and for readers; without it neither is encrypted."`
+	Cert       string `type:"existingfile" placeholder:"FILE" help:"Certificate for the registers' links and for readers; without it both listen on this machine alone."`
 	Key        string `type:"existingfile" placeholder:"FILE" help:"The certificate's private key."`
+
+	Plaintext bool `name:"allow-plaintext-link" help:"Let other machines reach --listen and --listen-leaf, or reach --nats, without TLS, although anyone on the network between can read and change what travels."`
 
 	NATS     []string `name:"nats" placeholder:"URL" help:"Work on a cluster of stock nats-server, such as tls://a:4222,tls://b:4222,tls://c:4222, and run no server of our own. See 'posnode hq init'."`
 	Creds    string   `type:"existingfile" placeholder:"FILE" help:"Credentials for the cluster, such as hq.creds; without them those keys sign that are in the data directory."`
@@ -84,7 +86,7 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	h, err := hq.Open(ctx, hq.Config{
-		Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Cert: c.Cert, Key: c.Key, Clock: time.Now, Logger: log,
+		Dir: c.Data, Listen: c.Listen, ListenLeaf: c.ListenLeaf, Cert: c.Cert, Key: c.Key, AllowPlaintext: c.Plaintext, Clock: time.Now, Logger: log,
 		Cluster: hq.Cluster{URLs: c.NATS, Creds: c.Creds, CA: c.CA, Replicas: c.Replicas},
 	})
 	if err != nil {
@@ -108,6 +110,9 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 func withHint(err error) error {
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return hinted{err, "--ca names the authority of the cluster's certificates, ca.pem of 'posnode hq init', and --nats the hosts that stand on them"}
+	}
+	if _, plain := errors.AsType[*embedded.PlaintextError](err); plain {
+		return hinted{err, "give --cert and --key, or tls:// and --ca for a cluster; or listen on 127.0.0.1; or say --allow-plaintext-link"}
 	}
 	if errors.Is(err, embedded.ErrNoReplicas) {
 		return hinted{err, "on a single server say --replicas 1"}

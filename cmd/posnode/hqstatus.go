@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/web"
 )
 
 // hqStatusCmd shows how every register stands at head office.
@@ -25,6 +26,13 @@ func (c *hqStatusCmd) Run(ctx context.Context, std stdio) error {
 	}
 	if c.JSON {
 		return printJSON(std.out, all)
+	}
+	var s web.HQStatus
+	if err := c.call(ctx, http.MethodGet, "/v1/status", nil, &s); err != nil {
+		return err
+	}
+	for _, warning := range s.Warnings {
+		fmt.Fprintln(std.out, "warning:", warning)
 	}
 	return printRegisters(std.out, all)
 }

@@ -8,11 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/posnode/posnode/embedded"
@@ -30,7 +27,7 @@ type registerCmd struct {
 	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
 	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8085 if absent."`
 	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
-	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as nats-leaf://hq.example:7422. Several with commas between. Without it the register stands alone."`
+	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as tls://hq.example:7422. Several with commas between. Without it the register stands alone."`
 	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
 	Bootstrap string        `type:"path" placeholder:"FILE" help:"Credentials from 'posnode hq code', by which the register asks to be activated; not needed once it is."`
 	Creds     string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
@@ -38,22 +35,21 @@ type registerCmd struct {
 	Reconnect time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
 	Zone      string        `default:"Local" help:"Time zone of the store, such as Europe/London: the business date is the date there."`
 	MaxBytes  int64         `help:"The journal's share of the disk, in bytes; 0 for 8 GiB or what the disk allows."`
+	Plaintext bool          `name:"allow-plaintext-link" help:"Link to head office on another machine without TLS, although anyone on the network between can read and change what travels."`
 	Check     bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
 }
-
-// leafSchemes are the beginnings of a head office's leaf URL.
-var leafSchemes = []string{"nats-leaf", "tls"}
 
 // Validate says what is wrong with how the register would reach head office.
 func (c *registerCmd) Validate() error {
 	if c.HQ == "" {
 		return nil
 	}
-	for address := range strings.SplitSeq(c.HQ, ",") {
-		u, err := url.Parse(strings.TrimSpace(address))
-		if err != nil || !slices.Contains(leafSchemes, u.Scheme) || u.Host == "" {
-			return hinted{fmt.Errorf("--hq %s is no leaf URL", address), "it is like nats-leaf://hq.example:7422 or tls://hq.example:7422, as head office prints it"}
-		}
+	protection, err := embedded.LinkProtection(c.HQ)
+	if err != nil {
+		return hinted{fmt.Errorf("--hq %s is no leaf URL", c.HQ), "it is like tls://hq.example:7422, or nats-leaf://127.0.0.1:7422 on one machine, as head office prints it"}
+	}
+	if protection == embedded.Unprotected && !c.Plaintext {
+		return hinted{&embedded.PlaintextError{Address: "--hq " + c.HQ}, "use tls://host:port, with --cert and --key at head office; or a tunnel that ends on this machine; or say --allow-plaintext-link"}
 	}
 	// A register that was activated has credentials of its own, and needs neither flag.
 	creds, err := embedded.Newest(embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
@@ -71,7 +67,7 @@ func (c *registerCmd) Validate() error {
 func (c *registerCmd) config(log *slog.Logger) (register.Config, error) {
 	zone, err := time.LoadLocation(c.Zone)
 	return register.Config{
-		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, CA: c.CA, Creds: c.Creds, Bootstrap: c.Bootstrap, Listen: c.NATS, MaxBytes: c.MaxBytes,
+		Dir: c.Data, Register: c.Name.Register, HQ: c.HQ, AllowPlaintext: c.Plaintext, CA: c.CA, Creds: c.Creds, Bootstrap: c.Bootstrap, Listen: c.NATS, MaxBytes: c.MaxBytes,
 		Reconnect: c.Reconnect, Zone: zone, Clock: time.Now, Logger: log,
 	}, err
 }

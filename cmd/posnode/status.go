@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
 )
@@ -84,6 +85,7 @@ func printStatus(w io.Writer, s *register.Status) error {
 			link = "up"
 		}
 		row("retail server", "%s, link %s since %s", s.HQ.URL, link, at(s.HQ.Since))
+		row("link protected by", "%s", protectionWords(s.HQ.Protection))
 		row("last attempt", "%s %s %s", at(s.HQ.Attempted), s.HQ.Outcome, s.HQ.Detail)
 		if !s.HQ.NextAttempt.IsZero() {
 			row("next attempt", "at the beginning of a transaction, not before %s", at(s.HQ.NextAttempt))
@@ -119,6 +121,19 @@ func printStatus(w io.Writer, s *register.Status) error {
 		row("damage", "%v", s.Damage)
 	}
 	return out.Flush()
+}
+
+// protectionWords are for a person.
+func protectionWords(p embedded.Protection) string {
+	switch p {
+	case embedded.ProtectedByTLS:
+		return "TLS"
+	case embedded.ProtectedByLoopback:
+		return "staying on this machine"
+	case embedded.Unprotected:
+		return "nothing: it is plain text"
+	}
+	return "unknown" // the register is of an earlier version
 }
 
 func or(s, instead string) string {

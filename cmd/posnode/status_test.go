@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/register"
 )
 
@@ -40,12 +41,13 @@ func TestStatusCommand(t *testing.T) {
 // What head office says of the journal is there for a person, too.
 func TestStatusShowsWhatHeadOfficeSays(t *testing.T) {
 	var s register.Status
+	s.HQ.Protection = embedded.Unprotected
 	s.HQ.Configured, s.HQ.Version, s.HQ.Marked, s.Head.Sequence, s.Offline.Sequence = true, "v1.2", 40, 42, 41
 	s.HQ.Contact = time.Date(2026, 3, 2, 9, 15, 0, 0, time.UTC)
 	s.HQ.Findings = []string{"gap at 1/7: want entry 7, got entry 8"}
 	var out strings.Builder
 	require.NoError(t, printStatus(&out, &s))
-	for _, want := range []string{"version v1.2, heard of last 2026-03-02T09:15:00Z: it has verified 40 of 42 entries", "finding of head office", "gap at 1/7", "entry 41 of 42"} {
+	for _, want := range []string{"version v1.2, heard of last 2026-03-02T09:15:00Z: it has verified 40 of 42 entries", "finding of head office", "gap at 1/7", "entry 41 of 42", "nothing: it is plain text"} {
 		require.Contains(t, out.String(), want)
 	}
 }
