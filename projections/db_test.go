@@ -801,6 +801,34 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// TestCopies: each copy of a receipt has the next number, and gift receipts are counted by themselves.
+func TestCopies(t *testing.T) {
+	w := newTill(t)
+	w.sell(1)
+	sold := w.last().Entry
+	f := sold.Fact.(*events.SaleConcluded)
+	db := openDB(t)
+	apply(t, db, w.journal)
+	applied := len(w.journal)
+	for _, c := range []struct {
+		kind string
+		want int
+	}{{events.ReceiptCopy, 1}, {events.ReceiptCopy, 2}, {events.ReceiptGift, 1}, {events.ReceiptCopy, 3}, {events.ReceiptCopy, 4}, {events.ReceiptGift, 2}} {
+		doc, err := db.Printed(background, f.Receipt)
+		require.NoError(t, err)
+		require.Equal(t, []any{f.Transaction, Concluded, 1, sold.Head.Sequence}, []any{doc.Transaction, doc.Status, doc.Epoch, doc.Sequence})
+		require.Equal(t, c.want, doc.Copies[c.kind]+1)
+		w.printed = doc
+		w.do(115, fmt.Sprintf(`{"print":%q,"receipt":%q}`, c.kind, f.Receipt))
+		require.Equal(t, c.want, w.last().Entry.Fact.(*events.ReceiptReprinted).Copy)
+		apply(t, db, w.journal[applied:])
+		applied = len(w.journal)
+	}
+	doc, err := db.Printed(background, "s001-r01-1-999999")
+	require.NoError(t, err)
+	require.Nil(t, doc)
+}
+
 func TestPeriods(t *testing.T) {
 	w := busyTill(t)
 	db := openDB(t)

@@ -44,6 +44,7 @@ type till struct {
 	journal []Stored
 	date    string
 	ids     uint64
+	printed *ledger.PrintedDocument // answers a query for a document that is printed again
 }
 
 // newTill is an activated register with staff 7 signed on, a shift open, and 100.00 in the drawer.
@@ -83,6 +84,8 @@ func (w *till) try(op int, input string) (events.CommandKey, error) {
 		switch q.Kind {
 		case "product":
 			c.Reference.Found[q] = testProduct(q.Key)
+		case "printed":
+			c.Reference.Found[q] = *w.printed
 		case "customer":
 			c.Reference.Found[q] = ledger.Customer{ID: events.CustomerID(q.Key), CustomerDetails: events.CustomerDetails{Kind: "person", Name: "Customer " + q.Key}}
 		case "order":

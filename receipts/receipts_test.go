@@ -162,6 +162,13 @@ func documents(t *testing.T) map[string]string {
 	cancelled.Order = &events.PickUp{Order: "SO-1", Deposit: 200, Cancelled: true}
 	cancelled.After = events.Totals{Elsewhere: 200, Paid: -200}
 	slips["cancelled"] = cancelled
+	// More comes back than is sold, and it is still no RETURN: something was sold.
+	exchange := sale()
+	exchange.Lines = append(exchange.Lines[:2], line(3, "Mug", "-2", "7.95", -1590, standard))
+	exchange.Taxes = []events.TaxTotal{{TaxRate: standard, Base: -908, Tax: -182}, {TaxRate: zero, Base: 438}}
+	exchange.Payments = []events.Payment{{Number: 1, Tender: "cash", Amount: -652, Tendered: -650, Rounding: -2}}
+	exchange.After, exchange.Sales, exchange.Returns = events.Totals{Lines: 3, Subtotal: -652, Tax: -182, Total: -652, Paid: -652}, 938, -1590
+	slips["exchange"] = exchange
 	slips["suspended"] = &events.SaleSuspended{
 		OfSale: events.OfSale{Transaction: "s001-r01-1-8", After: events.Totals{Lines: 2, Subtotal: 1045, Total: 1045, Due: 1045}}, Terms: sale().Terms, Printed: shop,
 	}
@@ -177,6 +184,9 @@ func documents(t *testing.T) map[string]string {
 	for name, fact := range slips {
 		all[name] = text(entry(t, 41, fact))
 	}
+	all["exchange_gift"] = must(Reprint(entry(t, 41, exchange), entry(t, 1501, &events.ReceiptReprinted{
+		Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: events.ReceiptGift, Copy: 1, Epoch: 1, Sequence: 41,
+	})))
 	return all
 }
 
@@ -208,6 +218,14 @@ func TestCopyHoldsTheOriginal(t *testing.T) {
 	require.Contains(t, all["copy"], "COPY 2")
 	require.NotContains(t, all["gift"], "5.00")
 	require.NotContains(t, all["gift"], "10.38")
+}
+
+// TestExchange: where something is sold a document is no return, and its gift receipt lists only what was sold.
+func TestExchange(t *testing.T) {
+	all := documents(t)
+	require.NotContains(t, all["exchange"], "RETURN")
+	require.Contains(t, all["exchange_gift"], "Tea")
+	require.NotContains(t, all["exchange_gift"], "Mug")
 }
 
 func TestReprintOfAnotherDocument(t *testing.T) {
