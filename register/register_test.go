@@ -130,6 +130,27 @@ func TestClockAnHourBack(t *testing.T) {
 	require.NoError(t, till.Check(t.Context()))
 }
 
+// TestReconnectAfterTheClockWentBack: the interval between two attempts is over at its end, and counts for nothing once
+// the clock stands before the last attempt.
+func TestReconnectAfterTheClockWentBack(t *testing.T) {
+	attempt := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	now := attempt
+	r := &Register{cfg: Config{Clock: func() time.Time { return now }, Reconnect: 20 * time.Second}}
+	require.True(t, r.due(ledger.Profile{}), "there was no attempt yet")
+	r.contact.note(attempt, errLost)
+	for _, c := range []struct {
+		since time.Duration
+		due   bool
+	}{{0, false}, {time.Second, false}, {time.Minute - 1, false}, {time.Minute, true}, {time.Hour, true}, {-1, true}, {-time.Hour, true}} {
+		now = attempt.Add(c.since)
+		require.Equal(t, c.due, r.due(ledger.Profile{Switching: ledger.Switching{ReconnectSeconds: 60}}), "%s after the attempt", c.since)
+	}
+	now = attempt.Add(20 * time.Second)
+	require.True(t, r.due(ledger.Profile{}), "the register's own interval, where the profile names none")
+	now = now.Add(-1)
+	require.False(t, r.due(ledger.Profile{}))
+}
+
 func TestRepeatedCommand(t *testing.T) {
 	till := newTestTill(t)
 	key := ulid.Make().String()
@@ -173,7 +194,9 @@ func TestDerivedFilesAreMadeAgain(t *testing.T) {
 			}
 			till.open()
 			require.Equal(t, head, till.View().Head)
-			require.NoError(t, till.Look(t.Context(), func(s *ledger.State) { require.Len(t, s.Transaction.Lines, 1) }))
+			lines := 0
+			require.NoError(t, till.Look(t.Context(), func(s *ledger.State) { lines = len(s.Transaction.Lines) }))
+			require.Equal(t, 1, lines)
 			db, err := till.Offline(t.Context())
 			require.NoError(t, err)
 			document, err := db.Receipt(t.Context(), receipt)
