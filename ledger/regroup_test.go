@@ -31,10 +31,10 @@ func TestRegroup(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, s.applySale(&events.LineAdded{OfSale: of, Line: line.Line}))
 	}
-	add(Line{Line: events.Line{Product: "SOAP", Price: soap.Price}})
-	add(Line{Line: events.Line{Product: "CANDLE", Price: candle.Price}})
 	add(Line{Line: events.Line{Product: "SOAP", Price: price("9"), PriceKeyed: true}})
 	add(Line{Line: events.Line{Product: "GONE", Price: price("1")}})
+	add(Line{Line: events.Line{Product: "SOAP", Price: soap.Price}})
+	add(Line{Line: events.Line{Product: "CANDLE", Price: candle.Price}})
 	require.ElementsMatch(t, []Query{{"product", "SOAP"}, {"product", "CANDLE"}, {"product", "GONE"}}, askLines(s))
 
 	regroup := func(groups ...string) []events.Line {
@@ -47,7 +47,7 @@ func TestRegroup(t *testing.T) {
 	// 2 x 3.80 + 2 x 3.00 less 15 % + 2 x 9.00 + 2 x 1.00 = 7.60 + 5.10 + 18.00 + 2.00.
 	require.Len(t, regroup("members"), 2)
 	require.Equal(t, events.Money(3270), s.Transaction.Totals.Total)
-	require.Equal(t, "members", s.Transaction.Lines[0].PriceGroup)
+	require.Equal(t, "members", s.Transaction.Lines[2].PriceGroup)
 	// The lower of two prices: 2 x 2.00.
 	require.Len(t, regroup("staff", "members", "staff"), 1)
 	require.Equal(t, []string{"members", "staff"}, s.Transaction.PriceGroups)

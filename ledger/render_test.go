@@ -117,6 +117,9 @@ func (r *renderer) pretty(v any) (string, bool) {
 		inner.optional("on", v.Account)
 		inner.optional("from", v.GiftCard)
 		inner.optional("for", v.Loyalty)
+		if v.Reservation != "" {
+			inner.inline.WriteString(" reservation " + v.Reservation)
+		}
 		return s + inner.inline.String(), true
 	case events.Foreign:
 		return fmt.Sprintf("%s %s at %s", v.Currency, v.Amount.Decimal(v.Digits), v.Rate), true
@@ -163,6 +166,9 @@ func (r *renderer) line(v events.Line) string {
 	}
 	if o := v.Original; o != nil {
 		s += fmt.Sprintf(" of receipt %s line %d discounted %s", o.Receipt, o.Line, o.Discount.Decimal(r.digits))
+		if o.Reservation != "" {
+			s += " reservation " + o.Reservation
+		}
 	}
 	for _, part := range [][2]string{{"barcode", v.Barcode}, {"serial", v.Serial}, {"comment", v.Comment}} {
 		if part[1] != "" {

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -10,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,12 +49,14 @@ import (
 //	                     the register in, and frozen that the journal takes no more entries
 //	settings STORE       from here on the register has the settings of that store
 //	shifts N             N shifts are opened and blind-closed
-//	wait MINUTES         time passes
+//	wait MINUTES         time passes; or seconds, written 59s
+//	grants               from here on, while the register is online, head office grants what is reserved of it
 //	mode online|offline  the switch was thrown
 //	terminal approve|decline|lost  how the card terminal behaves from here; lost: it does as it is asked, and nobody hears of it
 //	customer ID          is on the transaction in progress
 //	blocked product=P    a product is not sold any more
 //	restart              off and on again: from here the state is one that was read from a snapshot
+//	stored               the last entry's fact as it is stored, with every field but its checkpoint and the digest of its input
 //	state                who and what the register knows
 //	gates                everything that can stand in the way of an operation (gates_test.go)
 //
@@ -88,6 +93,9 @@ type coverage struct {
 	codes map[string]bool
 	shows map[int]map[string]bool // of each operation, what required asks for
 }
+
+// signedOrHashed are the fields of a stored fact that change with every entry before it.
+var signedOrHashed = regexp.MustCompile(`(?m)^\t"(input|checkpoint)": .*\n`)
 
 type scenario struct {
 	*till
@@ -131,7 +139,14 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		}
 		return "ok"
 	case "wait":
-		s.clock = s.clock.Add(time.Duration(must(strconv.Atoi(d.CmdArgs[0].Key))) * time.Minute)
+		unit, text := time.Minute, d.CmdArgs[0].Key
+		if seconds, ok := strings.CutSuffix(text, "s"); ok {
+			unit, text = time.Second, seconds
+		}
+		s.clock = s.clock.Add(time.Duration(must(strconv.Atoi(text))) * unit)
+		return "ok"
+	case "grants":
+		s.grants = true
 		return "ok"
 	case "shifts":
 		for range must(strconv.Atoi(d.CmdArgs[0].Key)) {
@@ -149,6 +164,12 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 	case "restart":
 		s.restart()
 		return "ok"
+	case "stored":
+		var stored struct{ Data json.RawMessage }
+		require.NoError(t, json.Unmarshal(s.bodies[len(s.bodies)-1], &stored))
+		var out bytes.Buffer
+		require.NoError(t, json.Indent(&out, stored.Data, "", "\t"))
+		return signedOrHashed.ReplaceAllString(out.String(), "")
 	case "state":
 		return s.describe()
 	case "blocked":
@@ -232,6 +253,9 @@ func (s *scenario) once(c ledger.Command, body string) string {
 	out := render(a.entry.Fact, s.store.Digits)
 	if a.entry.Approver != "" {
 		out += fmt.Sprintf("\n  approved by %s", a.entry.Approver)
+	}
+	if a.reserved != nil {
+		out += "\n  reserved " + string(must(json.Marshal(a.reserved)))
 	}
 	if a.repeated {
 		out = fmt.Sprintf("repeated: entry %d", a.entry.Head.Sequence)

@@ -28,6 +28,9 @@ func withMoreStores(all map[string]ledger.Store) map[string]ledger.Store {
 		"return_item":          {Mandatory: true, Codes: []ledger.ReasonCode{{Code: "BROKEN", Text: "Broken"}}},
 	}
 	all["why"] = why
+	mils := all["standard"]
+	mils.Digits = 3
+	all["mils"] = mils
 	return all
 }
 
@@ -48,10 +51,29 @@ func moreRecords() map[ledger.Query]any {
 		}},
 		{ID: "BOTTLE", Description: "Deposit on a bottle", Price: price("0.25"), NotDiscountable: true},
 		{ID: "KEG", Description: "Keg", Price: price("80"), Taxes: []events.TaxRate{standardRate}, Linked: []ledger.LinkedProduct{{Product: "BOTTLE", Quantity: quantity("100")}, {Product: "MUG", Quantity: quantity("2")}}},
+		// What ends or begins on the day of all scenarios, next to what would be cheaper on another.
+		{ID: "CLOVE", Description: "Clove", Price: price("10"), Offers: []ledger.Offer{
+			{ID: "FROM", Name: "From today", Validity: ledger.Validity{From: "2026-03-02"}, Percent: percent("10")},
+			{ID: "TOMORROW", Name: "From tomorrow", Validity: ledger.Validity{From: "2026-03-03"}, Percent: percent("90")},
+		}},
+		{ID: "OREGANO", Description: "Oregano", Price: price("10"), Offers: []ledger.Offer{
+			{ID: "TO", Name: "To today", Validity: ledger.Validity{To: "2026-03-02"}, Percent: percent("20")},
+			{ID: "YESTERDAY", Name: "To yesterday", Validity: ledger.Validity{To: "2026-03-01"}, Percent: percent("90")},
+		}},
+		{ID: "MINT", Description: "Mint, today only", Price: price("10"), From: "2026-03-02", To: "2026-03-02", Prices: []ledger.GroupPrice{
+			{Validity: ledger.Validity{From: "2026-03-02", To: "2026-03-02"}, Price: price("9")}, {Validity: ledger.Validity{From: "2026-03-03"}, Price: price("1")},
+		}},
+		// Offers that come to the same, and one that comes to nothing.
+		{ID: "DILL", Description: "Dill", Price: price("10"), Offers: []ledger.Offer{
+			{ID: "FIRST", Name: "First", Percent: percent("10")}, {ID: "OTHER", Name: "Other", AmountOff: price("1")},
+		}},
+		{ID: "CRUMB", Description: "Crumb", Price: price("0.01"), Offers: []ledger.Offer{{ID: "TINY", Name: "Tiny", Percent: percent("10")}}},
 		{ID: "HAMPER", Description: "Hamper with something that is gone", Price: price("50"), Linked: []ledger.LinkedProduct{{Product: "GONE"}}},
 	} {
 		records[ledger.Query{Kind: "product", Key: string(p.ID)}] = p
 	}
+	records[ledger.Query{Kind: "loyalty", Key: "L3"}] = ledger.LoyaltyCard{Number: "L3", Points: 100, AsOf: counted}
+	records[ledger.Query{Kind: "giftcard", Key: "6102"}] = ledger.GiftCard{Number: "6102", Balance: 5000, Currency: "GBP", AsOf: "2026-03-02T07:00:30Z"}
 	records[ledger.Query{Kind: "giftcard", Key: "6101"}] = ledger.GiftCard{Number: "6101", Balance: 5000, Currency: "GBP", AsOf: counted, PIN: "a hash"}
 	records[ledger.Query{Kind: "order", Key: "SO-7"}] = ledger.Order{
 		ID: "SO-7", Store: "s001", Status: ledger.OrderOpen, Customer: "K1", CustomerName: "Ada Lovelace", Currency: "GBP", TaxIncluded: true, Deposit: 300, AsOf: asOf,

@@ -36,6 +36,9 @@ type till struct {
 	// terminal is how the card terminal behaves (terminal_test.go), and charged what it has done.
 	terminal string
 	charged  map[string]bool
+	// grants says that head office grants what is reserved of it, and granted counts how often it has.
+	grants  bool
+	granted int
 	// hasty leaves out the checks that cost as much as the cart is long.
 	hasty bool
 }
@@ -111,6 +114,7 @@ func tillKey() (private, public string) {
 type answer struct {
 	entry    *events.Entry
 	repeated bool
+	reserved *events.Reservation
 }
 
 // do decides a command and records its fact. Its error is a *ledger.Refusal;
@@ -138,7 +142,7 @@ func (w *till) do(c ledger.Command) (answer, error) {
 		return answer{}, err
 	}
 	if decision.Fact == nil {
-		return answer{w.entries[decision.Repeated-1], true}, nil
+		return answer{entry: w.entries[decision.Repeated-1], repeated: true}, nil
 	}
 	if request, ok := decision.Fact.(*events.CardRequested); ok {
 		entry := w.askTerminal(request, c, decision.Approver)
@@ -146,14 +150,28 @@ func (w *till) do(c ledger.Command) (answer, error) {
 			return answer{}, &ledger.Refusal{Code: "terminal_unanswered", Why: "The terminal does not answer."}
 		}
 		w.repeats(c, entry)
-		return answer{entry, false}, nil
+		return answer{entry: entry}, nil
 	}
+	reserved := w.reserve(decision.Fact)
 	entry, err := w.record(decision.Fact, c, decision.Approver)
 	if err != nil {
 		panic(fmt.Sprintf("operation %d: %v", c.Operation, err))
 	}
 	w.repeats(c, entry)
-	return answer{entry, false}, nil
+	return answer{entry: entry, reserved: reserved}, nil
+}
+
+// reserve asks head office for what a fact takes of it, as a register does before it records the fact.
+func (w *till) reserve(fact events.Fact) *events.Reservation {
+	if !w.grants || w.state.Mode != events.Online {
+		return nil
+	}
+	want, granted := ledger.Reserves(w.state, fact)
+	if want != nil {
+		w.granted++
+		granted(fmt.Sprintf("grant-%d", w.granted))
+	}
+	return want
 }
 
 // complete adds what a register adds to a command: the reference data, the clock, and whether the PINs are right.
