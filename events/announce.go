@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Announcement is what a register asks head office again and again while the link
-// is up: here my journal ends; what do you have of it? A note, not a fact.
+// Announcement tells head office where a register's journal ends. The register sends it every few
+// seconds while the link is up, and head office answers with an [Acknowledgement]. It is a message,
+// not a fact.
 type Announcement struct {
 	Head
 	Time time.Time `json:"time"` // the register's clock, with the offset of its store: its date there is the business date
@@ -18,9 +19,9 @@ type Announcement struct {
 	Instance string `json:"instance,omitempty"`
 	// Mark is the last checkpoint of this epoch that head office signed, as the register keeps it.
 	Mark string `json:"mark,omitempty"`
-	// Checkpoint is the register's own signed checkpoint of Head: a note of C2SP form, by the key of the
-	// epoch. It proves that the register wrote the entries up to there. "" from a register of an earlier version,
-	// and from one whose journal is empty.
+	// Checkpoint is the register's own signed checkpoint of Head: a note of C2SP form, by the key
+	// of the epoch. It proves that the register wrote the entries up to there. "" from a register
+	// of an earlier version or with an empty journal.
 	Checkpoint string `json:"checkpoint,omitempty"`
 	// Frozen says that the register has stopped selling in this epoch, and why.
 	Frozen *Freeze `json:"frozen,omitempty"`
@@ -30,8 +31,8 @@ type Announcement struct {
 type Acknowledgement struct {
 	Time time.Time `json:"time"` // head office's clock
 	Key  string    `json:"key"`  // head office's public key, of its marks
-	// Mark is head office's signed checkpoint of the epoch: what it holds and has
-	// verified, from the first entry on. It never signs two histories. "" for none yet.
+	// Mark is head office's signed checkpoint of the epoch. It covers all entries that head office
+	// holds and has verified, from the first one on. It never signs two histories. "" for none yet.
 	Mark string `json:"mark,omitempty"`
 	// Missing are ranges that head office lacks and asks to have once more, of any epoch.
 	Missing []Range `json:"missing,omitempty"`
@@ -39,7 +40,7 @@ type Acknowledgement struct {
 	Frozen *Freeze `json:"frozen,omitempty"`
 	// HandedOver are transactions of this epoch that wait at the register and go on at another, at most a few.
 	HandedOver []SaleHandedOver `json:"handed_over,omitempty"`
-	// Findings are what head office has against the register's entries and is still open, at most a few.
+	// Findings are open findings of head office about the register's entries, at most a few.
 	Findings []string `json:"findings,omitempty"`
 }
 
@@ -52,7 +53,7 @@ type Range struct {
 
 func (r Range) String() string { return fmt.Sprintf("%d/%d..%d", r.Epoch, r.From, r.To) }
 
-// Len is how many entries it names.
+// Len returns the number of entries in the range.
 func (r Range) Len() uint64 { return r.To - r.From + 1 }
 
 // Freeze says why an epoch of a register is over before its time.

@@ -1,14 +1,14 @@
 package events
 
-// cardFacts are about the card terminal: what it was asked, and what did not come of it.
-// What did is a payment taken, a sale concluded or a payment voided.
+// cardFacts record requests to the card terminal and requests that failed. A request that succeeded
+// is recorded as a payment taken, a sale concluded or a payment voided.
 var cardFacts = []func() Fact{
 	func() Fact { return new(CardRequested) },
 	func() Fact { return new(CardDeclined) },
 	func() Fact { return new(CardAbandoned) },
 }
 
-// What a card terminal can be asked for.
+// The actions of a card terminal.
 const (
 	ChargeCard = "charge" // or refund, with a negative amount
 	VoidCard   = "void"
@@ -20,7 +20,7 @@ const (
 type CardRequested struct {
 	Asked
 	OfSale
-	Command   CommandKey `json:"command"` // what the outcome will be recorded under
+	Command   CommandKey `json:"command"` // the key under which the outcome will be recorded
 	Action    string     `json:"action"`  // charge or void
 	Reference string     `json:"reference"`
 	Payment   Payment    `json:"payment"` // as it will be taken, or as it will be voided
@@ -28,7 +28,8 @@ type CardRequested struct {
 
 func (*CardRequested) Type() string { return "sale.card_requested.v1" }
 
-// CardDeclined says that the terminal did not do what it was asked: the card was not charged, or not voided.
+// CardDeclined says that the terminal refused a request: it did not charge the card, or did not
+// void the payment.
 type CardDeclined struct {
 	Asked
 	OfSale
@@ -42,8 +43,8 @@ type CardDeclined struct {
 
 func (*CardDeclined) Type() string { return "sale.card_declined.v1" }
 
-// CardAbandoned says that a manager gave up asking a terminal that does not answer (operation 211).
-// What became of the request is to be settled with the acquirer, by its reference.
+// CardAbandoned says that a manager gave up a request to a terminal that does not answer (operation
+// 211). The shop must ask the acquirer about the outcome, by the reference.
 type CardAbandoned struct {
 	Asked
 	OfSale

@@ -2,7 +2,7 @@ package events
 
 import "fmt"
 
-// cartFacts are about whom a transaction is for, and where it is put meanwhile.
+// cartFacts attach customers and cards to a transaction, and suspend and recall it.
 var cartFacts = []func() Fact{
 	func() Fact { return new(SaleCustomerSet) },
 	func() Fact { return new(SaleCustomerCleared) },
@@ -14,7 +14,8 @@ var cartFacts = []func() Fact{
 	func() Fact { return new(SaleHandedOver) },
 }
 
-// Attached is whom a transaction is for. It stands on the cart and on its document.
+// Attached holds the customer, the loyalty card and the affiliations of a transaction. It stands on
+// the cart and on its document.
 type Attached struct {
 	Customer     *SaleCustomer `json:"customer,omitempty"`
 	Loyalty      *SaleLoyalty  `json:"loyalty,omitempty"`
@@ -29,7 +30,7 @@ type SaleCustomer struct {
 	// The account, as head office last said.
 	Blocked         bool       `json:"blocked,omitempty"`
 	AllowsOnAccount bool       `json:"allows_on_account,omitempty"`
-	InvoiceAccount  CustomerID `json:"invoice_account,omitempty"` // whose account is charged, if not their own
+	InvoiceAccount  CustomerID `json:"invoice_account,omitempty"` // the account that is charged instead of the customer's own
 	CreditLimit     Money      `json:"credit_limit,omitempty"`    // 0 for none
 	Balance         Money      `json:"balance,omitempty"`         // owed
 	AsOf            string     `json:"as_of,omitempty"`           // RFC 3339: when head office said so
@@ -38,13 +39,13 @@ type SaleCustomer struct {
 // SaleLoyalty is the loyalty card of a transaction.
 type SaleLoyalty struct {
 	Card        CardNumber `json:"card"`
-	Customer    CustomerID `json:"holder,omitempty"`       // whose card it is, "" for nobody's
+	Customer    CustomerID `json:"holder,omitempty"`       // the holder of the card, "" for none
 	Points      int64      `json:"points_known,omitempty"` // on the card as head office last said
 	PointsAsOf  string     `json:"points_as_of,omitempty"` // RFC 3339
 	PriceGroups []string   `json:"price_groups,omitempty"`
 }
 
-// Affiliation is a group of people, such as the staff or the students, who are sold to on terms of their own.
+// Affiliation is a group of people with prices of its own, such as staff or students.
 type Affiliation struct {
 	ID          string   `json:"affiliation"`
 	Name        string   `json:"name"`
@@ -66,17 +67,18 @@ func (*SaleCustomerSet) Type() string { return "sale.customer_set.v1" }
 type SaleCustomerCleared struct {
 	Asked
 	OfSale
-	Customer CustomerID `json:"customer"` // who was taken off
+	Customer CustomerID `json:"customer"` // the customer that was removed
 }
 
 func (*SaleCustomerCleared) Type() string { return "sale.customer_cleared.v1" }
 
-// LoyaltyCardAdded says that a loyalty card was shown, and what came with it (operation 117).
+// LoyaltyCardAdded says that a loyalty card was added to the transaction, with its holder and
+// affiliations (operation 117).
 type LoyaltyCardAdded struct {
 	Asked
 	OfSale
 	Card SaleLoyalty `json:"loyalty"`
-	// Customer is whose card it is, where the transaction had no customer before.
+	// Customer is the holder of the card, set where the transaction had no customer before.
 	Customer     *SaleCustomer `json:"customer,omitempty"`
 	Affiliations []Affiliation `json:"affiliations,omitempty"` // that came with it
 }
@@ -92,31 +94,32 @@ type AffiliationsAdded struct {
 
 func (*AffiliationsAdded) Type() string { return "sale.affiliations_added.v1" }
 
-// SaleSuspended says that the transaction was set aside. It sells nothing and takes
-// no receipt number meanwhile (operation 503).
+// SaleSuspended says that the transaction was suspended. A suspended transaction sells nothing and
+// has no receipt number (operation 503).
 type SaleSuspended struct {
 	Asked
 	OfSale
 	Terms Terms `json:"terms,omitzero"`
-	// Held is the transaction as it was set aside, so that another register of the store can go on with it.
+	// Held is the content of the transaction, so that another register of the store can continue
+	// it.
 	Held *HeldSale `json:"held,omitempty"`
 	Printed
 }
 
 func (*SaleSuspended) Type() string { return "sale.suspended.v1" }
 
-// SaleRecalled says that a suspended transaction goes on, under its own id (operation 504).
+// SaleRecalled says that a suspended transaction continues under its own id (operation 504).
 type SaleRecalled struct {
 	Asked
 	OfSale
-	// Dropped are the lines whose product is not sold any more. They are voided.
+	// Dropped lists the lines with a product that is no longer sold. They are voided.
 	Dropped     []int  `json:"dropped,omitempty"`
 	Reservation string `json:"reservation,omitempty"` // head office's grant, where the register asked for one
 }
 
 func (*SaleRecalled) Type() string { return "sale.recalled.v1" }
 
-// HeldSale is what a transaction that was set aside holds.
+// HeldSale is the content of a suspended transaction.
 type HeldSale struct {
 	Lines    []HeldLine `json:"lines"`
 	Discount Money      `json:"total_discount,omitempty"`        // either this
@@ -127,21 +130,21 @@ type HeldSale struct {
 	Order       *HeldOrder `json:"order,omitempty"`
 }
 
-// HeldLine is a line of a transaction that was set aside.
+// HeldLine is a line of a suspended transaction.
 type HeldLine struct {
 	Line
 	Voided bool `json:"voided,omitempty"`
 }
 
-// HeldTax is what all lines of a transaction that was set aside are taxed with, see [TaxOverridden].
+// HeldTax is the tax override on all lines of a suspended transaction, see [TaxOverridden].
 type HeldTax struct {
 	Override string    `json:"override"`
 	Name     string    `json:"name"`
 	Taxes    []TaxRate `json:"taxes,omitempty"`
 }
 
-// HeldOrder is what makes a transaction that was set aside an order, see [OrderBegun] and [DepositOverridden], or
-// the pick-up of one, see [OrderRecalled].
+// HeldOrder is set where a suspended transaction is an order, see [OrderBegun] and
+// [DepositOverridden], or the pick-up of an order, see [OrderRecalled].
 type HeldOrder struct {
 	PickedUp PickUp  `json:"picked_up,omitzero"`
 	Percent  Percent `json:"percent,omitzero"`
@@ -150,35 +153,37 @@ type HeldOrder struct {
 	PickUpOn string  `json:"pickup_on,omitempty"`
 }
 
-// Suspension names one time that a transaction was set aside.
+// Suspension identifies one suspension of one transaction.
 type Suspension struct {
 	Transaction TransactionID `json:"transaction"`
 	Register    string        `json:"suspended_by"` // store-register
-	Head        Head          `json:"head"`         // of its journal, with the entry that says so
+	Head        Head          `json:"head"`         // the entry of that register's journal that suspended it
 }
 
-// Key names the suspension where head office reserves it: it can be recalled once.
+// Key returns the name under which head office reserves the suspension. A suspension can be
+// recalled once.
 func (s Suspension) Key() string { return fmt.Sprintf("%s/%d", s.Transaction, s.Head.Sequence) }
 
-// SaleTakenOver says that a transaction that another register of the store suspended goes on
-// here, under an id of its own (operation 504). Head office has granted it to no other.
+// SaleTakenOver says that this register continues a transaction that another register of the store
+// suspended, under a new id (operation 504). Head office has granted it to no other register.
 type SaleTakenOver struct {
 	Asked
 	OfSale
 	From Suspension `json:"from"`
 	Held HeldSale   `json:"held"` // as it was suspended
-	// Dropped are the lines whose product is not sold any more. They are voided.
+	// Dropped lists the lines with a product that is no longer sold. They are voided.
 	Dropped     []int  `json:"dropped,omitempty"`
 	Reservation string `json:"reservation"` // head office's grant
 }
 
 func (*SaleTakenOver) Type() string { return "sale.taken_over.v1" }
 
-// SaleHandedOver says that a transaction that was suspended here goes on at another register,
-// and waits here no more. Head office has said so, having verified that register's [SaleTakenOver].
+// SaleHandedOver says that another register continues a transaction that was suspended here. It can
+// no longer be recalled here. Head office said so after it verified the [SaleTakenOver] of that
+// register.
 type SaleHandedOver struct {
 	Transaction TransactionID `json:"transaction"` // as it is called here
-	Suspended   uint64        `json:"suspended"`   // sequence of the entry by which it was set aside
+	Suspended   uint64        `json:"suspended"`   // sequence of the entry that suspended it
 	To          string        `json:"to"`          // store-register
 	Into        TransactionID `json:"into"`        // as it is called there
 }
@@ -186,7 +191,8 @@ type SaleHandedOver struct {
 func (*SaleHandedOver) Type() string    { return "sale.handed_over.v1" }
 func (f *SaleHandedOver) About() string { return string(f.Transaction) }
 
-// PointsLine is what a document does to the points of a loyalty card. They are posted at head office.
+// PointsLine is the change that a document makes to the points of a loyalty card. Head office posts
+// it.
 type PointsLine struct {
 	Card   CardNumber `json:"card"`
 	Kind   string     `json:"kind"`   // earned

@@ -28,7 +28,8 @@ func (c *Chain) Next(sequence uint64, e *Entry) error {
 	}
 	want := c.Head.Hash
 	if sequence == 1 {
-		// An epoch's first entry is its activation and carries the record whose hash it names.
+		// The first entry of an epoch is its activation. It carries the activation record, and its
+		// prevhash is the hash of that record.
 		activation, ok := e.Fact.(*RegisterActivated)
 		if !ok {
 			return wrong("activation", "register.activated", e.Type)

@@ -7,7 +7,7 @@ var customerFacts = []func() Fact{
 	func() Fact { return new(SearchAnswered) },
 }
 
-// CustomerDetails are what is written down of a customer. What is empty is not known.
+// CustomerDetails are the recorded details of a customer. An empty field is unknown.
 type CustomerDetails struct {
 	Kind      string `json:"kind"` // person or organisation
 	Name      string `json:"name"`
@@ -23,8 +23,8 @@ type CustomerDetails struct {
 	TaxNumber string `json:"tax_number,omitempty"`
 }
 
-// CustomerAdded says that a customer was written down under a provisional number,
-// which head office answers with the lasting one (operation 612).
+// CustomerAdded says that a customer was recorded under a provisional number. Head office later
+// assigns the final number (operation 612).
 type CustomerAdded struct {
 	Asked
 	Customer CustomerID      `json:"customer"` // P-<store>-<register>-<epoch>-<n>
@@ -35,8 +35,8 @@ type CustomerAdded struct {
 func (*CustomerAdded) Type() string    { return "customer.added.v1" }
 func (f *CustomerAdded) About() string { return string(f.Customer) }
 
-// CustomerEdited says what was changed of a customer, field by field, so that two
-// edits of different fields are both kept, and of one field the later wins (operation 623).
+// CustomerEdited lists the changed fields of a customer one by one. So two edits of different
+// fields are both kept, and of two edits of one field the later wins (operation 623).
 type CustomerEdited struct {
 	Asked
 	Customer CustomerID      `json:"customer"`
@@ -54,7 +54,8 @@ type FieldChange struct {
 	New   string `json:"new"`
 }
 
-// SearchAnswered is an inquiry: someone searched what this register holds (operations 622, 602).
+// SearchAnswered says that someone searched the records that this register holds (operations 622,
+// 602).
 type SearchAnswered struct {
 	Asked
 	In   string      `json:"searched"` // item, customer, category, order or suspended

@@ -51,12 +51,14 @@ func TestDecodeRefuses(t *testing.T) {
 		{"epoch as a fraction", `"epoch":1`, `"epoch":1.0`, "entry is not what it must be"},
 		{"prevhash too short", `"prevhash":"e3`, `"prevhash":"`, "prevhash"},
 		{"prevhash that is not hex", `"prevhash":"e3`, `"prevhash":"zz`, "prevhash"},
-		// sha256sum writes lower case: what posnode takes, an auditor's shell must find equal.
+		// sha256sum writes lower case, and an auditor's shell must find equal every digest that
+		// posnode accepts.
 		{"prevhash in upper case", `"prevhash":"e3`, `"prevhash":"E3`, "prevhash"},
 		{"another mode", `"mode":"offline"`, `"mode":"training"`, "mode"},
 		{"another subject", `"subject":"front"`, `"subject":"back"`, "subject"},
 
-		// Whoever reads the first of two, or is strict about case, must not see another entry than the till did.
+		// A reader that takes the first of two, or is strict about case, must see the same entry as
+		// the till.
 		{"an attribute twice", `"mode":"offline"`, `"mode":"online","mode":"offline"`, "duplicate object member name"},
 		{"an attribute twice with an escape", `"mode":"offline"`, `"mod\u0065":"online","mode":"offline"`, "object member name"},
 		{"an attribute in another case", `"mode":"offline"`, `"MODE":"offline"`, "object member name"},
@@ -101,7 +103,7 @@ func TestDecodeUnknownType(t *testing.T) {
 	require.Equal(t, "staff.logged_on.v9", unknown.Type)
 }
 
-// TestNumbersInFacts: what a number in a stored fact may look like.
+// TestNumbersInFacts shows the forms that a number in a stored fact may have.
 func TestNumbersInFacts(t *testing.T) {
 	sound := string(readGolden(t, "sale.quantity_set.v1"))
 	for _, c := range []struct{ old, new string }{
@@ -141,8 +143,8 @@ func TestMaxBody(t *testing.T) {
 	require.ErrorContains(t, err, "larger")
 }
 
-// TestSealInvalidUTF8: bytes that are no text become the replacement character when they are
-// written, so that what is stored is always UTF-8 and reads as what was hashed.
+// TestSealInvalidUTF8: bytes that are not UTF-8 are written as the replacement character, so that
+// stored text is always UTF-8 and reads as it was hashed.
 func TestSealInvalidUTF8(t *testing.T) {
 	m, _, err := sealSample(&StaffLoggedOn{Asked: sampleAsked, Staff: "7\xff", Name: "A\xffn"})
 	require.NoError(t, err)
@@ -225,8 +227,8 @@ type doorOpened struct {
 func (*doorOpened) Type() string    { return "test.door_opened.v3" }
 func (f *doorOpened) About() string { return f.Door }
 
-// FuzzDecode: whatever the bytes, Decode does not panic, and what it accepts
-// re-hashes, chains, and can be sealed again into an entry that says the same.
+// FuzzDecode: Decode does not panic on any bytes. An entry that it accepts hashes to the same
+// value, chains, and can be sealed again into an equal entry.
 func FuzzDecode(f *testing.F) {
 	for _, name := range Facts.Types() {
 		body := readGolden(f, name)

@@ -1,16 +1,13 @@
-// Package events is the vocabulary of posnode and its bytes: what can happen at
-// a till, how each fact is written down, and how one entry of a journal is
-// chained to the one before it. It has no clock, no goroutine and no business
-// rule, and imports nothing of posnode.
+// Package events is the vocabulary of posnode and its bytes: the facts that a till records, the
+// stored form of each, and the chain from one entry of a journal to the next. It has no clock, no
+// goroutine and no business rule, and imports nothing of posnode.
 //
 // # An entry
 //
-// One entry is one message of the journal's stream and one CloudEvents 1.0
-// event in JSON (structured mode). [Entry] is its envelope, [Fact] its data.
-// The stored bytes are what is hashed: [Seal] encodes an entry once, and from
-// then on nobody encodes it again; [Decode] reads those bytes, and [Hash] of
-// them is the prevhash of the entry that follows. docs/format.md shows one
-// entry field by field.
+// One entry is one message of the journal's stream and one CloudEvents 1.0 event in JSON
+// (structured mode). [Entry] is its envelope, [Fact] its data. The hash covers the stored bytes.
+// [Seal] encodes an entry once, and nobody encodes it again. [Decode] reads those bytes, and [Hash]
+// of them is the prevhash of the entry that follows. docs/format.md shows one entry field by field.
 //
 // # A fact
 //

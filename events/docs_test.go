@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEventsDocument: docs/events.md is what the registry, the source's comments and the
-// golden files say. `go test ./events -update` writes it anew.
+// TestEventsDocument: docs/events.md is generated from the registry, the comments of the source and
+// the golden files. `go test ./events -update` writes it anew.
 func TestEventsDocument(t *testing.T) {
 	const file = "../docs/events.md"
 	want := eventsDocument(t)
@@ -32,7 +32,7 @@ func TestEventsDocument(t *testing.T) {
 	require.Equal(t, want, string(got), "run go test ./events -update")
 }
 
-// TestEveryStoredThingIsExplained: a fact is read by people who do not read Go.
+// TestEveryStoredThingIsExplained: a fact is also read by people that do not know Go.
 func TestEveryStoredThingIsExplained(t *testing.T) {
 	w := newDocument(t)
 	for _, name := range Facts.Types() {

@@ -45,7 +45,7 @@ type OfShift interface {
 	OfShift() ShiftID
 }
 
-// CashMoved is what the facts share that put cash into the drawer or take it out.
+// CashMoved holds the common fields of facts that put cash into the drawer or take it out.
 type CashMoved struct {
 	InShift
 	Tender   TenderID  `json:"tender"`
@@ -110,7 +110,7 @@ type Count struct {
 	Denominations []Denomination `json:"denominations,omitempty"`
 }
 
-// Dropped is what the facts share that take amounts by tender out of the drawer for good.
+// Dropped holds the common fields of facts that take amounts by tender out of the drawer for good.
 type Dropped struct {
 	InShift
 	Amounts  []Count   `json:"amounts"`
@@ -139,14 +139,15 @@ type BankDropped struct {
 
 func (*BankDropped) Type() string { return "drawer.bank_dropped.v1" }
 
-// Declared is what was counted of one tender in one currency, beside what the drawer should have held.
+// Declared is the counted amount of one tender in one currency, beside the amount that the drawer
+// should have held.
 type Declared struct {
 	Count
 	Counted  Money `json:"counted"`  // of the shift with this declaration: the last, or the sum of all, as the store has it
 	Expected Money `json:"expected"` // when it was counted
 }
 
-// DrawerDeclared says what was counted in the drawer (operation 1052). It moves no money.
+// DrawerDeclared records a count of the drawer (operation 1052). It moves no money.
 type DrawerDeclared struct {
 	Asked
 	InShift
@@ -179,7 +180,7 @@ type DrawerOpened struct {
 
 func (*DrawerOpened) Type() string { return "drawer.opened.v1" }
 
-// CashAccount is what income and expenses share.
+// CashAccount holds the common fields of income and expenses.
 type CashAccount struct {
 	CashMoved
 	Account string `json:"account"` // of the store's list

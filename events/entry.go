@@ -30,7 +30,7 @@ const (
 // Digest is a SHA-256 sum. JSON: 64 hex digits.
 type Digest [sha256.Size]byte
 
-// Hash is the digest of stored bytes: what the next entry carries as its prevhash.
+// Hash returns the digest of stored bytes. The next entry carries it as its prevhash.
 func Hash(body []byte) Digest { return sha256.Sum256(body) }
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
@@ -58,8 +58,8 @@ type Head struct {
 	Hash     Digest `json:"hash"`
 }
 
-// Circumstances are what an entry says of a fact besides the fact: when, who, by
-// which operation, in which shift and mode.
+// Circumstances are the attributes of an entry around its fact: the time, the staff member, the
+// operation, the shift and the mode.
 type Circumstances struct {
 	ID        ulid.ULID
 	Time      time.Time // the register's clock
@@ -105,9 +105,8 @@ type Entry struct {
 // timeFormat always has nine digits, so that times of one journal also sort as text.
 const timeFormat = "2006-01-02T15:04:05.000000000Z"
 
-// Seal encodes the entry that follows head in r's chain: the only place where an
-// entry's bytes are made. The message is ready to append; the entry is what
-// [Decode] makes of it.
+// Seal encodes the entry that follows head in r's chain: the only place where an entry's bytes are
+// made. The message is ready to append, and the entry equals the result of [Decode] on it.
 func Seal(r Register, head Head, c Circumstances, fact Fact) (Message, *Entry, error) {
 	sequence := head.Sequence + 1
 	e := &Entry{
@@ -158,10 +157,9 @@ func StreamSubject(r Register, factType string) string {
 	return "pos." + string(r.Store) + "." + string(r.ID) + "." + name
 }
 
-// Decode reads stored bytes. It never panics, whatever they are, and says what is
-// wrong with them. It takes one reading of an entry and no other: a doubled or
-// unknown name, one in other letters, or text that is not UTF-8 is an error, for
-// another reader could see something else in it.
+// Decode reads stored bytes. It never panics, and its error names the fault. It accepts one reading
+// of an entry and no other: a repeated or unknown name, a name in other letters, or text that is
+// not UTF-8 is an error, because another reader could read it differently.
 func Decode(body []byte) (*Entry, error) {
 	if len(body) > MaxBody {
 		return nil, fmt.Errorf("entry of %d bytes is larger than %d", len(body), MaxBody)
@@ -185,7 +183,7 @@ func Decode(body []byte) (*Entry, error) {
 	return e, nil
 }
 
-// storedEntry is an entry whose data waits until its type is known.
+// storedEntry is an entry with data that is decoded once its type is known.
 type storedEntry struct {
 	Envelope
 	Data jsontext.Value `json:"data"`

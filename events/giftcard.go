@@ -1,6 +1,7 @@
 package events
 
-// giftCardFacts are about gift cards. What moves money on one is a line or a payment of a sale.
+// giftCardFacts are about gift cards. Money on a gift card is moved by a line or a payment of a
+// sale.
 var giftCardFacts = []func() Fact{
 	func() Fact { return new(BalanceChecked) },
 	func() Fact { return new(GiftCardPINRefused) },
@@ -13,7 +14,7 @@ type GiftCardLine struct {
 	Reservation string `json:"reservation,omitempty"` // head office's grant, where the register asked for one
 }
 
-// BalanceChecked says that someone looked at what is on a gift card (operation 520).
+// BalanceChecked says that someone looked up the balance of a gift card (operation 520).
 type BalanceChecked struct {
 	Asked
 	KnownGiftCard

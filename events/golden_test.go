@@ -32,10 +32,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestGolden: the bytes of every stored fact are what they were when it was
-// first stored, both ways. A golden file that changes is a journal in some shop
-// that no longer reads: a new field is a new version with an upcast, and the golden of
-// the old one stays as it is. Files end in a newline that the entry does not have.
+// TestGolden: the bytes of every stored fact have not changed since it was first stored, both ways.
+// A golden file that changes is a journal in some shop that no longer reads: a new field is a new
+// version with an upcast, and the golden of the old one stays as it is. Files end in a newline that
+// the entry does not have.
 func TestGolden(t *testing.T) {
 	want := map[string]bool{}
 	for _, fact := range samples() {
@@ -92,9 +92,9 @@ func TestSamplesAreWhole(t *testing.T) {
 	require.Empty(t, missing, "no sample in samples_test.go fills these in")
 }
 
-// TestFieldsOfFacts: what a journal must never hold. A float would be another
-// number on another machine; a map has no order of its own and names that no scan for
-// doubled names could know; an interface or a bare any decodes as whatever it likes.
+// TestFieldsOfFacts refuses types that a journal must never hold. A float could be another number
+// on another machine. A map has no order of its own, and a scan for repeated names cannot know its
+// names. An interface or a bare any decodes as any type.
 func TestFieldsOfFacts(t *testing.T) {
 	for _, fact := range samples() {
 		names := map[string]bool{}
@@ -166,7 +166,7 @@ func walk(v reflect.Value, visit func(owner reflect.Type, f reflect.StructField,
 	}
 }
 
-// reseal seals what was read once more.
+// reseal seals a decoded entry again.
 func reseal(t testing.TB, e *Entry) Message {
 	head := Head{Epoch: e.Head.Epoch, Sequence: e.Head.Sequence - 1, Hash: e.PrevHash}
 	m, _, err := Seal(e.Register, head, circumstances(e), e.Fact)

@@ -1,7 +1,7 @@
 package events
 
-// Facts of head office's own journal about the registers, the balances that it keeps, and
-// what does not fit together; and what registers and head office say to each other about them.
+// Facts of head office's own journal about registers, balances and exceptions, and the messages
+// between registers and head office about them.
 var headOfficeFacts = []func() Fact{
 	func() Fact { return new(ActivationCodeIssued) },
 	func() Fact { return new(ActivationRefused) },
@@ -35,8 +35,8 @@ type ActivationRefused struct {
 func (*ActivationRefused) Type() string    { return "activation.refused.v1" }
 func (f *ActivationRefused) About() string { return f.Register }
 
-// RegisterEnrolled says that head office activated a register (operation 707): from here on
-// the register signs on with a key of its own, and what it had before is revoked.
+// RegisterEnrolled says that head office activated a register (operation 707). From then on the
+// register signs on with a key of its own, and all earlier credentials of it are revoked.
 type RegisterEnrolled struct {
 	Request  CommandKey `json:"request"`  // the idempotency key of the operation
 	Register string     `json:"enrolled"` // store-register
@@ -83,13 +83,13 @@ func (f *ShiftConfirmed) About() string { return string(f.Shift) }
 // keeps. It ends when the register's fact arrives that names it, or when its transaction ends without it.
 type ReservationGranted struct {
 	Reservation
-	Balance Money `json:"balance"` // before it: replicated, verified, and less what others have reserved
+	Balance Money `json:"balance"` // before it: replicated and verified, less the reservations of others
 }
 
 func (*ReservationGranted) Type() string    { return "reservation.granted.v1" }
 func (f *ReservationGranted) About() string { return f.Kind + " " + f.Key }
 
-// The kinds of what head office reserves.
+// The kinds of reservations at head office.
 const (
 	ReserveGiftCard = "giftcard" // Amount is taken from the card
 	ReserveIssue    = "issue"    // the gift card is issued, once
@@ -110,8 +110,8 @@ type Reservation struct {
 	Kind        string        `json:"kind"`              // giftcard, issue, account, loyalty, order, return or recall
 	Key         string        `json:"key"`               // number of the card, customer or order, the sold line, or the suspension
 	Amount      Money         `json:"amount,omitempty"`  // minor units, points, or ten-thousandths of a quantity
-	// The balance on which the register decided: when head office's figure was made, up to which entries of the
-	// register it holds what that moved besides, and what the register has moved since.
+	// The balance on which the register decided: the time of head office's figure, the entries of
+	// the register that the figure contains, and the movements of the register since then.
 	AsOf    string  `json:"as_of,omitempty"`
 	Through []Place `json:"through,omitempty"`
 	Own     Money   `json:"own,omitempty"`
@@ -140,8 +140,8 @@ type ExceptionFact struct {
 	Amount      Money         `json:"amount,omitempty"` // that it moved
 }
 
-// CustomerMapped says which lasting number head office gave a customer who was written down
-// under a provisional one.
+// CustomerMapped records the final number that head office assigned to a customer with a
+// provisional number.
 type CustomerMapped struct {
 	Provisional CustomerID `json:"provisional"`
 	Customer    CustomerID `json:"customer"`
@@ -196,11 +196,11 @@ type Confirmation struct {
 	Checkpoint string `json:"checkpoint"` // the same, signed by head office: a note of C2SP form
 }
 
-// AskConfirm is what a register asks of service "confirm".
+// AskConfirm is the question of a register to the service "confirm".
 type AskConfirm struct {
 	Request      CommandKey `json:"request"`
 	Head         Head       `json:"head"`          // up to which the register's journal is to be confirmed
-	WithinMillis int        `json:"within_millis"` // how long the register waits for what is on its way
+	WithinMillis int        `json:"within_millis"` // how long the register waits for entries on their way
 	// Checkpoint is the register's own signed checkpoint of Head, as in [Announcement]. "" from an earlier version.
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
@@ -218,7 +218,7 @@ type Answered[T any] struct {
 	Answer  *T          `json:"answer,omitempty"`
 }
 
-// AskActivate is what a register asks of service "activate".
+// AskActivate is the question of a register to the service "activate".
 type AskActivate struct {
 	Request CommandKey `json:"request"`
 	Code    string     `json:"code"`
@@ -238,7 +238,7 @@ type Activation struct {
 	Witness  string  `json:"witness"`  // head office's public key, of its marks
 }
 
-// AskInactivate is what a register asks of service "inactivate".
+// AskInactivate is the question of a register to the service "inactivate".
 type AskInactivate struct {
 	Request CommandKey `json:"request"`
 	Head    Head       `json:"head"`
@@ -255,5 +255,5 @@ type Inactivation struct {
 type Reserved struct {
 	Granted   Money `json:"granted"`
 	Remaining Money `json:"remaining"`          // after it
-	NotKept   bool  `json:"not_kept,omitempty"` // head office keeps nothing of this kind: nothing is reserved, and what the register holds decides
+	NotKept   bool  `json:"not_kept,omitempty"` // head office keeps nothing of this kind; nothing is reserved, and the register decides on its own records
 }

@@ -1,6 +1,6 @@
 package events
 
-// hqVerifyFacts are what head office decides about the journals that it receives.
+// hqVerifyFacts record the decisions of head office about the journals that it receives.
 var hqVerifyFacts = []func() Fact{
 	func() Fact { return new(RegisterQuarantined) },
 	func() Fact { return new(CompletenessCertified) },
@@ -8,15 +8,15 @@ var hqVerifyFacts = []func() Fact{
 	func() Fact { return new(FindingAccepted) },
 }
 
-// RegisterQuarantined says that head office has found an epoch of a register to have
-// two histories. The register sells no more in it; what it recorded is kept, and nothing is overwritten.
+// RegisterQuarantined says that head office has found an epoch of a register to have two histories.
+// The register sells no more in it. All recorded entries are kept, and nothing is overwritten.
 type RegisterQuarantined struct {
 	Of       Register `json:"of"`
 	Epoch    int      `json:"epoch"`
 	Kind     string   `json:"kind"`     // rolled_back, forked or cloned
 	Sequence uint64   `json:"sequence"` // where it showed
-	Want     string   `json:"want"`     // what head office holds
-	Got      string   `json:"got"`      // what the register has
+	Want     string   `json:"want"`     // the history that head office holds
+	Got      string   `json:"got"`      // the history that the register has
 }
 
 func (*RegisterQuarantined) Type() string    { return "register.quarantined.v1" }
@@ -55,7 +55,7 @@ type PeriodClosed struct {
 	Digest Digest `json:"digest"`
 }
 
-// PeriodTotals are what one register sold in a period.
+// PeriodTotals are the sales of one register in a period.
 type PeriodTotals struct {
 	Of   Register     `json:"of"`
 	Sums []PeriodSums `json:"sums"` // by currency
@@ -80,8 +80,8 @@ type LeftOut struct {
 	Why string   `json:"why"`
 }
 
-// FindingAccepted says that a person has looked into a finding, and that it stands no
-// longer in the way of closing a period. It changes nothing of what was found.
+// FindingAccepted says that a person has looked into a finding, and that it stands no longer in the
+// way of closing a period. The finding itself does not change.
 type FindingAccepted struct {
 	Of       Register `json:"of"`
 	Epoch    int      `json:"epoch"`

@@ -85,7 +85,7 @@ func EntryNumber(r Register, at Head) string {
 	return fmt.Sprintf("%s-%d-e%d", r, at.Epoch, at.Sequence)
 }
 
-// ParseEntryNumber reads what [EntryNumber] writes, and nothing else. The head has no hash.
+// ParseEntryNumber reads the form that [EntryNumber] writes, and no other. The head has no hash.
 func ParseEntryNumber(s string) (r Register, at Head, ok bool) {
 	parts := strings.Split(s, "-")
 	if len(parts) != 4 || !strings.HasPrefix(parts[3], "e") {

@@ -13,7 +13,8 @@ func (i Instant) MarshalText() ([]byte, error) {
 	return time.Unix(int64(i), 0).UTC().AppendFormat(nil, time.RFC3339), nil
 }
 
-// UnmarshalText reads what MarshalText writes; a time with another zone or a part of a second is refused.
+// UnmarshalText reads the form that MarshalText writes. It refuses a time with another zone or a
+// part of a second.
 func (i *Instant) UnmarshalText(b []byte) error {
 	t, err := time.Parse("2006-01-02T15:04:05Z", string(b))
 	if err != nil || t.Nanosecond() != 0 {

@@ -2,8 +2,8 @@ package events
 
 import "fmt"
 
-// PriceGroups are the groups whose prices and offers a transaction gets besides
-// those for everyone: those of its customer, loyalty card and affiliations.
+// PriceGroups are the price groups of a transaction, from its customer, loyalty card and
+// affiliations. It gets their prices and offers besides those for everyone.
 type PriceGroups struct {
 	Groups []string `json:"groups"`
 }
@@ -27,13 +27,13 @@ type Line struct {
 
 	Price      Price  `json:"price"`                 // of one unit, as charged
 	PriceKeyed bool   `json:"price_keyed,omitempty"` // by the cashier, not the product's
-	PriceGroup string `json:"price_group,omitempty"` // whose price it is; "" for everyone's
+	PriceGroup string `json:"price_group,omitempty"` // the group of the price; "" for everyone's
 	// Overridden holds the price before it was overridden, and is absent where it was not.
 	Overridden *OriginalPrice `json:"overridden,omitempty"`
 	Gross      Money          `json:"gross"` // quantity x price, rounded half away from zero
 
-	// Offer is the periodic discount on the line, Discount the manual one on what
-	// that leaves, Original the discount of what is returned by its receipt.
+	// Offer is the periodic discount on the line. Discount is the manual one on the rest. Original
+	// is the discount of a line that is returned by its receipt.
 	Offer    *OfferApplied        `json:"offer,omitempty"`
 	Discount *LineDiscountApplied `json:"discount,omitempty"`
 	Original *OriginalLine        `json:"original,omitempty"`
@@ -55,8 +55,8 @@ type LinkedLine struct {
 	Each Quantity `json:"each"` // for one of that line's product, in its own unit
 }
 
-// Amount is what the line comes to after its own discounts, before its share of a
-// total discount: what a transaction's subtotal adds up.
+// Amount returns the amount of the line after its own discounts and before its share of a total
+// discount. The subtotal of a transaction is the sum of these.
 func (l *Line) Amount() Money {
 	amount := l.Gross
 	if l.Offer != nil {
@@ -71,7 +71,7 @@ func (l *Line) Amount() Money {
 	return amount
 }
 
-// OriginalPrice is what a line would have cost.
+// OriginalPrice is the price of a line before it was overridden.
 type OriginalPrice struct {
 	Price Price `json:"price"`
 }
@@ -84,21 +84,20 @@ type OfferApplied struct {
 	MinQuantity Quantity `json:"min_quantity,omitzero"` // of the product on the transaction
 	Percent     Percent  `json:"percent,omitzero"`      // either this
 	AmountOff   Price    `json:"amount_off,omitzero"`   // or this off each unit, in major units
-	Amount      Money    `json:"discount_amount"`       // what it takes off the line
+	Amount      Money    `json:"discount_amount"`       // the discount on the line
 }
 
-// LineDiscountApplied is a cashier's discount on a line: an amount or a percentage.
-// Amount is what it takes off the line, with the sign of the line.
+// LineDiscountApplied is a cashier's discount on a line: an amount or a percentage. Amount is the
+// discount on the line, with the sign of the line.
 type LineDiscountApplied struct {
 	Keyed   Money   `json:"keyed,omitempty"`  // either this, positive
 	Percent Percent `json:"percent,omitzero"` // or this
 	Amount  Money   `json:"discount_amount"`
 }
 
-// OriginalLine is the sold line that a line returns, with what was known of it. A
-// return gives back of Paid what the returned part of Bought was charged, to the
-// minor unit in all returns of the line together: Paid x (Returned + quantity) /
-// Bought, rounded, less GivenBack.
+// OriginalLine is the sold line that a line returns, as it was known then. A return gives back the
+// share of Paid for the returned part of Bought. All returns of the line together are exact to the
+// minor unit: Paid x (Returned + quantity) / Bought, rounded, less GivenBack.
 type OriginalLine struct {
 	Transaction TransactionID `json:"transaction"`
 	Receipt     ReceiptNumber `json:"receipt"`
@@ -107,11 +106,11 @@ type OriginalLine struct {
 	Paid        Money         `json:"paid"`              // net of the sold line
 	Returned    Quantity      `json:"returned,omitzero"` // by earlier documents
 	GivenBack   Money         `json:"given_back,omitempty"`
-	Discount    Money         `json:"discount_amount,omitempty"` // gross less what is given back, negative
+	Discount    Money         `json:"discount_amount,omitempty"` // gross less the amount given back, negative
 	Reservation string        `json:"reservation,omitempty"`     // head office's grant, where the register asked for one
 }
 
-// Key names the sold line where head office reserves what comes back of it.
+// Key returns the name of the sold line under which head office reserves its returns.
 func (o *OriginalLine) Key() string { return fmt.Sprintf("%s/%d", o.Receipt, o.Line) }
 
 // TaxOverride is a choice from the store's list of other taxes.
@@ -121,14 +120,14 @@ type TaxOverride struct {
 	Instead  []TaxRate `json:"instead,omitempty"` // the taxes that it took the place of
 }
 
-// LineChange is a fact about one line whose change stands in [OfSale.Changed].
+// LineChange is a fact about one line. Its change stands in [OfSale.Changed].
 type LineChange interface {
 	OfTransaction
 	ChangedLine() int
 }
 
-// LineTurned says that a line that was sold is returned, or one that was returned is sold
-// after all (operation 109). What was added with it turns with it.
+// LineTurned says that a line that was sold is returned, or one that was returned is sold after all
+// (operation 109). Lines that were added with it turn with it.
 type LineTurned struct {
 	Asked
 	OfSale

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Message is one entry on its way into or out of a stream: the body exactly as
-// stored, and what routing needs.
+// Message is one entry on its way into or out of a stream: the body exactly as stored, and the
+// fields for routing.
 type Message struct {
 	Subject  string // pos.<store>.<register>.<entity>.<fact>
 	ID       string // the entry's ULID, also the Nats-Msg-Id
@@ -14,8 +14,8 @@ type Message struct {
 	Body     []byte // one CloudEvents event in JSON, never encoded again
 }
 
-// MaxBody is the largest entry in bytes. It stays below the 1 MiB that a stock
-// NATS server accepts with its headers, so that what a register may store HQ can receive.
+// MaxBody is the largest entry in bytes. With its headers it stays below the 1 MiB that a stock
+// NATS server accepts, so that head office can receive every entry that a register stores.
 const MaxBody = 1<<20 - 16<<10
 
 // ErrConflict says that the journal already holds an entry at the sequence that
@@ -26,13 +26,13 @@ var ErrConflict = errors.New("journal has grown since it was read")
 // share of it, is full. Nothing was stored; it works again once there is room.
 var ErrFull = errors.New("journal is full")
 
-// CorruptError says that stored bytes are not what they must be, and where.
+// CorruptError names the place at which stored bytes are damaged.
 type CorruptError struct {
 	Sequence uint64 // of the first entry that is wrong
 	Kind     string // gap, chain, undecodable, sequence, epoch, truncated, ...
 	Want     string
 	Got      string
-	Hint     string // where to look, or what to do
+	Hint     string // advice to the operator
 }
 
 func (e *CorruptError) Error() string {

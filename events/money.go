@@ -63,8 +63,8 @@ func ParseMoney(s string, digits int) (Money, error) {
 // a return. JSON: a string such as "6" or "-0.125".
 type Quantity struct{ d decimal.Decimal }
 
-// Price is what one unit of a product costs, in major units of the currency: an
-// exact decimal that may be finer than the currency's minor unit. JSON: a string such as "2.55".
+// Price is the price of one unit of a product, in major units of the currency: an exact decimal
+// that may be finer than the currency's minor unit. JSON: a string such as "2.55".
 type Price struct{ d decimal.Decimal }
 
 // Percent is a rate such as "17.5" for 17.5 %: an exact decimal. JSON: a string.
@@ -185,8 +185,8 @@ func (p Price) Times(q Quantity, digits int) (Money, error) {
 // Decimals is how many decimals p has: 2 for 2.55.
 func (p Price) Decimals() int { return int(max(0, -p.d.Exponent())) }
 
-// TimesUnits is what a unit of q others costs, each of which costs p, rounded half
-// away from zero to [PriceDecimals]. It fails where that is beyond the largest price.
+// TimesUnits returns the price of a unit that holds q others at price p each, rounded half away
+// from zero to [PriceDecimals]. It fails where that is beyond the largest price.
 func (p Price) TimesUnits(q Quantity) (Price, error) {
 	d := canonical(p.d.Mul(q.d).Round(PriceDecimals))
 	if d.Abs().GreaterThan(maxPrice) {
@@ -211,13 +211,13 @@ func (q Quantity) String() string { return q.d.String() }
 func (p Price) String() string    { return p.d.String() }
 func (p Percent) String() string  { return p.d.String() }
 
-// IsZero lets JSON leave out what is not there.
+// IsZero lets JSON omit an absent value.
 func (q Quantity) IsZero() bool { return q.d.IsZero() }
 
-// IsZero lets JSON leave out what is not there.
+// IsZero lets JSON omit an absent value.
 func (p Price) IsZero() bool { return p.d.IsZero() }
 
-// IsZero lets JSON leave out what is not there.
+// IsZero lets JSON omit an absent value.
 func (p Percent) IsZero() bool { return p.d.IsZero() }
 
 // MarshalText writes the one form of the value.
@@ -229,19 +229,19 @@ func (p Price) MarshalText() ([]byte, error) { return []byte(p.d.String()), nil 
 // MarshalText writes the one form of the value.
 func (p Percent) MarshalText() ([]byte, error) { return []byte(p.d.String()), nil }
 
-// UnmarshalText reads what [ParseQuantity] accepts.
+// UnmarshalText reads the forms that [ParseQuantity] accepts.
 func (q *Quantity) UnmarshalText(b []byte) (err error) {
 	*q, err = ParseQuantity(string(b))
 	return err
 }
 
-// UnmarshalText reads what [ParsePrice] accepts.
+// UnmarshalText reads the forms that [ParsePrice] accepts.
 func (p *Price) UnmarshalText(b []byte) (err error) {
 	*p, err = ParsePrice(string(b))
 	return err
 }
 
-// UnmarshalText reads what [ParsePercent] accepts.
+// UnmarshalText reads the forms that [ParsePercent] accepts.
 func (p *Percent) UnmarshalText(b []byte) (err error) {
 	*p, err = ParsePercent(string(b))
 	return err

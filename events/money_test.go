@@ -10,7 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDecimals: one value has one form, and what is not a plain decimal within the limits is none.
+// TestDecimals shows that one value has one form, and that only a plain decimal within the limits
+// is accepted.
 func TestDecimals(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"6", "6"}, {"6.0", "6"}, {"6.50", "6.5"}, {"0.125", "0.125"}, {"-0.125", "-0.125"}, {"006", "6"},

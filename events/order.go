@@ -12,8 +12,8 @@ var orderFacts = []func() Fact{
 // while head office has not answered.
 type OrderID string
 
-// OrderBegun says that the transaction becomes a customer order: what is due is
-// the deposit, and the rest waits for the pick-up (operation 620).
+// OrderBegun says that the transaction becomes a customer order: the deposit is due now, and the
+// rest at the pick-up (operation 620).
 type OrderBegun struct {
 	Asked
 	OfSale
@@ -37,9 +37,8 @@ type DepositOverridden struct {
 
 func (*DepositOverridden) Type() string { return "order.deposit_overridden.v1" }
 
-// OrderPlaced is the finished document of a customer order. It is like that of a
-// sale, but nothing is sold yet: Sales and Returns are 0, and what was paid is posted to
-// the account deposits.
+// OrderPlaced is the finished document of a customer order. It is like that of a sale, but nothing
+// is sold yet: Sales and Returns are 0, and the payments are posted to the account deposits.
 type OrderPlaced struct {
 	SaleConcluded
 	Placed Placement `json:"placed"`
@@ -47,7 +46,7 @@ type OrderPlaced struct {
 
 func (*OrderPlaced) Type() string { return "order.placed.v1" }
 
-// Placement is the number of an order and what was agreed.
+// Placement is the number of an order and its agreed terms.
 type Placement struct {
 	Order    OrderID `json:"order"`
 	Number   int     `json:"number"` // of the provisional number, of this register and epoch, from 1
@@ -70,7 +69,7 @@ type OrderRecalled struct {
 
 func (*OrderRecalled) Type() string { return "order.recalled.v1" }
 
-// PickUp is the order that a transaction picks up, or cancels, and what was paid for it before.
+// PickUp is the order that a transaction picks up or cancels, with the earlier payments for it.
 type PickUp struct {
 	Order   OrderID `json:"order"`
 	Deposit Money   `json:"deposit"`

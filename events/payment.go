@@ -6,22 +6,22 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Payment is money that changed hands. Amount is what it settles, positive from
-// the customer; Tendered is what was handed over; both are in the transaction's
-// currency, and tendered - change = amount - rounding.
+// Payment is money that changed hands. Amount is the settled amount, positive from the customer.
+// Tendered is the amount handed over; both are in the transaction's currency, and tendered - change
+// = amount - rounding.
 type Payment struct {
 	Number   int      `json:"payment"` // in its transaction, from 1
 	Tender   TenderID `json:"tender"`
 	Amount   Money    `json:"amount"`
 	Tendered Money    `json:"tendered"`
 	Change   Money    `json:"change,omitempty"` // given back
-	// ChangeTender is what the change was given in, where it is not Tender.
+	// ChangeTender is the tender of the change, where it is not Tender.
 	ChangeTender TenderID `json:"change_tender,omitempty"`
-	// Rounding is what was settled beyond the money taken, for want of small coins.
+	// Rounding is the settled amount beyond the money taken, where small coins do not exist.
 	Rounding Money `json:"rounding,omitempty"`
 	// Reservation is head office's grant, where the register asked for one.
 	Reservation string `json:"reservation,omitempty"`
-	// One of these at most: what else there is to say of the payment, by its tender.
+	// One of these at most: further details of the payment, by its tender.
 	Foreign  *Foreign       `json:"foreign,omitempty"`
 	Card     *CardApproval  `json:"card,omitempty"`
 	Check    string         `json:"check,omitempty"` // number of the check
@@ -30,21 +30,22 @@ type Payment struct {
 	Loyalty  *PointsSpent   `json:"loyalty,omitempty"`
 }
 
-// Foreign is what was handed over in another currency than the transaction's.
+// Foreign is the amount handed over in another currency than the transaction's.
 type Foreign struct {
 	Currency string `json:"currency"` // ISO 4217
 	Digits   int    `json:"digits"`   // of its minor unit
 	Amount   Money  `json:"amount"`   // in its minor units
-	Rate     Rate   `json:"rate"`     // what one unit of it was worth in the transaction's currency
+	Rate     Rate   `json:"rate"`     // the value of one unit of it in the transaction's currency
 }
 
 // Known is a balance that head office keeps, as far as the register knew it.
 type Known struct {
 	Balance Money  `json:"balance"`         // as replicated
 	AsOf    string `json:"as_of,omitempty"` // RFC 3339 in UTC: Balance holds every movement up to then
-	// Through are entries of this register up to which Balance holds what it moved after AsOf as well, by epoch: head office had them.
+	// Through names, by epoch, the last entry of this register that Balance contains: head office
+	// had received it.
 	Through []Place `json:"through,omitempty"`
-	Own     Money   `json:"own,omitempty"` // what this register itself has moved since
+	Own     Money   `json:"own,omitempty"` // the movements of this register since then
 }
 
 // Place is an entry of a register's journals.
@@ -60,9 +61,10 @@ func (k Known) Available() Money { return k.Balance + k.Own }
 type OnAccount struct {
 	Customer    CustomerID `json:"customer"`
 	CreditLimit Money      `json:"credit_limit"`
-	// OfflineLimit is what the offline profile allowed beyond head office's answer; 0 where it was online.
+	// OfflineLimit is the amount that the offline profile allowed beyond head office's answer; 0
+	// where it was online.
 	OfflineLimit Money `json:"offline_limit,omitempty"`
-	Known              // what the customer owes
+	Known              // the debt of the customer
 }
 
 // KnownGiftCard is a gift card as the register knew it before it was used.
@@ -71,21 +73,22 @@ type KnownGiftCard struct {
 	Known
 }
 
-// PointsSpent is what a payment by loyalty card took from the card.
+// PointsSpent holds the points that a payment by loyalty card took from the card.
 type PointsSpent struct {
 	Card   CardNumber `json:"card"`
 	Points int64      `json:"points"`
 	Value  Rate       `json:"value"` // of one point, in the transaction's currency
-	// What was known of the card: its points as replicated, up to when, and what this register itself had moved since.
+	// The known state of the card: its points as replicated, the time of that figure, and the
+	// movements of this register since then.
 	Known int64  `json:"points_known,omitempty"`
 	AsOf  string `json:"points_as_of,omitempty"` // RFC 3339 in UTC
-	// Through are entries of this register up to which the points hold what it moved after AsOf as well.
+	// Through names the last entry of this register that the points contain, by epoch.
 	Through []Place `json:"points_through,omitempty"`
 	Own     int64   `json:"points_own,omitempty"`
 }
 
-// CardApproval is what the card terminal said. It never holds a card number: the scheme and
-// the last four digits are what a receipt may show, and all that is kept.
+// CardApproval is the answer of the card terminal. It never holds a card number. It keeps the
+// scheme and the last four digits, as a receipt may show them, and nothing else.
 type CardApproval struct {
 	Reference string `json:"reference"` // under which the terminal was asked
 	Scheme    string `json:"scheme,omitempty"`
@@ -96,20 +99,20 @@ type CardApproval struct {
 	Recovered bool `json:"recovered,omitempty"`
 }
 
-// Move is what a payment did to one tender: money came in, change went out.
+// Move is the effect of a payment on one tender: money came in, change went out.
 type Move struct {
 	Tender TenderID
 	// Foreign is the currency of Tendered and Change, "" for the transaction's.
 	Foreign          string
 	Tendered, Change Money
-	Value            Money // what came in less what went out, in the transaction's currency
+	Value            Money // money in less money out, in the transaction's currency
 }
 
-// Kept is what came in less what went out, in the move's currency.
+// Kept is the money in less the money out, in the move's currency.
 func (m Move) Kept() Money { return m.Tendered - m.Change }
 
-// Drawer names the tender and, where it is not the transaction's, the currency:
-// what is counted apart, such as "cash" and "currency:EUR".
+// Drawer names the tender and, where it is not the transaction's, the currency: the name of a part
+// that is counted on its own, such as "cash" and "currency:EUR".
 func (m Move) Drawer() TenderID {
 	if m.Foreign == "" {
 		return m.Tender
@@ -117,7 +120,7 @@ func (m Move) Drawer() TenderID {
 	return m.Tender + ":" + TenderID(m.Foreign)
 }
 
-// Account is what a move is posted to.
+// Account returns the account to which a move is posted.
 func (m Move) Account() string {
 	switch m.Tender {
 	case "giftcard":
@@ -130,8 +133,8 @@ func (m Move) Account() string {
 	return "tender:" + string(m.Drawer())
 }
 
-// Moves are what the payment did: one for what was handed over, and one more for the
-// change where that was given in another tender. Together they are worth amount - rounding.
+// Moves returns the effects of the payment: one for the money handed over, and one more for change
+// in another tender. Together they are worth amount - rounding.
 func (p *Payment) Moves() []Move {
 	in := Move{Tender: p.Tender, Tendered: p.Tendered, Value: p.Tendered}
 	if p.Foreign != nil {
@@ -147,7 +150,8 @@ func (p *Payment) Moves() []Move {
 	return []Move{in, {Tender: p.ChangeTender, Change: p.Change, Value: -p.Change}}
 }
 
-// Rate is what one unit of something is worth in units of a currency: an exact decimal. JSON: a string.
+// Rate is the value of one unit of something in units of a currency: an exact decimal. JSON: a
+// string.
 type Rate struct{ d decimal.Decimal }
 
 // RateDecimals is how many decimals a rate may have.
@@ -164,8 +168,8 @@ func ParseRate(s string) (Rate, error) {
 	return Rate{d}, err
 }
 
-// Convert is m, of a currency whose minor unit has from digits, at the rate in one that has to
-// digits: rounded once, half away from zero. It fails where that is beyond [MaxMoney].
+// Convert converts m at the rate, from a currency with from digits in its minor unit to one with to
+// digits. It rounds once, half away from zero, and fails beyond [MaxMoney].
 func (r Rate) Convert(m Money, from, to int) (Money, error) {
 	exact := decimal.New(int64(m), int32(to-from)).Mul(r.d).Round(0)
 	if exact.Abs().GreaterThan(decimal.New(int64(MaxMoney), 0)) {
@@ -188,13 +192,13 @@ func (r Rate) Needed(m Money, digits int) int64 {
 
 func (r Rate) String() string { return r.d.String() }
 
-// IsZero lets JSON leave out what is not there.
+// IsZero lets JSON omit an absent value.
 func (r Rate) IsZero() bool { return r.d.IsZero() }
 
 // MarshalText writes the one form of the value.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.d.String()), nil }
 
-// UnmarshalText reads what [ParseRate] accepts.
+// UnmarshalText reads the forms that [ParseRate] accepts.
 func (r *Rate) UnmarshalText(b []byte) (err error) {
 	*r, err = ParseRate(string(b))
 	return err

@@ -39,7 +39,8 @@ func TestRate(t *testing.T) {
 	require.Equal(t, int64(1), point.Needed(1, 2))
 }
 
-// TestMoves: what a payment did is worth what it settled less the rounding, and is counted and posted where it is.
+// TestMoves shows that the moves of a payment sum to its settled amount less the rounding, and that
+// each is counted and posted under its tender.
 func TestMoves(t *testing.T) {
 	foreign := &Foreign{Currency: "EUR", Digits: 2, Amount: 2000, Rate: sample(ParseRate("0.8537"))}
 	for _, c := range []struct {

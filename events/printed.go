@@ -1,27 +1,27 @@
 package events
 
-// printFacts are about paper: what was printed again, and what someone looked up.
+// printFacts are about paper: reprints and inquiries.
 var printFacts = []func() Fact{
 	func() Fact { return new(ReceiptReprinted) },
 	func() Fact { return new(JournalShown) },
 	func() Fact { return new(ReportViewed) },
 }
 
-// Shop is what the store prints above and below a document.
+// Shop is the text that the store prints above and below a document.
 type Shop struct {
 	Name   string   `json:"name,omitempty"`
 	Lines  []string `json:"lines,omitempty"`  // address, telephone, tax number
 	Footer []string `json:"footer,omitempty"` // below the document
 }
 
-// TenderName is what a tender was called on paper.
+// TenderName is the name of a tender on paper.
 type TenderName struct {
 	Tender TenderID `json:"tender"`
 	Name   string   `json:"name"`
 }
 
-// Printed is embedded in a fact that is printed: what its paper says besides the
-// fact, so that it can be printed again years later, word for word.
+// Printed is embedded in a fact that is printed: the text of its paper besides the fact, so that it
+// can be printed again years later, word for word.
 type Printed struct {
 	Shop Shop `json:"shop,omitzero"`
 	// Offset is how far the store's clock was ahead of UTC, in minutes.
@@ -71,17 +71,17 @@ func (*ReceiptReprinted) Type() string { return "receipt.reprinted.v1" }
 // About is the transaction.
 func (f *ReceiptReprinted) About() string { return string(f.Transaction) }
 
-// JournalFilter selects the transactions that have ended. What is empty selects all.
+// JournalFilter selects the transactions that have ended. An empty field selects all.
 type JournalFilter struct {
 	From        string        `json:"from,omitempty"` // business date, YYYY-MM-DD
 	To          string        `json:"to,omitempty"`   // business date, YYYY-MM-DD
 	Transaction TransactionID `json:"transaction,omitempty"`
 	Receipt     ReceiptNumber `json:"receipt,omitempty"`
 	Shift       ShiftID       `json:"shift,omitempty"`
-	Staff       StaffID       `json:"staff,omitempty"` // who ended it
+	Staff       StaffID       `json:"staff,omitempty"` // the member of staff that ended it
 	Product     ProductID     `json:"product,omitempty"`
 	Barcode     string        `json:"barcode,omitempty"`  // as scanned
-	Customer    CustomerID    `json:"customer,omitempty"` // whom it was for
+	Customer    CustomerID    `json:"customer,omitempty"` // the customer that it was for
 	Order       OrderID       `json:"order,omitempty"`    // that it placed, or picked up
 	Limit       int           `json:"limit,omitempty"`    // how many rows at most
 }
@@ -92,14 +92,14 @@ type JournalRow struct {
 	Receipt     ReceiptNumber `json:"receipt"`
 	Status      string        `json:"status"` // concluded or voided
 	Date        string        `json:"business_date"`
-	Staff       StaffID       `json:"staff"` // who ended it
+	Staff       StaffID       `json:"staff"` // the member of staff that ended it
 	Lines       int           `json:"lines"` // that were not voided
 	Total       Money         `json:"total"`
 	Currency    string        `json:"currency"` // ISO 4217
 	Ended       string        `json:"ended"`    // RFC 3339, nanoseconds, UTC
 }
 
-// JournalShown says that someone looked transactions up, and what they were shown (operation 115).
+// JournalShown records a search of transactions and its results (operation 115).
 type JournalShown struct {
 	Asked
 	Filter JournalFilter `json:"filter"`

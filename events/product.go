@@ -7,8 +7,8 @@ var productFacts = []func() Fact{
 	func() Fact { return new(ProductsSearched) },
 }
 
-// PriceChecked says that someone asked what one unit of a product costs, for
-// everyone and for the customer of the transaction in progress (operation 101).
+// PriceChecked records an inquiry for the price of one unit of a product, for everyone and for the
+// customer of the transaction in progress (operation 101).
 type PriceChecked struct {
 	Asked
 	Product     ProductID `json:"product"`

@@ -18,7 +18,7 @@ type RegisterActivated struct {
 	Record string `json:"record"`
 }
 
-// ActivationRecord is what RegisterActivated.Record holds.
+// ActivationRecord is the content of RegisterActivated.Record.
 type ActivationRecord struct {
 	Register
 	Epoch int `json:"epoch"`
@@ -28,28 +28,32 @@ type ActivationRecord struct {
 	Time string `json:"time"`
 	// Previous is where the epoch before this one ended, as far as the register knew. Absent for the first.
 	Previous *Head `json:"previous,omitempty"`
-	// Carried is what goes on from the epochs before, so that the entries of this one need no others to be understood.
+	// Carried is the state taken over from the epochs before, so that the entries of this one can
+	// be understood alone.
 	Carried *Carried `json:"carried,omitempty"`
 }
 
-// Carried is what a new epoch takes over. Numbers go on, so that none is given twice; what
-// was open stays behind: the epoch begins with nobody signed on, no shift and no transaction.
+// Carried is the state that a new epoch takes over. Numbers continue, so that none is assigned
+// twice. Nothing open is taken over: the epoch begins with nobody signed on, no shift and no
+// transaction.
 type Carried struct {
 	Numbers
 	// Movements are the last ones of the register on balances that HQ keeps.
 	Movements []Movement `json:"movements,omitempty"`
 	// Forgotten is the last movement that is not among them any more: a balance that does not hold it is of no use offline.
 	Forgotten *Movement `json:"forgotten,omitempty"`
-	// OfflineMoved is what was moved on gift cards since the register was last online, without signs.
+	// OfflineMoved is the sum moved on gift cards since the register was last online, without
+	// signs.
 	OfflineMoved Money `json:"offline_moved,omitempty"`
-	// Clock is how those stand who have clocked in: work, or the break that they take.
+	// Clock is the state of the members of staff on the time clock: work, or the break that they
+	// take.
 	Clock map[StaffID]string `json:"clock,omitempty"`
 	// Left are the shifts that the epoch before did not close, and Suspended the transactions that it did not end.
 	Left      []ShiftID       `json:"left,omitempty"`
 	Suspended []TransactionID `json:"suspended,omitempty"`
 }
 
-// Numbers are the last ones that a register has given, in any epoch, and what it has sold in all of them.
+// Numbers are the last numbers that a register assigned in any epoch, and its sales in all of them.
 type Numbers struct {
 	Transactions int          `json:"transactions,omitempty"`
 	Shifts       int          `json:"shifts,omitempty"`
@@ -61,7 +65,7 @@ type Numbers struct {
 	Grand        []GrandTotal `json:"grand,omitempty"` // by currency
 }
 
-// Movement is what one document did to one balance that HQ keeps.
+// Movement is the change of one document to one balance that head office keeps.
 type Movement struct {
 	Balance string `json:"balance"`          // "giftcard <number>", "customer <id>" or "loyalty <number>"
 	At      string `json:"at"`               // time of the entry
@@ -72,7 +76,8 @@ type Movement struct {
 	Sequence uint64 `json:"sequence"`
 }
 
-// AtLeast is n with every number that is higher in m. The sums of a currency are those of whoever counted more documents.
+// AtLeast is n with every number that is higher in m. The sums of a currency are those of the side
+// that counted more documents.
 func (n Numbers) AtLeast(m Numbers) Numbers {
 	n.Transactions, n.Shifts, n.Customers = max(n.Transactions, m.Transactions), max(n.Shifts, m.Shifts), max(n.Customers, m.Customers)
 	n.Orders, n.Counts, n.Z = max(n.Orders, m.Orders), max(n.Counts, m.Counts), max(n.Z, m.Z)
@@ -114,7 +119,7 @@ type ModeChanged struct {
 func (*ModeChanged) Type() string  { return "connection.mode_changed.v1" }
 func (*ModeChanged) About() string { return "connection" }
 
-// RegisterLocked says that the register waits for the member of staff who locked it (operation 703).
+// RegisterLocked says that a member of staff locked the register (operation 703).
 type RegisterLocked struct {
 	Asked
 	Staff StaffID `json:"staff"`
@@ -123,7 +128,7 @@ type RegisterLocked struct {
 func (*RegisterLocked) Type() string    { return "register.locked.v1" }
 func (f *RegisterLocked) About() string { return string(f.Staff) }
 
-// RegisterUnlocked says that the member of staff who locked the register is back (operation 700).
+// RegisterUnlocked says that the member of staff unlocked the register again (operation 700).
 type RegisterUnlocked struct {
 	Asked
 	Staff StaffID `json:"staff"`

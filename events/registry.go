@@ -38,7 +38,7 @@ type Asked struct {
 type Reason struct {
 	Code string `json:"code"`
 	Text string `json:"text"`           // the code's
-	Note string `json:"note,omitempty"` // what the cashier added
+	Note string `json:"note,omitempty"` // a note of the cashier
 }
 
 // Request gives access to the embedded Asked of any fact that a command asked for.

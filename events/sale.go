@@ -22,16 +22,15 @@ var saleFacts = []func() Fact{
 	func() Fact { return new(SaleConcluded) },
 }
 
-// OfSale is what every fact about a transaction carries.
+// OfSale holds the common fields of every fact about a transaction.
 type OfSale struct {
 	Transaction TransactionID `json:"transaction"`
 	// Begins holds the terms of a transaction in its first fact, and is absent from the others.
 	Begins *Terms `json:"begins,omitempty"`
 	// Regrouped says which price groups the transaction has from here on, and is absent where they stay.
 	Regrouped *PriceGroups `json:"regrouped,omitempty"`
-	// Changed are the lines that stand otherwise than before, whole and as they stand
-	// now: the ones that the fact is about, and others whose price or periodic
-	// discount changed with them.
+	// Changed holds every changed line in full, as it is now: the lines that the fact is about, and
+	// others with a price or periodic discount that changed with them.
 	Changed []Line `json:"changed,omitempty"`
 	// After is how the transaction stands with this fact applied.
 	After Totals `json:"after"`
@@ -49,7 +48,7 @@ type OfTransaction interface {
 	Sale() *OfSale
 }
 
-// Terms are what a transaction is sold under, fixed when it begins.
+// Terms are the conditions of a transaction, fixed when it begins.
 type Terms struct {
 	Number      int    `json:"number"`   // of this register and epoch, from 1
 	Currency    string `json:"currency"` // ISO 4217, of every amount that names none
@@ -193,7 +192,7 @@ type SaleConcluded struct {
 	Payments []Payment       `json:"payments"` // that were not voided
 	Sales    Money           `json:"sales"`    // net of the lines sold
 	Returns  Money           `json:"returns"`  // net of the lines returned, negative
-	// GiftCards is what was put on gift cards: money that is owed, neither sold nor returned.
+	// GiftCards is the money put on gift cards. The shop owes it; it is neither sold nor returned.
 	GiftCards Money     `json:"gift_cards,omitempty"`
 	Postings  []Posting `json:"postings"`
 	Attached

@@ -6,10 +6,9 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// samples holds one fact of every stored type, in its newest version: the
-// golden files, the seeds of the fuzzer and the examples of docs/events.md are
-// made of it. Whoever adds a fact adds a sample with every field filled in, and
-// runs `go test ./events -update`.
+// samples holds one fact of every stored type, in its newest version: the golden files, the seeds
+// of the fuzzer and the examples of docs/events.md are made of it. To add a fact, add a sample with
+// every field filled in, and run `go test ./events -update`.
 func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
@@ -275,7 +274,7 @@ var (
 	}
 )
 
-// sampleChangedLine has what a line seldom has, of which no real line has all.
+// sampleChangedLine has all the rare fields of a line. No real line has all of them.
 var sampleChangedLine = Line{
 	Number: 1, Product: "APPLES", Variant: "red", Barcode: "4006381333931", Description: "Apples", Quantity: sample(ParseQuantity("2")), Unit: "box",
 	Factor: sample(ParseQuantity("10")), QuantityDecimals: 1, Serial: "SN-4711", Comment: "gift", Price: sample(ParsePrice("3")), PriceGroup: "members",
@@ -292,7 +291,7 @@ var sampleChangedLine = Line{
 	Taxes: []TaxRate{sampleRate}, TaxOverride: &TaxOverride{Override: "EXEMPT", Name: "Exempt", Instead: []TaxRate{sampleRate}},
 }
 
-// sampleChanged is a transaction whose line was changed.
+// sampleChanged is a transaction with a changed line.
 func sampleChanged() OfSale {
 	of := sampleOfSale(0)
 	of.Regrouped, of.Changed = &PriceGroups{Groups: []string{"members"}}, []Line{sampleChangedLine}

@@ -29,7 +29,7 @@ func (f *ShiftOpened) About() string { return string(f.Shift) }
 // OfShift is the shift.
 func (f *ShiftOpened) OfShift() ShiftID { return f.Shift }
 
-// Leaving is embedded in a fact that may sign the member of staff off with what it does.
+// Leaving is embedded in a fact that may also sign the member of staff off.
 type Leaving struct {
 	SignedOff bool `json:"signed_off,omitempty"`
 }
@@ -51,7 +51,7 @@ func (*ShiftSuspended) Type() string { return "shift.suspended.v1" }
 type ShiftResumed struct {
 	Asked
 	InShift
-	Staff StaffID `json:"staff"` // who goes on with it
+	Staff StaffID `json:"staff"` // the member of staff that continues it
 }
 
 func (*ShiftResumed) Type() string { return "shift.resumed.v1" }
@@ -67,14 +67,13 @@ type ShiftBlindClosed struct {
 
 func (*ShiftBlindClosed) Type() string { return "shift.blind_closed.v1" }
 
-// TenderTotal is what became of one tender in one currency during a shift, in
-// minor units of that currency. What the drawer should hold is
-// starting + added + collected - removed - bank drop - safe drop.
+// TenderTotal sums one tender in one currency during a shift, in minor units of that currency. The
+// drawer should hold starting + added + collected - removed - bank drop - safe drop.
 type TenderTotal struct {
 	Tender       TenderID `json:"tender"`
 	Currency     string   `json:"currency"`     // ISO 4217
 	Transactions int      `json:"transactions"` // payments
-	Tendered     Money    `json:"tendered"`     // handed over, less what was paid out
+	Tendered     Money    `json:"tendered"`     // handed over, less paid out
 	Change       Money    `json:"change"`       // given back
 	Collected    Money    `json:"collected"`    // tendered less change
 	Starting     Money    `json:"starting"`
@@ -119,7 +118,8 @@ type ShiftTotals struct {
 	Accounts      []AccountTotal `json:"accounts,omitempty"`
 }
 
-// GrandTotal is what the register has sold in one currency since its epoch began. It never goes back to zero in it.
+// GrandTotal sums the sales of the register in one currency since its epoch began. It never goes
+// back to zero in it.
 type GrandTotal struct {
 	Currency     string `json:"currency"` // ISO 4217
 	Transactions int    `json:"transactions"`
@@ -128,10 +128,11 @@ type GrandTotal struct {
 	Tax          Money  `json:"tax"`
 }
 
-// ShiftReport is what an X or a Z report prints. The entry around it says when it was made and by whom.
+// ShiftReport is the content of an X or a Z report. The entry around it has the time and the member
+// of staff.
 type ShiftReport struct {
 	Number       int     `json:"number"` // of the shift
-	Staff        StaffID `json:"staff"`  // who opened it
+	Staff        StaffID `json:"staff"`  // the member of staff that opened it
 	BusinessDate string  `json:"business_date"`
 	Opened       string  `json:"opened"` // RFC 3339, nanoseconds, UTC
 	Currency     string  `json:"currency"`
@@ -152,7 +153,7 @@ type ShiftClosed struct {
 	Confirmed
 	Z        int         `json:"z"`
 	Report   ShiftReport `json:"report"`
-	Postings []Posting   `json:"postings"` // what was over or short
+	Postings []Posting   `json:"postings"` // the amount over or short
 	Leaving
 	Printed
 	Checked
@@ -190,7 +191,7 @@ func (*ZReprinted) Type() string { return "shift.z_reprinted.v1" }
 type ShiftStanding struct {
 	Shift        ShiftID `json:"shift"`
 	Status       string  `json:"status"` // open, suspended or blind_closed
-	Staff        StaffID `json:"staff"`  // who opened it
+	Staff        StaffID `json:"staff"`  // the member of staff that opened it
 	BusinessDate string  `json:"business_date"`
 }
 

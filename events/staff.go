@@ -2,7 +2,7 @@ package events
 
 import "slices"
 
-// staffFacts are about who works at the register.
+// staffFacts record sign-on, sign-off and the time clock.
 var staffFacts = []func() Fact{
 	func() Fact { return new(StaffLoggedOn) },
 	func() Fact { return new(StaffLoggedOff) },
@@ -19,12 +19,12 @@ type StaffLoggedOn struct {
 	Asked
 	Staff StaffID `json:"staff"`
 	Name  string  `json:"name,omitempty"`
-	// Rights are what the member of staff may do until they sign off.
+	// Rights are the permissions of the member of staff until they sign off.
 	Rights Rights `json:"rights"`
 }
 
-// Rights are what someone may do: the permission groups of all their positions
-// merged, flags by or, limits by the largest.
+// Rights are the permissions of a person: the permission groups of all their positions merged,
+// flags by or, limits by the largest.
 type Rights struct {
 	Manager    bool  `json:"manager,omitempty"`    // everything, without a limit
 	Operations []int `json:"operations,omitempty"` // ids of the operations, ascending
@@ -77,12 +77,12 @@ type SignOnRefused struct {
 func (*SignOnRefused) Type() string    { return "staff.sign_on_refused.v1" }
 func (f *SignOnRefused) About() string { return string(f.Staff) }
 
-// PermissionRefused is a security fact: someone wanted what they, or the manager
-// whom they called, may not do.
+// PermissionRefused is a security fact: someone asked for an operation that neither they nor the
+// manager they called may do.
 type PermissionRefused struct {
 	Asked
 	Staff    StaffID `json:"staff"`
-	Approver StaffID `json:"approver,omitempty"` // who was to approve it, as given
+	Approver StaffID `json:"approver,omitempty"` // the approver as given
 	Code     string  `json:"code"`               // the refusal's
 	Why      string  `json:"why"`
 	Failed           // the approver's PIN
@@ -110,7 +110,7 @@ type ClockedOut struct {
 func (*ClockedOut) Type() string    { return "staff.clocked_out.v1" }
 func (f *ClockedOut) About() string { return string(f.Staff) }
 
-// BreakBegun says that a member of staff who works takes a break (operation 920).
+// BreakBegun says that a member of staff takes a break (operation 920).
 type BreakBegun struct {
 	Asked
 	Staff StaffID `json:"staff"`
@@ -123,7 +123,7 @@ func (f *BreakBegun) About() string { return string(f.Staff) }
 // TimeEntriesViewed says that someone looked at the time clock's entries (operation 921).
 type TimeEntriesViewed struct {
 	Asked
-	Of   StaffID `json:"of,omitempty"`   // whose, all where absent
+	Of   StaffID `json:"of,omitempty"`   // the member of staff; all where absent
 	From string  `json:"from,omitempty"` // YYYY-MM-DD, inclusive, unbounded where absent
 	To   string  `json:"to,omitempty"`
 }

@@ -15,7 +15,7 @@ type StockLookedUp struct {
 	Store   StoreID   `json:"store"`
 	OnHand  Quantity  `json:"on_hand"` // as head office last said
 	AsOf    string    `json:"as_of"`   // RFC 3339: when that was
-	// Moved is what this register has sold less what it took back since.
+	// Moved is the quantity that this register has sold less returns since.
 	Moved     Quantity `json:"moved"`
 	Available Quantity `json:"available"` // on hand less moved
 }
