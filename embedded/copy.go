@@ -24,19 +24,21 @@ type Copy struct {
 	nc       *nats.Conn
 	register events.Register
 	journals map[int]*Journal
+	skipped  []Skipped
 	close    func() error
 }
 
-// OpenCopy copies the journals under dir to a temporary directory and opens them
-// there. It writes nothing to dir, and refuses one that a node has open.
-func OpenCopy(dir string) (*Copy, error) {
-	tmp, err := copyStore(dir)
+// OpenCopy copies the journals under dir to a temporary directory and opens them there. It writes
+// nothing to dir, and refuses one that a node has open. It copies regular files alone, and follows
+// no link: see [Copy.Skipped]. When ctx ends it stops and leaves nothing behind.
+func OpenCopy(ctx context.Context, dir string) (*Copy, error) {
+	tmp, skipped, err := copyStore(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open a copy of %s: %w", dir, err)
 	}
-	c := &Copy{dir: tmp, journals: map[int]*Journal{}}
+	c := &Copy{dir: tmp, journals: map[int]*Journal{}, skipped: skipped}
 	c.close = sync.OnceValue(c.stop)
-	if err := c.open(context.Background()); err != nil {
+	if err := c.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open a copy of %s: %w", dir, err), c.Close())
 	}
 	return c, nil
@@ -44,24 +46,26 @@ func OpenCopy(dir string) (*Copy, error) {
 
 const storeName = "jetstream" // the folder that the server makes in its data directory
 
-func copyStore(dir string) (tmp string, err error) {
+func copyStore(ctx context.Context, dir string) (tmp string, skipped []Skipped, err error) {
 	store := filepath.Join(dir, storeName)
-	if _, err := os.Stat(store); err != nil {
-		return "", fmt.Errorf("not the data directory of a register: %w", err)
+	if info, err := os.Lstat(store); err != nil {
+		return "", nil, fmt.Errorf("not the data directory of a register: %w", err)
+	} else if !info.IsDir() {
+		return "", nil, fmt.Errorf("not the data directory of a register: %s is %s", store, kindOf(info.Mode()))
 	}
 	lock, err := lockDirRead(dir)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	tmp, err = os.MkdirTemp("", "posnode-copy-")
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	if err := os.CopyFS(filepath.Join(tmp, storeName), os.DirFS(store)); err != nil {
-		return "", errors.Join(err, os.RemoveAll(tmp))
+	if skipped, err = copyTree(ctx, store, filepath.Join(tmp, storeName)); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(tmp))
 	}
-	return tmp, nil
+	return tmp, skipped, nil
 }
 
 func (c *Copy) open(ctx context.Context) (err error) {
@@ -118,6 +122,9 @@ func (c *Copy) Epochs() []int {
 
 // Journal is the journal of one of Epochs, for reading; nil for any other.
 func (c *Copy) Journal(epoch int) *Journal { return c.journals[epoch] }
+
+// Skipped lists the files of the store that were not copied: no server writes such a file.
+func (c *Copy) Skipped() []Skipped { return c.skipped }
 
 // Close ends the server on the copy and removes the copy.
 func (c *Copy) Close() error { return c.close() }

@@ -67,7 +67,7 @@ func requireNext(t *testing.T, j *Journal, seq, want uint64) {
 }
 
 func openCopy(t *testing.T, dir string) *Copy {
-	c, err := OpenCopy(dir)
+	c, err := OpenCopy(t.Context(), dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
@@ -203,7 +203,7 @@ func TestCopyChangesNothing(t *testing.T) {
 
 func TestCopyOfSomethingElse(t *testing.T) {
 	empty := t.TempDir()
-	_, err := OpenCopy(empty)
+	_, err := OpenCopy(t.Context(), empty)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	entries, err := os.ReadDir(empty)
 	require.NoError(t, err)

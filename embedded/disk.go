@@ -39,8 +39,8 @@ func lockDir(dir string) (*os.File, error) {
 // lockDirRead keeps nodes out of the data directory while it is copied, without
 // writing to it. A directory without a lock file was never a node's own: nothing to lock.
 func lockDirRead(dir string) (io.Closer, error) {
-	f, err := os.Open(filepath.Join(dir, lockName))
-	if errors.Is(err, os.ErrNotExist) {
+	f, _, err := openRegular(filepath.Join(dir, lockName))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrNotRegular) {
 		return io.NopCloser(nil), nil
 	}
 	if err != nil {
@@ -55,8 +55,9 @@ func lockDirRead(dir string) (io.Closer, error) {
 func flock(f *os.File, how int) error {
 	err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		pid, _ := os.ReadFile(f.Name())
-		return fmt.Errorf("%s: %w by process %s", filepath.Dir(f.Name()), ErrInUse, strings.TrimSpace(string(pid)))
+		pid := make([]byte, 20)
+		n, _ := f.ReadAt(pid, 0)
+		return fmt.Errorf("%s: %w by process %s", filepath.Dir(f.Name()), ErrInUse, strings.TrimSpace(string(pid[:n])))
 	}
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)

@@ -118,7 +118,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	_, err := StartRegister(t.Context(), RegisterConfig{Dir: dir, Register: r01, Epoch: 1})
 	require.ErrorIs(t, err, ErrInUse)
 	require.ErrorContains(t, err, "data directory is in use by process "+strconv.Itoa(cmd.Process.Pid))
-	_, err = OpenCopy(dir)
+	_, err = OpenCopy(t.Context(), dir)
 	require.ErrorIs(t, err, ErrInUse)
 
 	require.NoError(t, cmd.Process.Kill())

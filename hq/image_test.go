@@ -147,7 +147,7 @@ func TestANewEpochAfterAnImageOfYesterday(t *testing.T) {
 			}
 
 			f.closeTill()
-			store, err := embedded.OpenCopy(filepath.Join(f.dir, "till"))
+			store, err := embedded.OpenCopy(t.Context(), filepath.Join(f.dir, "till"))
 			require.NoError(t, err)
 			report, err := replay.Verify(t.Context(), copied{store}, replay.Options{})
 			require.NoError(t, errors.Join(err, store.Close()))

@@ -176,9 +176,9 @@ func TestFullDisk(t *testing.T) {
 // copyFiles copies a database as it lies on the disk, as a crash at this moment would leave it.
 func copyFiles(t testing.TB, from string) (to string) {
 	to = filepath.Join(t.TempDir(), "offline.db")
-	require.NoError(t, copyFile(from, to))
+	require.NoError(t, copyFile(t.Context(), from, to))
 	if _, err := os.Stat(from + "-wal"); err == nil {
-		require.NoError(t, copyFile(from+"-wal", to+"-wal"))
+		require.NoError(t, copyFile(t.Context(), from+"-wal", to+"-wal"))
 	}
 	return to
 }
@@ -315,7 +315,7 @@ func TestDamagedFileIsDropped(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path := copyFiles(t, whole)
 			c.damage(path)
-			_, err := OpenReadOnly(path)
+			_, err := OpenReadOnly(t.Context(), path)
 			require.ErrorIs(t, err, c.want)
 			db, err := Open(path)
 			require.NoError(t, err)
@@ -389,7 +389,7 @@ func TestSomeoneElsesFileIsNotDropped(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Open(path)
 	require.ErrorContains(t, err, "is a database of something else")
-	_, err = OpenReadOnly(path)
+	_, err = OpenReadOnly(t.Context(), path)
 	require.ErrorContains(t, err, "is a database of something else")
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -443,7 +443,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 	for name, path := range map[string]string{"closed": clean, "crashed": crashed} {
 		t.Run(name, func(t *testing.T) {
 			before := listDir(t, filepath.Dir(path))
-			db, err := OpenReadOnly(path)
+			db, err := OpenReadOnly(t.Context(), path)
 			require.NoError(t, err)
 			require.Equal(t, want, dump(t, db))
 			_, err = db.Days(background, Period{})
@@ -456,7 +456,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 			require.Empty(t, listDir(t, temp))
 		})
 	}
-	_, err = OpenReadOnly(filepath.Join(temp, "absent.db"))
+	_, err = OpenReadOnly(t.Context(), filepath.Join(temp, "absent.db"))
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.Empty(t, listDir(t, temp))
 }
@@ -490,7 +490,7 @@ func TestTamperedRowIsNamed(t *testing.T) {
 		t.Run(c.want.View, func(t *testing.T) {
 			path := copyFiles(t, path)
 			tamper(t, path, c.query)
-			db, err := OpenReadOnly(path)
+			db, err := OpenReadOnly(t.Context(), path)
 			require.NoError(t, err)
 			defer db.Close()
 			found, err := Differences(background, rebuilt, db)

@@ -3,8 +3,8 @@ package register
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/posnode/posnode/embedded"
@@ -36,22 +36,48 @@ func writeSnapshot(dir string, state []byte) error {
 	return embedded.WriteFileDurably(snapshotPath(dir), raw)
 }
 
-// readSnapshot is the newest snapshot, or nil where there is none to trust.
-func readSnapshot(dir string) (*ledger.State, error) {
-	raw, err := os.ReadFile(snapshotPath(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// maxSnapshot is the largest snapshot that is read, in bytes. A register writes a few MiB at most.
+const maxSnapshot = 64 << 20
+
+// Reasons for which a snapshot is not used. Each costs the time to read the journal from its
+// beginning, and no more.
+var (
+	ErrSnapshotDamaged = errors.New("the snapshot is not what a register wrote")
+	ErrSnapshotVersion = errors.New("the snapshot is of another version of posnode")
+)
+
+// ReadSnapshot reads the newest snapshot of a data directory. Its errors are [fs.ErrNotExist],
+// [ErrSnapshotDamaged], [ErrSnapshotVersion] and those of the disk.
+func ReadSnapshot(dir string) (*ledger.State, error) {
+	raw, err := embedded.ReadFile(snapshotPath(dir), maxSnapshot)
+	if errors.Is(err, embedded.ErrNotRegular) || errors.Is(err, embedded.ErrFileTooLarge) {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	var s snapshot
-	if err := json.Unmarshal(raw, &s); err != nil || s.Version != snapshotVersion || events.Hash(s.State) != s.Digest {
-		return nil, nil
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
+	}
+	if s.Version != snapshotVersion {
+		return nil, fmt.Errorf("%w: %d, want %d", ErrSnapshotVersion, s.Version, snapshotVersion)
+	}
+	if got := events.Hash(s.State); got != s.Digest {
+		return nil, fmt.Errorf("%w: its digest is %s, want %s", ErrSnapshotDamaged, got, s.Digest)
 	}
 	state := new(ledger.State)
 	if err := json.Unmarshal(s.State, state); err != nil {
-		return nil, nil // of a form that this program does not know: it costs time and no more
+		return nil, fmt.Errorf("%w: %w", ErrSnapshotVersion, err)
 	}
 	return state, nil
+}
+
+// readSnapshot is the newest snapshot, or nil where there is none to trust.
+func readSnapshot(dir string) (*ledger.State, error) {
+	state, err := ReadSnapshot(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrSnapshotDamaged) || errors.Is(err, ErrSnapshotVersion) {
+		return nil, nil
+	}
+	return state, err
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,8 +149,9 @@ func (k kept) head(register events.Register) (head events.Head, err error) {
 	if err != nil {
 		return head, err
 	}
-	var epoch int
-	if _, err := fmt.Sscanf(c.Origin, register.String()+"/%d", &epoch); err != nil {
+	number, of := strings.CutPrefix(c.Origin, register.String()+"/")
+	epoch, err := strconv.Atoi(number)
+	if !of || err != nil || strconv.Itoa(epoch) != number {
 		return head, fmt.Errorf("mark of %q: not this register's", c.Origin)
 	}
 	return events.Head{Epoch: epoch, Sequence: c.Size, Hash: events.Digest(c.Hash)}, nil

@@ -16,8 +16,11 @@ type Report struct {
 	// it is what shows a tail that is cut off later: see [Options.Heads].
 	Heads []events.Head `json:"heads"`
 	// Keys are the public keys that the activation records name, by epoch in the order of Heads.
-	Keys     []string  `json:"keys"`
-	Findings []Finding `json:"findings"` // by epoch and sequence; empty, never nil
+	Keys []string `json:"keys"`
+	// Signed says up to where the register has signed each epoch, in the order of Heads. What
+	// stands behind can be changed by anyone who can write the journal.
+	Signed   []events.Head `json:"signed"`
+	Findings []Finding     `json:"findings"` // by epoch and sequence; empty, never nil
 }
 
 // Finding is one thing that is wrong with a journal.
@@ -69,8 +72,11 @@ const (
 	KindPayments   = "payments"   // the payments are not those that were taken, or do not settle the total
 	KindPostings   = "postings"   // the postings do not balance, or not with the document
 	KindReceipt    = "receipt"    // the receipt number is not the one after the last
-	// Of what was derived.
+	// Of what lies beside the journal.
 	KindProjection = "projection" // the offline database differs from a replay
+	KindSnapshot   = "snapshot"   // the register's snapshot differs from a replay
+	KindMark       = "mark"       // head office's word is not signed by head office
+	KindFile       = "file"       // a file that no register writes
 	// Of the list itself.
 	KindMore = "more" // how many findings are not listed
 )

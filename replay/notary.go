@@ -27,6 +27,7 @@ type notary struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	wrong   []refuted
+	signed  map[int]events.Head // by epoch, the last entry that a valid signature covers
 }
 
 // refuted is a run of checkpoints that fail, one after the other.
@@ -41,12 +42,14 @@ type refuted struct {
 const maxRefuted = 10_000
 
 func startNotary() *notary {
-	n := &notary{in: make(chan signed, 1024)}
+	n := &notary{in: make(chan signed, 1024), signed: map[int]events.Head{}}
 	for range runtime.GOMAXPROCS(0) {
 		n.running.Go(func() {
 			for s := range n.in {
 				if why := s.refute(); why != "" {
 					n.refute(s, why)
+				} else {
+					n.accept(s.head)
 				}
 			}
 		})
@@ -55,6 +58,14 @@ func startNotary() *notary {
 }
 
 func (n *notary) check(s signed) { n.in <- s }
+
+func (n *notary) accept(head events.Head) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if head.Sequence > n.signed[head.Epoch].Sequence {
+		n.signed[head.Epoch] = head
+	}
+}
 
 func (n *notary) refute(s signed, why string) {
 	s.note, s.key = "", "" // a note may be as large as an entry

@@ -123,7 +123,7 @@ func TestProjectionIsComparedWithAReplay(t *testing.T) {
 		{"empty", nil, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			db, err := projections.OpenReadOnly(offlineDatabase(t, test.offline))
+			db, err := projections.OpenReadOnly(t.Context(), offlineDatabase(t, test.offline))
 			require.NoError(t, err)
 			defer db.Close()
 			found, err := replay.Compare(t.Context(), lines(w.bodies), db)
@@ -133,7 +133,7 @@ func TestProjectionIsComparedWithAReplay(t *testing.T) {
 	}
 	t.Run("differs", func(t *testing.T) {
 		other := newTill(t).open().sale().sale()
-		db, err := projections.OpenReadOnly(offlineDatabase(t, slices.Clone(other.bodies)))
+		db, err := projections.OpenReadOnly(t.Context(), offlineDatabase(t, slices.Clone(other.bodies)))
 		require.NoError(t, err)
 		defer db.Close()
 		found, err := replay.Compare(t.Context(), lines(w.bodies), db)
@@ -142,7 +142,7 @@ func TestProjectionIsComparedWithAReplay(t *testing.T) {
 		require.Equal(t, replay.KindProjection, found[0].Kind)
 	})
 	t.Run("journal that cannot be folded", func(t *testing.T) {
-		db, err := projections.OpenReadOnly(offlineDatabase(t, w.bodies))
+		db, err := projections.OpenReadOnly(t.Context(), offlineDatabase(t, w.bodies))
 		require.NoError(t, err)
 		defer db.Close()
 		_, err = replay.Compare(t.Context(), lines(alter(t, w.bodies, 5, "1.0", "1.1")), db)

@@ -205,7 +205,7 @@ func headFinding(want events.Head, got events.Digest, hint string) Finding {
 }
 
 func (v *verifier) report() Report {
-	r := Report{Entries: v.entries, Heads: []events.Head{}, Keys: []string{}, Findings: v.findings.finish()}
+	r := Report{Entries: v.entries, Heads: []events.Head{}, Keys: []string{}, Signed: []events.Head{}, Findings: v.findings.finish()}
 	for _, n := range v.numbers() {
 		e := v.epochs[n]
 		if e.register != (events.Register{}) {
@@ -213,6 +213,9 @@ func (v *verifier) report() Report {
 		}
 		r.Heads = append(r.Heads, e.read)
 		r.Keys = append(r.Keys, e.record.Key)
+		signed := v.notary.signed[n]
+		signed.Epoch = n
+		r.Signed = append(r.Signed, signed)
 	}
 	return r
 }

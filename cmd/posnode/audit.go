@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -22,13 +21,13 @@ import (
 
 // auditCmd is the auditor's desk. Nothing here writes to what it reads.
 type auditCmd struct {
-	Verify      auditVerifyCmd      `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings."`
-	Show        auditShowCmd        `cmd:"" help:"Print entries."`
+	Verify      auditVerifyCmd      `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings, 4 where the journal is sound and a file made from it is not."`
+	Show        auditShowCmd        `cmd:"" help:"Print entries. Exit code 3 where the journal has findings."`
 	Report      auditReportCmd      `cmd:"" help:"Print day totals, tenders, products sold and the trial balance, rebuilt from the journal."`
 	At          auditAtCmd          `cmd:"" help:"Print the register's state, with its open transaction, as it was after one entry."`
 	Export      auditExportCmd      `cmd:"" help:"Write a journal to a bundle."`
 	Certificate auditCertificateCmd `cmd:"" help:"Check a certificate of head office, with its public key and perhaps with the journal."`
-	Diff        auditDiffCmd        `cmd:"" help:"Find the first entry in which two journals differ. Exit code 3 where they are two histories."`
+	Diff        auditDiffCmd        `cmd:"" help:"Find the first entry in which two journals differ, byte by byte; it verifies neither. Exit code 3 where they are two histories."`
 }
 
 // journalArg names a journal.
@@ -39,11 +38,13 @@ type journalArg struct {
 // audited is a journal that is open for reading.
 type audited struct {
 	replay.Source
-	dir   string // the data directory, "" for a bundle
-	close func() error
+	dir      string             // the data directory, "" for a bundle
+	register events.Register    // of a data directory
+	skipped  []embedded.Skipped // files of its store that were not read
+	close    func() error
 }
 
-func openAudited(path string) (audited, error) {
+func openAudited(ctx context.Context, path string) (audited, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return audited{}, fmt.Errorf("there is no journal at %s", path)
@@ -55,14 +56,14 @@ func openAudited(path string) (audited, error) {
 		bundle, err := replay.OpenBundle(path)
 		return audited{Source: bundle, close: func() error { return nil }}, err
 	}
-	store, err := embedded.OpenCopy(path)
+	store, err := embedded.OpenCopy(ctx, path)
 	if errors.Is(err, embedded.ErrInUse) {
 		return audited{}, hinted{err, "stop the node first, or audit a bundle"}
 	}
 	if err != nil {
 		return audited{}, err
 	}
-	return audited{Source: storeSource{store}, dir: path, close: store.Close}, nil
+	return audited{Source: storeSource{store}, dir: path, register: store.Register(), skipped: store.Skipped(), close: store.Close}, nil
 }
 
 // storeSource reads the journals of a store.
@@ -103,10 +104,8 @@ func readAround(ctx context.Context, j *embedded.Journal, yield func(events.Mess
 }
 
 type auditVerifyCmd struct {
-	journalArg
-	Head []knownHeads `sep:"none" placeholder:"[EPOCH/]SEQ:HASH|FILE" help:"An entry that the journal must have, or a file with the output of an earlier 'audit verify --json'. Only this shows that the end was cut off, or rewritten with the register's own key. Repeatable."`
-	Key  []string     `sep:"none" placeholder:"KEY" help:"The register's public key; another one in the journal is a finding. Repeatable."`
-	JSON bool         `name:"json" help:"Print a JSON object."`
+	auditedArg
+	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
 // knownHeads are the heads that one --head names.
@@ -149,108 +148,27 @@ func (k *knownHeads) readFile(path string) error {
 	return nil
 }
 
-// Run verifies, and where there is an offline database beside the journal compares it with a rebuilt one.
+// Run verifies the journal, and what lies beside it.
 func (c *auditVerifyCmd) Run(ctx context.Context, std stdio) (err error) {
-	j, err := openAudited(c.Path)
+	j, err := openAudited(ctx, c.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	opts := replay.Options{Keys: c.Key}
-	for _, known := range c.Head {
-		opts.Heads = append(opts.Heads, known.list...)
-	}
-	offline, derived, err := j.offline()
+	v, err := c.verdict(ctx, j)
 	if err != nil {
 		return err
 	}
-	if offline != nil {
-		defer func() { err = errors.Join(err, offline.Close()) }()
-		position, err := offline.Position(ctx)
-		if err != nil {
-			return err
-		}
-		opts.Heads = append(opts.Heads, position)
-	}
-	opts.Heads = append(opts.Heads, j.snapshotHead())
-	report, err := replay.Verify(ctx, j, opts)
-	if err != nil {
-		return err
-	}
-	// From a damaged journal nothing can be rebuilt to compare with.
-	if offline != nil && len(report.Findings) == 0 {
-		if derived, err = replay.Compare(ctx, j, offline); err != nil {
-			return err
-		}
-	}
-	report.Findings = append(report.Findings, derived...)
 	if c.JSON {
-		err = printJSON(std.out, report)
+		err = printJSON(std.out, v)
 	} else {
-		err = printVerified(std.out, c.Path, report)
+		err = v.print(std.out, c.Path)
 	}
-	if err == nil && len(report.Findings) > 0 {
-		return errIntegrity
-	}
-	return err
-}
-
-// offline opens the offline database beside the journal, nil for none. One that
-// cannot be read is a finding.
-func (j audited) offline() (*projections.DB, []replay.Finding, error) {
-	if j.dir == "" {
-		return nil, nil, nil
-	}
-	path := filepath.Join(j.dir, "offline.db")
-	db, err := projections.OpenReadOnly(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, nil
-	case errors.Is(err, projections.ErrDamaged), errors.Is(err, projections.ErrVersion):
-		return nil, []replay.Finding{{Kind: replay.KindProjection, Want: "an offline database", Got: err.Error(), Hint: "delete the file, and it is rebuilt"}}, nil
-	}
-	return db, nil, err
-}
-
-// snapshotHead is the head of the register's snapshot beside the journal, zero
-// where there is none that a register would start from.
-func (j audited) snapshotHead() (head events.Head) {
-	var shot struct {
-		State  json.RawMessage `json:"state"`
-		Digest events.Digest   `json:"digest"`
-	}
-	raw, err := os.ReadFile(filepath.Join(j.dir, "snapshot.json"))
-	if j.dir == "" || err != nil || json.Unmarshal(raw, &shot) != nil || events.Hash(shot.State) != shot.Digest {
-		return head
-	}
-	state := ledger.State{}
-	if json.Unmarshal(shot.State, &state) == nil {
-		head = state.Head
-	}
-	return head
-}
-
-func printVerified(w io.Writer, path string, r replay.Report) error {
-	fmt.Fprintf(w, "%s: register %s, %s\n", path, r.Register, plural(r.Entries, "entry"))
-	for i, h := range r.Heads {
-		fmt.Fprintf(w, "  epoch %d ends at entry %d, hash %s\n", h.Epoch, h.Sequence, h.Hash)
-		if r.Keys[i] != "" {
-			fmt.Fprintf(w, "  its public key is %s\n", r.Keys[i])
-		}
-	}
-	for _, f := range r.Findings {
-		fmt.Fprintf(w, "%v\n", f)
-	}
-	sum := "nothing is wrong with it"
-	if n := len(r.Findings); n > 0 {
-		sum = fmt.Sprintf("findings: %d", n)
-	}
-	_, err := fmt.Fprintln(w, sum)
-	return err
+	return errors.Join(err, v.failure())
 }
 
 type auditShowCmd struct {
-	journalArg
+	auditedArg
 	From        uint64               `placeholder:"SEQ" help:"First sequence, of each epoch."`
 	Limit       int                  `placeholder:"N" help:"How many entries; 0 for all."`
 	Type        string               `placeholder:"FACT" help:"Only facts of this stored name, such as sale.concluded.v1."`
@@ -260,11 +178,20 @@ type auditShowCmd struct {
 
 // Run prints the entries that the filters leave.
 func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
-	j, err := openAudited(c.Path)
+	j, err := openAudited(ctx, c.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	report, err := c.verify(ctx, j)
+	if err != nil {
+		return err
+	}
+	told := std.out
+	if c.JSON {
+		told = std.err // standard output has the entries as stored, and nothing else
+	}
+	unverified := sayUnverified(told, report)
 	shown := 0
 	tell := teller{w: std.out}
 	err = replay.Show(ctx, j, func(body []byte, e *events.Entry, broken error) error {
@@ -285,9 +212,9 @@ func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	})
 	if errors.Is(err, errShown) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, unverified)
 }
 
 var errShown = errors.New("as many as were wanted")
@@ -386,12 +313,15 @@ func (t *teller) fact(fact events.Fact) string {
 }
 
 type auditReportCmd struct {
-	journalArg
+	auditedArg
 	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
 // audit is what audit report prints.
 type audit struct {
+	// Verified says that the journal has no finding. Without that the sums prove nothing.
+	Verified bool                       `json:"verified"`
+	Findings int                        `json:"findings"`
 	AsOf     events.Head                `json:"as_of"`
 	Days     []projections.Day          `json:"days"`
 	Tenders  []projections.TenderTotal  `json:"tenders"`
@@ -401,21 +331,33 @@ type audit struct {
 
 // Run rebuilds the offline database from the journal and reports from it.
 func (c *auditReportCmd) Run(ctx context.Context, std stdio) (err error) {
-	j, err := openAudited(c.Path)
+	j, err := openAudited(ctx, c.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
-	return replay.WithRebuilt(ctx, j, events.Head{}, func(db *projections.DB) error {
+	report, err := c.verify(ctx, j)
+	if err != nil {
+		return err
+	}
+	var unverified error
+	if !c.JSON {
+		unverified = sayUnverified(std.out, report)
+	} else if len(report.Findings) > 0 {
+		unverified = errIntegrity
+	}
+	err = replay.WithRebuilt(ctx, j, events.Head{}, func(db *projections.DB) error {
 		a, err := newAudit(ctx, db)
 		if err != nil {
 			return err
 		}
+		a.Verified, a.Findings = len(report.Findings) == 0, len(report.Findings)
 		if c.JSON {
 			return printJSON(std.out, a)
 		}
 		return a.print(std.out)
 	})
+	return errors.Join(err, unverified)
 }
 
 func newAudit(ctx context.Context, db *projections.DB) (a audit, err error) {
@@ -461,36 +403,43 @@ func (a audit) print(w io.Writer) error {
 }
 
 type auditAtCmd struct {
-	journalArg
+	auditedArg
 	Sequence uint64 `arg:"" help:"The last entry that counts."`
 	Epoch    int    `placeholder:"N" help:"Of which epoch; the newest if absent."`
 }
 
 // Run prints a JSON object: a state has no other form that shows all of it.
 func (c *auditAtCmd) Run(ctx context.Context, std stdio) (err error) {
-	j, err := openAudited(c.Path)
+	j, err := openAudited(ctx, c.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	report, err := c.verify(ctx, j)
+	if err != nil {
+		return err
+	}
 	s, err := replay.At(ctx, j, c.Epoch, c.Sequence)
 	if err != nil {
 		return err
 	}
-	return printJSON(std.out, struct {
+	err = printJSON(std.out, struct {
+		// Verified says that the journal has no finding, also behind the entry.
+		Verified bool `json:"verified"`
 		*ledger.State
 		Commands any `json:"commands,omitempty"` // hides the register's memory of idempotency keys
-	}{State: s})
+	}{Verified: len(report.Findings) == 0, State: s})
+	return errors.Join(err, sayUnverified(std.err, report))
 }
 
 type auditExportCmd struct {
-	journalArg
+	auditedArg
 	File string `arg:"" help:"The bundle to write; compressed where its name ends in .zst. It must not exist."`
 }
 
 // Run writes the bundle. What of a damaged journal can be read is in it.
 func (c *auditExportCmd) Run(ctx context.Context, std stdio) (err error) {
-	j, err := openAudited(c.Path)
+	j, err := openAudited(ctx, c.Path)
 	if err != nil {
 		return err
 	}
@@ -498,8 +447,12 @@ func (c *auditExportCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err := replay.Export(ctx, c.File, j); err != nil {
 		return fmt.Errorf("export to %s: %w", c.File, err)
 	}
-	_, err = fmt.Fprintf(std.out, "exported to %s\n", c.File)
-	return err
+	fmt.Fprintf(std.out, "exported to %s\n", c.File)
+	report, err := c.verify(ctx, j)
+	if err != nil {
+		return err
+	}
+	return sayUnverified(std.out, report)
 }
 
 type auditDiffCmd struct {
@@ -510,12 +463,12 @@ type auditDiffCmd struct {
 
 // Run compares two journals. That one of them ends earlier is a difference, but no damage.
 func (c *auditDiffCmd) Run(ctx context.Context, std stdio) (err error) {
-	a, err := openAudited(c.A)
+	a, err := openAudited(ctx, c.A)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.close()) }()
-	b, err := openAudited(c.B)
+	b, err := openAudited(ctx, c.B)
 	if err != nil {
 		return err
 	}

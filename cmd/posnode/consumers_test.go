@@ -274,7 +274,7 @@ func TestConsumers(t *testing.T) {
 		p.do(1055, ``)
 		p.stop()
 		entries := 0
-		journal, err := openAudited(p.dir)
+		journal, err := openAudited(t.Context(), p.dir)
 		require.NoError(t, err)
 		require.NoError(t, journal.Read(t.Context(), func(_ int, m events.Message) error {
 			entries++

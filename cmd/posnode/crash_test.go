@@ -130,7 +130,7 @@ func (c *crasher) finishSale() {
 
 // audit reads the journal as an auditor does: sound, every acknowledged operation in it, none twice.
 func (c *crasher) audit(dir string) {
-	journal, err := openAudited(dir)
+	journal, err := openAudited(c.t.Context(), dir)
 	require.NoError(c.t, err)
 	defer func() { require.NoError(c.t, journal.close()) }()
 	report, err := replay.Verify(c.t.Context(), journal, replay.Options{})

@@ -165,7 +165,7 @@ func (c *auditCertificateCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "head office holds all that %s recorded on %s\n", certificate.Register, certificate.Date)
-	verify := auditVerifyCmd{journalArg: journalArg{Path: c.Journal}}
+	verify := auditVerifyCmd{auditedArg: auditedArg{journalArg: journalArg{Path: c.Journal}}}
 	for _, covered := range certificate.Covered {
 		fmt.Fprintf(std.out, "entries %s, the last %s\n", covered.Range, covered.Hash)
 		verify.Head = append(verify.Head, knownHeads{[]events.Head{{Epoch: covered.Epoch, Sequence: covered.To, Hash: covered.Hash}}})

@@ -1,7 +1,7 @@
 // Command posnode is one binary for three users: a register, head office, and an
 // auditor; see README.md. This package wires the others together and holds no rule.
 //
-// Exit codes: 0 fine, 1 failed, 2 usage, 3 integrity.
+// Exit codes: 0 fine, 1 failed, 2 usage, 3 integrity, 4 a derived file differs from a sound journal.
 package main
 
 import (
@@ -47,10 +47,14 @@ const (
 	exitFailed    = 1
 	exitUsage     = 2
 	exitIntegrity = 3
+	exitDerived   = 4
 )
 
 // errIntegrity says that a check ran to its end and found damage, which has been reported.
 var errIntegrity = errors.New("the journal is damaged")
+
+// errDerived says that the journal is sound and a file beside it is not, which has been reported.
+var errDerived = hinted{errors.New("the journal is sound, but a file beside it is not as it should be"), "each finding says what to do; no entry is affected"}
 
 // registerName reads "s001-r01" from a flag.
 type registerName struct{ events.Register }
@@ -85,6 +89,8 @@ func main() {
 func run(args []string, std stdio) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	std.out, std.err = &interruptible{ctx: ctx, out: std.out}, &interruptible{ctx: ctx, out: std.err}
 	var c cli
 	exited := false
 	parser, err := kong.New(&c,
@@ -127,6 +133,9 @@ func printError(w io.Writer, err error) {
 func exitCode(err error) int {
 	if _, corrupt := errors.AsType[*events.CorruptError](err); corrupt || errors.Is(err, errIntegrity) {
 		return exitIntegrity
+	}
+	if errors.Is(err, errDerived) {
+		return exitDerived
 	}
 	return exitFailed
 }

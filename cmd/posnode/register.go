@@ -110,7 +110,7 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 // check reads the journal of a stopped register as an auditor does: on a copy,
 // because the node's own start cuts off what stands behind a damaged entry.
 func (c *registerCmd) check(ctx context.Context, std stdio) error {
-	return (&auditVerifyCmd{journalArg: journalArg{Path: c.Data}}).Run(ctx, std)
+	return (&auditVerifyCmd{auditedArg: auditedArg{journalArg: journalArg{Path: c.Data}}}).Run(ctx, std)
 }
 
 func importReference(ctx context.Context, r *register.Register, path string, std stdio) error {
