@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -87,12 +86,9 @@ func (h *HQNode) wantedAccount(ctx context.Context) (*jwt.AccountClaims, error) 
 		return nil, err
 	}
 	for _, m := range members {
-		user, at, _ := strings.Cut(strings.TrimPrefix(m, revokedMember), ".")
-		seconds, err := strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("member %s: %w", m, err)
+		if user, until, err := memberRevoked(m); err == nil { // else Malformed names it
+			c.RevokeAt(user, until)
 		}
-		c.RevokeAt(user, time.Unix(seconds, 0))
 	}
 	return c, nil
 }

@@ -5,17 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"github.com/posnode/posnode/events"
 )
 
-// Registers ask, head office answers: requests of NATS over the leaf link. The
-// answers of head office are micro services, so that `nats micro ls` finds them and
-// more than one instance of head office can share the work.
+// Registers ask, head office answers: requests of NATS over the leaf link. Instances of head office
+// share the work: each question goes to one of them.
 
 // Why a question got no answer.
 var (
@@ -52,8 +49,8 @@ func (n *RegisterNode) Ask(ctx context.Context, service string, question []byte)
 		}
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
 		err = ErrNoAnswer
-	case err == nil && msg.Header.Get(micro.ErrorCodeHeader) != "":
-		err = &ServiceError{msg.Header.Get(micro.ErrorHeader)}
+	case err == nil && msg.Header.Get(errorCodeHeader) != "":
+		err = &ServiceError{msg.Header.Get(errorHeader)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", service, err)
@@ -66,6 +63,16 @@ func askSubject(register, service string) string { return "up." + register + ".a
 // replyPrefix is where head office's answers to a register travel, and no other register listens.
 func replyPrefix(r events.Register) string { return "down." + r.String() + ".reply" }
 
+// The headers of an answer that is none, as micro services of NATS have them.
+const (
+	errorHeader     = "Nats-Service-Error"
+	errorCodeHeader = "Nats-Service-Error-Code"
+)
+
+// answerGroup is the queue group of all services, so that one of several instances answers. Every
+// version has the same one: two versions may run side by side.
+const answerGroup = "q"
+
 // Answerer answers one question of a register. An error of it reaches the register as a *[ServiceError].
 type Answerer func(ctx context.Context, r events.Register, question []byte) (answer []byte, err error)
 
@@ -73,20 +80,21 @@ type Answerer func(ctx context.Context, r events.Register, question []byte) (ans
 const maxAnswering = 64
 
 // Answer serves questions until the node is closed. Who asks follows from the subject, on
-// which only that register's credentials may publish.
+// which only that register's credentials may publish. A question whose answer would go anywhere
+// but to a reply subject of its register is refused before it is read.
 func (h *HQNode) Answer(service string, answer Answerer) error {
 	slots := make(chan struct{}, maxAnswering)
-	handler := func(req micro.Request) {
+	_, err := h.answers.QueueSubscribe(askSubject("*", service), answerGroup, func(m *nats.Msg) {
+		q, err := readAsked(m)
+		if err != nil {
+			h.log.Warn("a question was refused", "service", service, "register", q.register, "error", err)
+			return
+		}
 		slots <- struct{}{}
 		go func() {
 			defer func() { <-slots }()
-			h.answer(req, service, answer)
+			h.answer(q, service, answer)
 		}()
-	}
-	// The name is what `nats micro ls` shows; a queue group is the default, so that of several instances one answers.
-	_, err := micro.AddService(h.nc, micro.Config{
-		Name: "posnode-" + service, Version: "1.0.0", Description: "Retail Server: " + service,
-		Endpoint: &micro.EndpointConfig{Subject: askSubject("*", service), Handler: micro.HandlerFunc(handler)},
 	})
 	if err != nil {
 		return fmt.Errorf("answer %s: %w", service, err)
@@ -94,20 +102,15 @@ func (h *HQNode) Answer(service string, answer Answerer) error {
 	return nil
 }
 
-func (h *HQNode) answer(req micro.Request, service string, answer Answerer) {
-	r, err := askedBy(req.Subject())
-	var out []byte
-	if err == nil {
-		out, err = h.guarded(answer, r, req.Data())
-	}
+func (h *HQNode) answer(q asked, service string, answer Answerer) {
+	out, err := h.guarded(answer, q.register, q.msg.Data)
+	var header nats.Header
 	if err != nil {
-		h.log.Warn("a question could not be answered", "service", service, "register", r, "error", err)
-		err = req.Error("500", err.Error(), nil)
-	} else {
-		err = req.Respond(out)
+		h.log.Warn("a question could not be answered", "service", service, "register", q.register, "error", err)
+		header = nats.Header{errorHeader: {err.Error()}, errorCodeHeader: {"500"}}
 	}
-	if err != nil {
-		h.log.Warn("an answer could not be sent", "service", service, "register", r, "error", err)
+	if err := h.send(q, out, header); err != nil {
+		h.log.Warn("an answer could not be sent", "service", service, "register", q.register, "error", err)
 	}
 }
 
@@ -121,10 +124,4 @@ func (h *HQNode) guarded(answer Answerer, r events.Register, question []byte) (o
 		}
 	}()
 	return answer(context.Background(), r, question)
-}
-
-// askedBy is whose question came on a subject.
-func askedBy(subject string) (events.Register, error) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(subject, "up."), ".ask.")
-	return events.ParseRegister(name)
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/jwt/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
@@ -59,12 +59,17 @@ func TestAnswerThatPanics(t *testing.T) {
 	require.NoError(t, h.Answer("fragile", func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
 		return question[1:2], nil
 	}))
+	user, err := freshUser("test", h.keys.fleet, jwt.Permissions{})
+	require.NoError(t, err)
+	nc, err := connect(h.server, replyPrefix(r01), user)
+	require.NoError(t, err)
+	defer nc.Close()
 	for range 2 {
-		msg, err := h.nc.Request(askSubject("s001-r01", "fragile"), nil, time.Minute)
+		msg, err := nc.Request(askSubject("s001-r01", "fragile"), nil, time.Minute)
 		require.NoError(t, err)
-		require.Equal(t, "it fails on this question", msg.Header.Get(micro.ErrorHeader))
+		require.Equal(t, "it fails on this question", msg.Header.Get(errorHeader))
 	}
-	msg, err := h.nc.Request(askSubject("s001-r01", "fragile"), []byte("ok"), time.Minute)
+	msg, err := nc.Request(askSubject("s001-r01", "fragile"), []byte("ok"), time.Minute)
 	require.NoError(t, err)
 	require.Equal(t, "k", string(msg.Data))
 }

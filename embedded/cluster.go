@@ -17,25 +17,45 @@ func (h *HQNode) startOnCluster(ctx context.Context) (err error) {
 	if err := h.allow(clusterProtection(h.cfg.URLs, h.cfg.CA), "what the cluster holds", strings.Join(h.cfg.URLs, ",")); err != nil {
 		return err
 	}
+	// The keys sign what this version needs, and no more. Credentials are of the version that made them.
 	own := nats.UserCredentials(h.cfg.Creds)
-	if h.cfg.Creds == "" {
+	if h.keys != nil {
 		if own, err = h.keys.ownUser(); err != nil {
 			return err
 		}
-	}
-	return h.untilReady(ctx, func(ctx context.Context) error {
-		if h.nc, err = h.connectCluster(hqInbox, own); err != nil || h.keys == nil {
+		if err = h.writeAnswersCreds(); err != nil {
 			return err
 		}
-		user, err := h.keys.systemUser()
-		if err == nil {
-			h.system, err = h.connectCluster(nats.InboxPrefix+"hq", user)
-		}
+	}
+	answers, err := h.answersUser()
+	if err != nil {
+		return err
+	}
+	return h.untilReady(ctx, func(ctx context.Context) error {
+		err := h.connectAll(own, answers)
 		if err != nil {
-			h.nc.Close()
+			for _, nc := range []*nats.Conn{h.nc, h.answers, h.system} {
+				if nc != nil {
+					nc.Close()
+				}
+			}
 		}
 		return err
 	})
+}
+
+func (h *HQNode) connectAll(own, answers nats.Option) (err error) {
+	if h.nc, err = h.connectCluster(hqInbox, own); err != nil {
+		return err
+	}
+	if h.answers, err = h.connectCluster(hqInbox, answers); err != nil || h.keys == nil {
+		return err
+	}
+	user, err := h.keys.systemUser()
+	if err == nil {
+		h.system, err = h.connectCluster(systemInbox, user)
+	}
+	return err
 }
 
 // connectCluster opens a connection that goes on for ever, to whichever server is up.

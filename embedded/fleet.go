@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/posnode/posnode/events"
 )
@@ -68,6 +69,40 @@ func memberJournal(subject string) (JournalName, error) {
 		return JournalName{}, fmt.Errorf("member %s: %w", subject, err)
 	}
 	return JournalName{Register: r, Epoch: n}, nil
+}
+
+// memberRevoked is what a member says of a user whose credentials are revoked.
+func memberRevoked(subject string) (user string, until time.Time, err error) {
+	user, at, _ := strings.Cut(strings.TrimPrefix(subject, revokedMember), ".")
+	if !nkeys.IsValidPublicUserKey(user) {
+		return "", time.Time{}, fmt.Errorf("member %s: not the public key of a user", subject)
+	}
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("member %s: %w", subject, err)
+	}
+	return user, time.Unix(seconds, 0), nil
+}
+
+// Malformed returns the members of the fleet that say nothing which head office knows, in order. It
+// does as if they were not there: nothing that is stored keeps it from starting.
+func (h *HQNode) Malformed(ctx context.Context) ([]string, error) {
+	members, err := h.members(ctx, strings.TrimSuffix(fleetMembers, ">"))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(members, func(m string) bool {
+		var err error
+		switch {
+		case strings.HasPrefix(m, journalMember):
+			_, err = memberJournal(m)
+		case strings.HasPrefix(m, revokedMember):
+			_, _, err = memberRevoked(m)
+		default:
+			return false
+		}
+		return err == nil
+	}), nil
 }
 
 // members are the subjects under prefix that are in the set.
@@ -144,11 +179,9 @@ func (h *HQNode) learn(ctx context.Context) ([]JournalName, error) {
 	}
 	var known []JournalName
 	for _, m := range members {
-		j, err := memberJournal(m)
-		if err != nil {
-			return nil, err
+		if j, err := memberJournal(m); err == nil { // else Malformed names it
+			known = append(known, j)
 		}
-		known = append(known, j)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -44,7 +44,7 @@ func startListeningHQ(t testing.TB) *HQNode {
 // every shard has every one of its journals as a source.
 func addAtOnce(t testing.TB, n int, nodes ...*HQNode) {
 	// In place of so many registers: what they answer when head office wants a journal from its beginning.
-	_, err := nodes[0].Conn().Subscribe("$JS.*.API.CONSUMER.RESET.>", func(m *nats.Msg) { assert.NoError(t, m.Respond([]byte("{}"))) })
+	_, err := everything(t, nodes[0]).Subscribe("$JS.*.API.CONSUMER.RESET.>", func(m *nats.Msg) { assert.NoError(t, m.Respond([]byte("{}"))) })
 	require.NoError(t, err)
 	var wait sync.WaitGroup
 	errs := make(chan error, n)
@@ -206,6 +206,7 @@ func TestAddingARegisterTouchesOneStreamOfACluster(t *testing.T) {
 
 func requireOneStreamTouched(t *testing.T, h *HQNode, leaf, ca string) {
 	const touched = "$JS.EVENT.ADVISORY.STREAM."
+	full := everything(t, h)
 	for i, r := range []events.Register{r01, r02, sameShard(t)} {
 		data, err := h.Enroll(r)
 		require.NoError(t, err)
@@ -216,11 +217,11 @@ func requireOneStreamTouched(t *testing.T, h *HQNode, leaf, ca string) {
 		appendTo(t, n, r, 1, func(uint64) string { return ulid.Make().String() })
 		var heard []*nats.Subscription
 		for _, action := range []string{"CREATED", "UPDATED", "DELETED"} {
-			sub, err := h.Conn().SubscribeSync(touched + action + ".>")
+			sub, err := full.SubscribeSync(touched + action + ".>")
 			require.NoError(t, err)
 			heard = append(heard, sub)
 		}
-		require.NoError(t, h.Conn().Flush())
+		require.NoError(t, full.Flush())
 		before := everyStream(t, h.js)
 		require.NoError(t, h.AddJournal(t.Context(), r, 1))
 		requireAtHQ(t, h, JournalName{r, 1}, 1)

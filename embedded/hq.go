@@ -30,7 +30,7 @@ type HQConfig struct {
 	ListenLeaf string   // own server: for the registers' links, "127.0.0.1:0" takes any port
 	Cert, Key  string   // own server: files of its certificate, for clients and links by TLS; "": both without
 	URLs       []string // of the cluster's servers; none: a server of its own
-	Creds      string   // cluster: credentials file of head office; "": signed by the keys in Dir
+	Creds      string   // cluster: credentials file of head office, where the keys are not in Dir; answers.creds is beside it
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
 	// AllowPlaintext lets others reach the listeners, or this node the cluster, without TLS: see [PlaintextError].
 	AllowPlaintext bool
@@ -51,18 +51,19 @@ func (cfg HQConfig) replicas() int {
 // HQNode is a running node of head office: it receives the journals of all
 // registers that are enrolled.
 type HQNode struct {
-	cfg    HQConfig
-	log    *slog.Logger
-	keys   *fleetKeys // nil where an instance on a cluster was given credentials and no keys
-	lock   *os.File
-	server *server.Server // nil on a cluster
-	nc     *nats.Conn
-	system *nats.Conn // to the system account; nil without keys
-	js     jetstream.JetStream
-	fleet  jetstream.Stream
-	own    *Journal
-	plain  []string // what is not protected and was allowed
-	close  func() error
+	cfg     HQConfig
+	log     *slog.Logger
+	keys    *fleetKeys // nil where an instance on a cluster was given credentials and no keys
+	lock    *os.File
+	server  *server.Server // nil on a cluster
+	nc      *nats.Conn     // keeps the streams, and never publishes to a subject that came from outside
+	answers *nats.Conn     // hears registers and answers them, and may do nothing else
+	system  *nats.Conn     // to the system account; nil without keys
+	js      jetstream.JetStream
+	fleet   jetstream.Stream
+	own     *Journal
+	plain   []string // what is not protected and was allowed
+	close   func() error
 
 	adding    sync.Mutex // one at a time changes the streams' sources
 	pushing   sync.Mutex // one at a time changes the account
@@ -163,18 +164,28 @@ func (h *HQNode) startAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.nc, err = connect(h.server, hqInbox, user); err != nil {
+	logged := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { h.log.Warn("connection to the own server", "error", err) })
+	if h.nc, err = connect(h.server, hqInbox, user, logged); err != nil {
+		return err
+	}
+	if user, err = h.keys.answersUser(); err != nil {
+		return err
+	}
+	if h.answers, err = connect(h.server, hqInbox, user, logged); err != nil {
 		return err
 	}
 	if user, err = h.keys.systemUser(); err != nil {
 		return err
 	}
-	h.system, err = connect(h.server, nats.InboxPrefix+"hq", user)
+	h.system, err = connect(h.server, systemInbox, user, logged)
 	return err
 }
 
 // hqInbox is where answers to head office travel. No register may publish there.
 const hqInbox = "_INBOX_hq"
+
+// systemInbox is where the servers' answers to head office travel, in their own account.
+const systemInbox = nats.InboxPrefix + "hq"
 
 // openStreams opens what head office keeps, or makes it. Several instances may do so at once.
 func (h *HQNode) openStreams(ctx context.Context) error {
@@ -280,7 +291,7 @@ func (h *HQNode) ClientURL() string {
 	return h.server.ClientURL()
 }
 
-// Conn is the node's own connection, with all rights in the fleet's account.
+// Conn returns the connection with which the node keeps its streams. It has the rights that this takes.
 func (h *HQNode) Conn() *nats.Conn { return h.nc }
 
 // Enroll makes credentials for a register: the content of the file that
@@ -349,7 +360,7 @@ func (h *HQNode) stop() error {
 		h.stopAdding()
 		h.background.Wait()
 	}
-	for _, nc := range []*nats.Conn{h.nc, h.system} {
+	for _, nc := range []*nats.Conn{h.nc, h.answers, h.system} {
 		if nc != nil {
 			nc.Close()
 		}

@@ -322,12 +322,13 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
 	fillStreams(t, h)
 	creds := enroll(t, h, r02, 1)
+	full := everything(t, h)
 
 	t.Run("publish", func(t *testing.T) {
 		atHQ, atVictim := everyStream(t, h.js), everyStream(t, victim.Journal().js)
-		heard, err := h.Conn().SubscribeSync(">")
+		heard, err := full.SubscribeSync(">")
 		require.NoError(t, err)
-		require.NoError(t, h.Conn().Flush())
+		require.NoError(t, full.Flush())
 		const answer = "up.s001-r02.answer"
 		for _, try := range forbidden() {
 			evil := dialLeaf(t, leaf, ca, creds)
@@ -365,10 +366,10 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			if !evil.ping() {
 				return // HQ hung up
 			}
-			heard, err := h.Conn().SubscribeSync(subject) // who may hear it does
+			heard, err := full.SubscribeSync(subject) // who may hear it does
 			require.NoError(t, err)
 			for _, s := range caught {
-				require.NoError(t, h.Conn().Publish(s, []byte("secret")))
+				require.NoError(t, full.Publish(s, []byte("secret")))
 			}
 			for _, s := range caught {
 				for m := (&nats.Msg{}); m.Subject != s || string(m.Data) != "secret"; {
@@ -381,7 +382,7 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			require.NoError(t, err)
 			appendEntries(t, victim.Journal(), last, last+2)
 			requireAtHQ(t, h, JournalName{r01, 1}, last+2) // they have passed by
-			require.NoError(t, h.Conn().Publish(own, nil))
+			require.NoError(t, full.Publish(own, nil))
 			for heard := ""; heard != own; {
 				heard = evil.nextSubject()
 				require.True(t, slices.ContainsFunc([]string{"$JS.s001-r02.API.CONSUMER.RESET.>", "$JS.FC.s001-r02.>", "down.s001-r02.>"},
@@ -480,8 +481,10 @@ func passingBy() []string {
 // fillStreams leaves something in every stream of head office that a register has not filled,
 // so that what is taken out of one would be missed.
 func fillStreams(t *testing.T, h *HQNode) {
+	js, err := jetstream.New(everything(t, h))
+	require.NoError(t, err)
 	for _, subject := range []string{"pos.hq.hq.x.y", "mark.s001-r09.1", "repair.s001-r09", "ref.all.product.1", "$O.REFERENCE_IMPORTS.C.x"} {
-		_, err := h.js.Publish(t.Context(), subject, []byte("{}"))
+		_, err := js.Publish(t.Context(), subject, []byte("{}"))
 		require.NoError(t, err)
 	}
 }
@@ -522,6 +525,13 @@ type rawLeaf struct {
 
 // dialLeaf signs on at HQ with a register's credentials.
 func dialLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
+	l := tryLeaf(t, leafURL, ca, creds)
+	require.True(t, l.ping())
+	return l
+}
+
+// tryLeaf tries to.
+func tryLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
 	var conn net.Conn
 	u, err := url.Parse(leafURL)
 	require.NoError(t, err)
@@ -542,20 +552,24 @@ func dialLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
 
 	data, err := os.ReadFile(creds)
 	require.NoError(t, err)
-	token, err := jwt.ParseDecoratedJWT(data)
-	require.NoError(t, err)
-	kp, err := jwt.ParseDecoratedNKey(data)
-	require.NoError(t, err)
-	sig, err := kp.Sign([]byte(info.Nonce))
-	require.NoError(t, err)
+	token, sig := signedNonce(t, data, info.Nonce)
 	connect, err := json.Marshal(map[string]any{
-		"jwt": token, "sig": base64.RawURLEncoding.EncodeToString(sig),
-		"server_id": "NEVIL", "name": "evil", "version": "2.15.2", "headers": true, "protocol": 1,
+		"jwt": token, "sig": sig, "server_id": "NEVIL", "name": "evil", "version": "2.15.3", "headers": true, "protocol": 1,
 	})
 	require.NoError(t, err)
 	l.send("CONNECT %s\r\n", connect)
-	require.True(t, l.ping())
 	return l
+}
+
+// signedNonce proves to a server who holds credentials.
+func signedNonce(t *testing.T, creds []byte, nonce string) (token, sig string) {
+	token, err := jwt.ParseDecoratedJWT(creds)
+	require.NoError(t, err)
+	kp, err := jwt.ParseDecoratedNKey(creds)
+	require.NoError(t, err)
+	raw, err := kp.Sign([]byte(nonce))
+	require.NoError(t, err)
+	return token, base64.RawURLEncoding.EncodeToString(raw)
 }
 
 func (l *rawLeaf) send(format string, args ...any) {
@@ -593,13 +607,14 @@ func (l *rawLeaf) nextSubject() string {
 func TestJournalStaysInItsNode(t *testing.T) {
 	// A live publish must not travel beside the replication, even to an HQ that asks for it.
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
-	heard, err := h.Conn().SubscribeSync("pos.>")
+	full := everything(t, h)
+	heard, err := full.SubscribeSync("pos.>")
 	require.NoError(t, err)
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
 	appendEntries(t, n.Journal(), 0, 10)
 	requireAtHQ(t, h, JournalName{r01, 1}, 10)
-	require.NoError(t, h.Conn().Publish("pos.s001.r01.sale.concluded", []byte("by HQ")))
-	require.NoError(t, h.Conn().Flush())
+	require.NoError(t, full.Publish("pos.s001.r01.sale.concluded", []byte("by HQ")))
+	require.NoError(t, full.Flush())
 	appendEntries(t, n.Journal(), 10, 20)
 	requireAtHQ(t, h, JournalName{r01, 1}, 20)
 	requireEntries(t, n.Journal(), 20)

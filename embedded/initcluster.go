@@ -37,7 +37,8 @@ const DefaultMaxFile = "100GB"
 
 var maxFile = regexp.MustCompile(`^[1-9][0-9]{0,5}(MB|GB|TB)$`)
 
-// HQFolder is where InitCluster puts what an instance of head office needs: keys.json, hq.creds, ca.pem.
+// HQFolder is where InitCluster puts what an instance of head office needs: keys.json, ca.pem, and for an
+// instance without keys hq.creds and answers.creds.
 const HQFolder = "hq"
 
 // File names that InitCluster makes.
@@ -86,19 +87,20 @@ func initCluster(dir string, servers []ClusterServer) error {
 	if err != nil {
 		return err
 	}
-	token, seed, err := user("hq", keys.fleet, keys.fleet, func(*jwt.UserClaims) {})
+	own, err := keys.ownCreds()
 	if err != nil {
 		return err
 	}
-	creds, err := jwt.FormatUserConfig(token, seed)
+	answers, err := keys.answersCreds()
 	if err != nil {
 		return err
 	}
 	files := map[string][]byte{
-		caFile:                           authority.cert,
-		caKeyFile:                        authority.key,
-		filepath.Join(HQFolder, caFile):  authority.cert,
-		filepath.Join(HQFolder, hqCreds): creds,
+		caFile:                                authority.cert,
+		caKeyFile:                             authority.key,
+		filepath.Join(HQFolder, caFile):       authority.cert,
+		filepath.Join(HQFolder, hqCreds):      own,
+		filepath.Join(HQFolder, answersCreds): answers,
 	}
 	for _, s := range servers {
 		cert, key, err := authority.sign(s.Host)

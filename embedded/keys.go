@@ -288,18 +288,49 @@ func (k *fleetKeys) enrolledUser(r events.Register) (string, error) {
 	return kp.PublicKey()
 }
 
-// ownUser is how HQ's own connection signs on: a new key at every start, never stored.
-func (k *fleetKeys) ownUser() (nats.Option, error) { return freshUser("hq", k.fleet) }
+// ownUser returns how the connection that keeps HQ's streams signs on: a new key at every start,
+// never stored.
+func (k *fleetKeys) ownUser() (nats.Option, error) { return freshUser("hq", k.fleet, ownRights()) }
 
-// systemUser is how HQ signs on to the servers' own account.
-func (k *fleetKeys) systemUser() (nats.Option, error) { return freshUser("hq", k.system) }
+// answersUser returns how the connection that answers registers signs on.
+func (k *fleetKeys) answersUser() (nats.Option, error) {
+	return freshUser("hq-answers", k.fleet, answerRights())
+}
 
-func freshUser(name string, account nkeys.KeyPair) (nats.Option, error) {
-	token, seed, err := user(name, account, account, func(*jwt.UserClaims) {})
+// systemUser returns how HQ signs on to the servers' own account.
+func (k *fleetKeys) systemUser() (nats.Option, error) {
+	return freshUser("hq", k.system, systemRights())
+}
+
+// ownCreds and answersCreds make credentials files of the same rights, for an instance without keys.
+func (k *fleetKeys) ownCreds() ([]byte, error) { return credsOf("hq", k.fleet, ownRights()) }
+func (k *fleetKeys) answersCreds() ([]byte, error) {
+	return credsOf("hq-answers", k.fleet, answerRights())
+}
+
+// freshUser makes a user of an account, signed by the account's own key.
+func freshUser(name string, account nkeys.KeyPair, rights jwt.Permissions) (nats.Option, error) {
+	token, seed, err := user(name, account, account, clientWith(rights))
 	if err != nil {
 		return nil, err
 	}
 	return nats.UserJWTAndSeed(token, string(seed)), nil
+}
+
+func credsOf(name string, account nkeys.KeyPair, rights jwt.Permissions) ([]byte, error) {
+	token, seed, err := user(name, account, account, clientWith(rights))
+	if err != nil {
+		return nil, err
+	}
+	return jwt.FormatUserConfig(token, seed)
+}
+
+// clientWith gives a user its rights, as a client: nobody links as a leaf with such credentials.
+func clientWith(rights jwt.Permissions) func(*jwt.UserClaims) {
+	return func(c *jwt.UserClaims) {
+		c.Permissions = rights
+		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard, jwt.ConnectionTypeInProcess}
+	}
 }
 
 // user makes a new user key in an account and signs it.

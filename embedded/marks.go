@@ -64,11 +64,11 @@ func (h *HQNode) PutMark(ctx context.Context, j JournalName, note string, revisi
 	return ack.Sequence, nil
 }
 
-// Overhear calls f with every question to a service, whichever instance answers it.
+// Overhear calls f with every question to a service that may be answered, whichever instance answers it.
 func (h *HQNode) Overhear(service string, f func(r events.Register, question []byte)) error {
-	_, err := h.nc.Subscribe(askSubject("*", service), func(m *nats.Msg) {
-		if r, err := askedBy(m.Subject); err == nil {
-			f(r, m.Data)
+	_, err := h.answers.Subscribe(askSubject("*", service), func(m *nats.Msg) {
+		if q, err := readAsked(m); err == nil { // the instance that answers logs the others
+			f(q.register, m.Data)
 		}
 	})
 	if err != nil {

@@ -114,9 +114,10 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 	fillStreams(t, h)
 	shard := shardOf(r01)
 	atHQ, atRegister := everyStream(t, h.js), everyStream(t, n.Journal().js)
-	heard, err := h.Conn().SubscribeSync(">")
+	full := everything(t, h)
+	heard, err := full.SubscribeSync(">")
 	require.NoError(t, err)
-	require.NoError(t, h.Conn().Flush())
+	require.NoError(t, full.Flush())
 	evil, refused := startReader(t, url, dir, "evil", more...)
 	requireRefused := func(t *testing.T, subject string) {
 		t.Helper()
@@ -169,7 +170,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 
 	// Its questions are answered before this one, so that what could be heard has been.
 	require.Len(t, ask(t, evil, "$JS.API.DIRECT.GET."+shard, `{"seq":1,"batch":3}`), 3)
-	require.NoError(t, h.Conn().Publish("sentinel", nil))
+	require.NoError(t, full.Publish("sentinel", nil))
 	for {
 		m, err := heard.NextMsgWithContext(t.Context())
 		require.NoError(t, err)
@@ -191,7 +192,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 
 	// What is for others passes by, and it hears the answer to its own question alone.
 	for _, subject := range append(passingBy(), "_INBOX.books.1") {
-		require.NoError(t, h.Conn().Publish(subject, []byte("secret")))
+		require.NoError(t, full.Publish(subject, []byte("secret")))
 	}
 	appendEntries(t, n.Journal(), 3, 6)
 	requireAtHQ(t, h, JournalName{r01, 1}, 6)

@@ -34,6 +34,9 @@ const (
 	// originSequence is the header by which a copy's message says where it stands in the original.
 	originSequence = "Posnode-Reference-Sequence"
 	metaOrigin     = "posnode_origin"
+
+	// importsBucket holds imports that are accepted and not yet published.
+	importsBucket = "REFERENCE_IMPORTS"
 )
 
 // referenceConfig is such a stream. A value that another took the place of is gone:
@@ -202,7 +205,7 @@ func (h *HQNode) openReference(ctx context.Context) error {
 	origin := referenceOriginal + "@" + stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
 	h.reference = &Reference{nc: h.nc, js: h.js, stream: stream, origin: origin, disk: &diskGuard{dir: h.cfg.Dir}}
 	h.imports, err = h.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: "REFERENCE_IMPORTS", Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: h.cfg.replicas(),
+		Bucket: importsBucket, Description: "imports on their way into " + referenceOriginal, Storage: jetstream.FileStorage, Replicas: h.cfg.replicas(),
 	})
 	if err != nil {
 		return fmt.Errorf("open imports: %w", err)

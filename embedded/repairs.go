@@ -19,7 +19,7 @@ import (
 // head office asked for them or because they stand on a wrong branch. It is read as a shard is.
 //
 // No register publishes to it. An instance of head office takes what is sent, as long as the register has not had its
-// share, and passes it on; the stream itself acknowledges it to the register. JetStream alone could bound the
+// share, stores it, and answers the register. JetStream alone could bound the
 // messages of each register, not their bytes: between few of the largest and many of the smallest are three powers of ten.
 const Repairs = "REPAIRS"
 
@@ -87,13 +87,37 @@ func repaired(msg *nats.Msg, r Received) Received {
 	return r
 }
 
+// maxStoring bounds the repairs that an instance stores at a time.
+const maxStoring = 256
+
+// storeTimeout bounds how long a repair waits for the stream. Without an answer the register sends it again.
+const storeTimeout = 30 * time.Second
+
 // TakeRepairs takes what registers send once more, until the node is closed. Of several instances one takes each.
-// allow says whether a register may send so many bytes more.
+// allow says whether a register may send so many bytes more. Each is stored by head office, which then
+// answers the register itself: the stream never learns of a subject that a register has named.
 func (h *HQNode) TakeRepairs(allow func(r events.Register, bytes int64) (bool, error)) error {
-	_, err := h.nc.QueueSubscribe(repairSubject("*"), "repairs", func(m *nats.Msg) {
-		if err := h.takeRepair(m, allow); err != nil {
+	js, err := jetstream.New(h.nc, jetstream.WithPublishAsyncMaxPending(2*maxStoring), jetstream.WithPublishAsyncTimeout(storeTimeout))
+	if err != nil {
+		return fmt.Errorf("take repairs: %w", err)
+	}
+	slots := make(chan struct{}, maxStoring)
+	_, err = h.answers.QueueSubscribe(repairSubject("*"), "repairs", func(m *nats.Msg) {
+		slots <- struct{}{}
+		done, err := h.takeRepair(js, m, allow)
+		if err != nil {
 			h.log.Warn("an entry that was sent once more could not be taken", "subject", m.Subject, "error", err)
 		}
+		if done == nil {
+			<-slots
+			return
+		}
+		go func() {
+			defer func() { <-slots }()
+			if err := done(); err != nil {
+				h.log.Warn("an entry that was sent once more could not be taken", "subject", m.Subject, "error", err)
+			}
+		}()
 	})
 	if err != nil {
 		return fmt.Errorf("take repairs: %w", err)
@@ -101,36 +125,65 @@ func (h *HQNode) TakeRepairs(allow func(r events.Register, bytes int64) (bool, e
 	return nil
 }
 
-// takeRepair passes one entry on, or refuses it. Without an answer the register sends it again.
-func (h *HQNode) takeRepair(m *nats.Msg, allow func(events.Register, int64) (bool, error)) error {
-	register, err := events.ParseRegister(strings.TrimSuffix(strings.TrimPrefix(m.Subject, "up."), ".repair"))
+// takeRepair begins to store one entry, or refuses it. done waits until it is stored and answers;
+// it is nil where there is nothing to wait for. Entries are stored in the order in which they came.
+func (h *HQNode) takeRepair(js jetstream.JetStream, m *nats.Msg, allow func(events.Register, int64) (bool, error)) (done func() error, err error) {
+	q, err := readAsked(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	switch allowed, err := allow(register, RepairedSize(len(m.Data))); {
+	if len(m.Data) == 0 {
+		return nil, h.refuseRepair(q, jetstream.APIError{Code: 400, Description: "an entry without content is none"})
+	}
+	switch allowed, err := allow(q.register, RepairedSize(len(m.Data))); {
 	case err != nil:
-		return err
+		return nil, err
 	case !allowed:
-		refusal, err := json.Marshal(map[string]jetstream.APIError{"error": {Code: 403, Description: RepairsFull + ": head office takes no more entries once more of this register"}})
-		if err != nil || m.Reply == "" {
-			return err
-		}
-		return h.nc.Publish(m.Reply, refusal)
+		return nil, h.refuseRepair(q, jetstream.APIError{Code: 403, Description: RepairsFull + ": head office takes no more entries once more of this register"})
 	}
-	out := &nats.Msg{Subject: storedRepair(register.String()), Reply: m.Reply, Data: m.Data, Header: nats.Header{}}
-	for _, key := range []string{headerEpoch, headerSequence} {
-		if value := m.Header.Get(key); len(value) <= maxNumber { // nothing else gets into the stream unseen
-			out.Header.Set(key, value)
+	out := &nats.Msg{Subject: storedRepair(q.register.String()), Data: m.Data, Header: nats.Header{}}
+	for _, key := range []string{headerEpoch, headerSequence} { // nothing else gets into the stream unseen
+		if n, err := strconv.ParseUint(m.Header.Get(key), 10, 63); err == nil {
+			out.Header.Set(key, strconv.FormatUint(n, 10))
 		}
 	}
 	// By its place and content, for a wrong branch may have the ids of the right one.
-	out.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s-%s-%s-%s", register, out.Header.Get(headerEpoch), out.Header.Get(headerSequence), events.Hash(m.Data)))
-	// If we died before this, nothing is stored and nothing answered; after it, the stream answers.
-	return h.nc.PublishMsg(out)
+	out.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s-%s-%s-%s", q.register, out.Header.Get(headerEpoch), out.Header.Get(headerSequence), events.Hash(m.Data)))
+	// If we died before this, nothing is stored and nothing answered.
+	stored, err := js.PublishMsgAsync(out, jetstream.WithExpectStream(Repairs))
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		select {
+		case ack := <-stored.Ok():
+			// If we died here, it is stored and not answered: it comes again, and is stored once.
+			return h.answerRepair(q, ack)
+		case err := <-stored.Err():
+			if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+				return errors.Join(err, h.refuseRepair(q, *api))
+			}
+			return err
+		}
+	}, nil
 }
 
-// maxNumber is the longest number in a header.
-const maxNumber = 20
+// answerRepair says to a register that an entry is stored, as a stream of NATS says it.
+func (h *HQNode) answerRepair(q asked, ack *jetstream.PubAck) error {
+	data, err := json.Marshal(ack)
+	if err != nil {
+		return err
+	}
+	return h.send(q, data, nil)
+}
+
+func (h *HQNode) refuseRepair(q asked, why jetstream.APIError) error {
+	data, err := json.Marshal(map[string]jetstream.APIError{"error": why})
+	if err != nil {
+		return err
+	}
+	return h.send(q, data, nil)
+}
 
 // Last is the sequence of the last message of a shard, or of [Repairs].
 func (h *HQNode) Last(ctx context.Context, shard string) (uint64, error) {

@@ -166,13 +166,16 @@ func (h *HQNode) receivedOf(ctx context.Context, shard string) (map[JournalName]
 // errNotReached says that a register did not answer.
 var errNotReached = errors.New("the register is not reached")
 
+// resetReply is where a register answers that it has set its consumer back.
+func resetReply(register string) string { return "up." + register + ".reset" }
+
 // resetConsumer makes a register send its journal from a sequence on. What HQ holds
 // of it already is dropped on arrival.
 func (h *HQNode) resetConsumer(ctx context.Context, j JournalName, from uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, oneReset)
 	defer cancel()
 	// The register may publish under up.<register> and not into our inbox.
-	reply := "up." + j.Register.String() + ".reset." + nats.NewInbox()[len(nats.InboxPrefix):]
+	reply := resetReply(j.Register.String()) + "." + nats.NewInbox()[len(nats.InboxPrefix):]
 	sub, err := h.nc.SubscribeSync(reply)
 	if err != nil {
 		return err

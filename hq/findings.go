@@ -30,10 +30,11 @@ const (
 	KindHQBehind    = "hq_behind"          // a mark that head office signed for more than it holds
 	KindLost        = "lost"               // what head office held and can no longer read
 	KindRepairsFull = embedded.RepairsFull // a register that has sent as much once more as it may
+	KindFleet       = "fleet"              // a member of the stream FLEET that says nothing head office knows
 )
 
 // Kinds are all of them.
-var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost}
+var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost, KindRepairsFull, KindFleet}
 
 // Finding is something that is wrong with what registers sent, or with what head office
 // kept of it. The bytes stay where they are.
@@ -84,6 +85,24 @@ func resolve(ctx context.Context, db execer, j embedded.JournalName, sequence ui
 	_, err := db.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = ? WHERE register = ? AND epoch = ? AND kind = ? AND resolved = '' AND sequence = ?`,
 		stamp(at), how, j.Register.String(), j.Epoch, kind, sequence)
 	return err
+}
+
+// checkFleet notes the members of the fleet that head office cannot read. It starts without them.
+func (h *HQ) checkFleet(ctx context.Context) error {
+	malformed, err := h.node.Malformed(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range malformed {
+		h.cfg.Logger.Error("a member of the stream FLEET cannot be read and is left out: see 'posnode hq findings'", "member", m)
+		err := note(ctx, h.db.db, Finding{
+			Register: events.Register{}.String(), Kind: KindFleet, Want: "a journal or a revoked user", Got: m, Found: stamp(h.cfg.Clock()),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -175,7 +194,7 @@ func (d *database) findings(ctx context.Context, rest string, args ...any) (out 
 
 // acceptable are the kinds that a person can accept. The others say that entries are
 // missing, or that head office cannot vouch for them: no one can decide that they are there.
-var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull}
+var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull, KindFleet}
 
 // Accept records that a person has looked into a finding, and why it stands in nobody's way.
 func (h *HQ) Accept(ctx context.Context, id int64, why string) error {
@@ -198,7 +217,7 @@ func (h *HQ) Accept(ctx context.Context, id int64, why string) error {
 				Instead: "Have the register send them, or leave it out of the period by name.",
 			}
 		}
-		if f.Of, err = events.ParseRegister(register); err != nil && f.Kind != KindOrigin {
+		if f.Of, err = events.ParseRegister(register); err != nil && f.Kind != KindOrigin && f.Kind != KindFleet {
 			return nil, err
 		}
 		f.Why = why

@@ -1,6 +1,7 @@
 package hq
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
+	"github.com/posnode/posnode/projections"
 )
 
 var (
@@ -255,7 +256,8 @@ func TestAbsurdDigits(t *testing.T) {
 
 // Who asks while what is stored is still being read gets no answer rather than a wrong one.
 func TestServesWhatItHasRead(t *testing.T) {
-	o := newOffice(t)
+	o := newOfficeAt(t, "127.0.0.1:0")
+	node := newWire(o, newWriter(t)).node
 	const junk = 3000
 	for range junk {
 		require.NoError(t, o.node.Conn().Publish("repair.s001-r01", []byte("junk")))
@@ -269,9 +271,10 @@ func TestServesWhatItHasRead(t *testing.T) {
 	require.NoError(t, o.Close())
 	o.reopen()
 	require.Eventually(t, func() bool {
-		_, err := o.node.Conn().Request("up.s001-r01.ask.hello", nil, time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := node.Ask(ctx, projections.HelloService, nil)
 		if err != nil {
-			require.ErrorIs(t, err, nats.ErrNoResponders)
 			return false
 		}
 		require.True(t, o.level(till1), "what is stored has been read")

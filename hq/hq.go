@@ -2,6 +2,7 @@ package hq
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -112,6 +113,9 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.openReference(ctx); err != nil {
 		return err
 	}
+	if err := h.checkFleet(ctx); err != nil {
+		return err
+	}
 	ctx, h.stop = context.WithCancel(context.Background())
 	h.ending = ctx.Done()
 	if err := h.shutOutRevoked(ctx); err != nil { // what a death before left undone
@@ -119,7 +123,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.wait.Go(func() { h.followOwn(ctx) })
 	h.wait.Go(func() { h.followReference(ctx) })
-	if err := h.node.Answer("reference", h.unlessShutOut(h.answerReference)); err != nil {
+	if err := h.answer("reference", h.answerReference); err != nil {
 		return err
 	}
 	h.wait.Go(func() { h.watch(ctx) })
@@ -136,7 +140,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
 		return err
 	}
-	if err := h.node.Answer("announce", h.unlessShutOut(h.acknowledge)); err != nil {
+	if err := h.answer("announce", h.acknowledge); err != nil {
 		return err
 	}
 	return h.serveOnceLevel(ctx)
@@ -170,6 +174,21 @@ func (h *HQ) serveOnceLevel(ctx context.Context) error {
 	return nil
 }
 
+// answer has a service answer registers that are not shut out. A question that is no JSON is refused before anything else;
+// only the greeting needs none.
+func (h *HQ) answer(service string, answer embedded.Answerer) error {
+	admitted := answer
+	if service != "activate" {
+		admitted = h.unlessShutOut(answer)
+	}
+	return h.node.Answer(service, func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+		if !json.Valid(question) && (service != projections.HelloService || len(question) > 0) {
+			return nil, errors.New("the question is empty or cannot be read")
+		}
+		return admitted(ctx, r, question)
+	})
+}
+
 // serve answers all that registers ask for their work.
 func (h *HQ) serve(ctx context.Context) error {
 	services := map[string]embedded.Answerer{
@@ -179,10 +198,7 @@ func (h *HQ) serve(ctx context.Context) error {
 		services["activate"], services["inactivate"] = question(h.activate), question(h.inactivate)
 	}
 	for service, answer := range services {
-		if service != "activate" {
-			answer = h.unlessShutOut(answer)
-		}
-		if err := h.node.Answer(service, answer); err != nil {
+		if err := h.answer(service, answer); err != nil {
 			return err
 		}
 	}
