@@ -164,7 +164,9 @@ func (h *HQNode) startAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	logged := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { h.log.Warn("connection to the own server", "error", err) })
+	logged := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		h.log.Warn("connection to the own server", "error", err)
+	})
 	if h.nc, err = connect(h.server, hqInbox, user, logged); err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestReplayedOnTheWire(t *testing.T) {
 	w.journal(all[3])
 	w.journal(all[13:]...)
 	require.Equal(t, []string{fmt.Sprintf("forged 13: entry 4 of s001-r01-1, %s", events.Hash(all[3].Message.Body)), "gap 13: "}, o.found(2))
-	require.Equal(t, 3, o.concluded(), "what is behind it counts")
+	require.Eventually(t, func() bool { return o.concluded() == 3 }, soon, 10*time.Millisecond, "what is behind it counts")
 	w.repair(13, all[12])
 	w.verified(17)
 	o.found(0)
