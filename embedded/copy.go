@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -69,6 +70,10 @@ func copyStore(ctx context.Context, dir string) (tmp string, skipped []Skipped, 
 }
 
 func (c *Copy) open(ctx context.Context) (err error) {
+	// What a kill left half made is completed in the copy, as the register's next start does it.
+	if err := repairStore(c.dir, logger(nil)); err != nil {
+		return err
+	}
 	if c.server, err = startServer(ctx, serverOptions("copy", "", c.dir), logger(nil)); err != nil {
 		return err
 	}
@@ -83,13 +88,50 @@ func (c *Copy) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	register := ""
 	for epoch, info := range stored {
-		if err := c.add(ctx, js, epoch, info.Config.Metadata[metaRegister]); err != nil {
+		register = info.Config.Metadata[metaRegister]
+		if err := c.add(ctx, js, epoch, register); err != nil {
 			return err
 		}
 	}
+	if err := c.reopen(ctx, js); err != nil {
+		return err
+	}
 	if len(c.journals) == 0 {
-		return errors.New("no journal in it")
+		return errors.New("no journal in it: the register was stopped before it had made one")
+	}
+	return nil
+}
+
+// reopen adds the journals whose settings are lost and whose entries are there.
+func (c *Copy) reopen(ctx context.Context, js jetstream.JetStream) error {
+	folders, err := journalFolders(c.dir)
+	if err != nil {
+		return err
+	}
+	for _, epoch := range folders {
+		if c.journals[epoch] != nil {
+			continue
+		}
+		stream, err := reopen(ctx, js, c.register, epoch)
+		if err != nil {
+			return fmt.Errorf("the journal of epoch %d is there and cannot be opened: %w", epoch, err)
+		}
+		if stream.CachedInfo().State.Msgs == 0 {
+			continue
+		}
+		first, err := stream.GetMsg(ctx, stream.CachedInfo().State.FirstSeq)
+		if err != nil {
+			return fmt.Errorf("the journal of epoch %d: %w", epoch, err)
+		}
+		part := strings.Split(first.Subject, ".")
+		if len(part) < 3 {
+			return fmt.Errorf("the journal of epoch %d: entry on subject %q", epoch, first.Subject)
+		}
+		if err := c.add(ctx, js, epoch, part[1]+"-"+part[2]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

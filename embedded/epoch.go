@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,10 +23,11 @@ func (n *RegisterNode) BeginEpoch(ctx context.Context, epoch int) error {
 func (n *RegisterNode) openEpoch(ctx context.Context, epoch int) error {
 	cfg := n.cfg
 	cfg.Epoch = epoch
-	journal, err := prepareJournal(ctx, n.nc, cfg)
+	journal, faults, err := prepareJournal(ctx, n.nc, cfg)
 	if err != nil {
 		return err
 	}
+	n.faults.Store(&faults)
 	n.journal.Store(journal)
 	return nil
 }
@@ -65,11 +67,15 @@ func (n *RegisterNode) Unsent(ctx context.Context) (unsent uint64, err error) {
 		return 0, err
 	}
 	for epoch, info := range stored {
-		var c jetstream.PushConsumer
-		if c, err = js.PushConsumer(ctx, info.Config.Name, hqConsumer); err != nil {
+		acknowledged := uint64(0)
+		c, err := js.PushConsumer(ctx, info.Config.Name, hqConsumer)
+		switch {
+		case err == nil:
+			acknowledged = c.CachedInfo().AckFloor.Stream
+		case !errors.Is(err, jetstream.ErrConsumerNotFound):
 			return 0, fmt.Errorf("what HQ has acknowledged of epoch %d: %w", epoch, err)
 		}
-		unsent += info.State.LastSeq - min(c.CachedInfo().AckFloor.Stream, info.State.LastSeq)
+		unsent += info.State.LastSeq - min(acknowledged, info.State.LastSeq)
 	}
 	return unsent, nil
 }

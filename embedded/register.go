@@ -34,6 +34,9 @@ type RegisterConfig struct {
 	AllowPlaintext bool
 	Listen         string // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger         *slog.Logger
+	// Made are the earlier epochs that were begun in this directory, and how many entries each had when it
+	// ended, as far as is known. A start names each journal that is missing or shorter.
+	Made map[int]uint64
 
 	unsynced bool          // for tests: what happens without SyncAlways
 	patience time.Duration // for tests: in place of linkPatience
@@ -63,6 +66,7 @@ type RegisterNode struct {
 	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
 	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
 	journal atomic.Pointer[Journal] // of the present epoch
+	faults  atomic.Pointer[[]JournalFault]
 	link    *linkWatch
 	close   func() error
 
@@ -98,6 +102,9 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.options = options
+	if err := repairStore(n.cfg.Dir, logger(n.cfg.Logger)); err != nil {
+		return err
+	}
 	if n.server, err = startServer(ctx, options.Clone(), logger(n.cfg.Logger)); err != nil {
 		return err
 	}
@@ -142,6 +149,9 @@ func (n *RegisterNode) ClientURL() string {
 // state: the server cuts it down to the last entry there, so only HQ's own mark tells.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
 	c, err := n.Journal().stream.PushConsumer(ctx, hqConsumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, nil // HQ has not read through it: the next start makes it again
+	}
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
 	}
@@ -280,30 +290,31 @@ func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 
 // prepareJournal opens the journal of the node's epoch, makes it when it is new,
 // closes those of earlier epochs, and sees to HQ's consumer on each.
-func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Journal, error) {
+func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Journal, []JournalFault, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := closeEarlier(ctx, js, cfg); err != nil {
-		return nil, err
+	faults, err := closeEarlier(ctx, js, cfg)
+	if err != nil {
+		return nil, nil, err
 	}
 	maxBytes := cfg.MaxBytes
 	if maxBytes == 0 {
 		if maxBytes, err = defaultMaxBytes(cfg.Dir); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	// If we died here, the earlier epochs are closed and this one is not begun: the
 	// start that follows begins it.
 	stream, err := js.CreateOrUpdateStream(ctx, journalConfig(cfg.Register, cfg.Epoch, maxBytes))
 	if err != nil {
-		return nil, fmt.Errorf("open journal of epoch %d: %w", cfg.Epoch, err)
+		return nil, nil, fmt.Errorf("open journal of epoch %d: %w", cfg.Epoch, err)
 	}
 	// If we died here, HQ cannot read the journal yet, and goes on asking until the
 	// start that follows has made its consumer.
 	if _, err := stream.CreateOrUpdateConsumer(ctx, hqConsumerConfig(cfg.Register, cfg.Epoch)); err != nil {
-		return nil, fmt.Errorf("consumer for HQ on epoch %d: %w", cfg.Epoch, err)
+		return nil, nil, fmt.Errorf("consumer for HQ on epoch %d: %w", cfg.Epoch, err)
 	}
 	return &Journal{
 		register: cfg.Register,
@@ -312,22 +323,27 @@ func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Jo
 		js:       js,
 		stream:   stream,
 		disk:     &diskGuard{dir: cfg.Dir},
-	}, nil
+	}, faults, nil
 }
 
 // closeEarlier seals the journals of earlier epochs, and refuses a directory that is
-// another register's or already further.
-func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig) error {
+// another register's or already further. It returns what is wrong with those journals: none of it keeps
+// the register from selling in its present epoch.
+func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig) ([]JournalFault, error) {
 	stored, err := storedJournals(ctx, js)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	faults, err := reopenEarlier(ctx, js, cfg, stored)
+	if err != nil {
+		return nil, err
 	}
 	for epoch, info := range stored {
 		if r := info.Config.Metadata[metaRegister]; r != cfg.Register.String() {
-			return fmt.Errorf("data directory belongs to register %s", r)
+			return nil, fmt.Errorf("data directory belongs to register %s", r)
 		}
 		if epoch > cfg.Epoch {
-			return fmt.Errorf("data directory is already in epoch %d, asked for %d", epoch, cfg.Epoch)
+			return nil, fmt.Errorf("data directory is already in epoch %d, asked for %d", epoch, cfg.Epoch)
 		}
 	}
 	for epoch, info := range stored {
@@ -337,10 +353,10 @@ func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfi
 		// Point of no return: a sealed journal never takes another entry. If we died
 		// here, it is sealed or not; the start that follows seals it.
 		if _, err := js.UpdateStream(ctx, closedConfig(info.Config, info.State.Bytes)); err != nil {
-			return fmt.Errorf("close journal of epoch %d: %w", epoch, err)
+			return nil, fmt.Errorf("close journal of epoch %d: %w", epoch, err)
 		}
 	}
-	return nil
+	return lookAtEarlier(ctx, js, cfg, stored, faults), nil
 }
 
 // storedJournals are the journals of a store by their epochs.
