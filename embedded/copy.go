@@ -88,10 +88,8 @@ func (c *Copy) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	register := ""
 	for epoch, info := range stored {
-		register = info.Config.Metadata[metaRegister]
-		if err := c.add(ctx, js, epoch, register); err != nil {
+		if err := c.add(ctx, js, epoch, info.Config.Metadata[metaRegister]); err != nil {
 			return err
 		}
 	}

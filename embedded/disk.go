@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/posnode/posnode/internal/files"
 )
 
 // ErrInUse says that another process, or another node of this one, works on the
@@ -122,13 +124,5 @@ func WriteFileDurably(path string, data []byte) error {
 	}
 	// If we died here, the name may still be the old one's: the caller has not
 	// been told otherwise yet.
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return files.SyncDir(filepath.Dir(path))
 }

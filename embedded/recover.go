@@ -15,12 +15,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/minio/highwayhash"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/files"
 )
 
 // The server writes what it knows of a stream or a consumer to meta.inf, and then the checksum of
@@ -79,8 +79,7 @@ func repairMeta(folder, key, name string, log *slog.Logger) error {
 	}
 	if err != nil {
 		log.Warn("the settings of a stream or a consumer cannot be read, and are made anew", "folder", folder, "error", err)
-		_, err = SetAside(filepath.Join(folder, metaFile), log)
-		return err
+		return setAside(filepath.Join(folder, metaFile), log)
 	}
 	want, err := metaSum(key, raw)
 	if err != nil {
@@ -90,7 +89,7 @@ func repairMeta(folder, key, name string, log *slog.Logger) error {
 		return nil
 	}
 	if info, err := os.Stat(filepath.Join(folder, sumFile)); err == nil && info.IsDir() {
-		if _, err := SetAside(filepath.Join(folder, sumFile), log); err != nil {
+		if err := setAside(filepath.Join(folder, sumFile), log); err != nil {
 			return err
 		}
 	}
@@ -116,8 +115,7 @@ func repairConsumer(stream, streamName, name string, log *slog.Logger) error {
 	if err := os.Rename(folder, aside); err != nil {
 		return err
 	}
-	_, err = SetAside(aside, log)
-	return err
+	return setAside(aside, log)
 }
 
 // metaSum is the checksum that the server keeps of settings. Its key is the stream's name, or that and the consumer's.
@@ -133,39 +131,13 @@ func metaSum(key string, settings []byte) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// keptAside is how many files of one name are kept that were found damaged.
-const keptAside = 5
-
-// SetAside renames a file or folder that is of no use any more to NAME.damaged-TIME, so that it can be looked at
-// and is in nobody's way. Of each name the last few are kept.
-func SetAside(path string, log *slog.Logger) (aside string, err error) {
-	const mark = ".damaged-"
-	aside = path + mark + time.Now().UTC().Format("20060102T150405.000000000")
-	if err := os.Rename(path, aside); err != nil {
-		return "", fmt.Errorf("move a damaged file aside: %w", err)
+// setAside moves what is damaged aside, and logs where it went.
+func setAside(path string, log *slog.Logger) error {
+	aside, err := files.SetAside(path)
+	if err == nil {
+		log.Warn("a damaged file was moved aside", "file", path, "to", aside)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return "", fmt.Errorf("move a damaged file aside: %w", err)
-	}
-	logger(log).Warn("a damaged file was moved aside", "file", path, "to", aside)
-	list, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return "", err
-	}
-	var before []string
-	for _, e := range list {
-		if strings.HasPrefix(e.Name(), filepath.Base(path)+mark) {
-			before = append(before, e.Name())
-		}
-	}
-	slices.Sort(before)
-	for _, name := range before[:max(0, len(before)-keptAside)] {
-		logger(log).Warn("an older damaged file is deleted", "file", name)
-		if err := os.RemoveAll(filepath.Join(filepath.Dir(path), name)); err != nil {
-			return "", err
-		}
-	}
-	return aside, nil
+	return err
 }
 
 // JournalFault is an earlier epoch's journal that is not as it was left.

@@ -13,6 +13,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/posnode/posnode/internal/files"
 )
 
 // ErrDamaged says that a database file is not what was written to it: SQLite
@@ -100,17 +102,9 @@ func remove(path string) error {
 				return err
 			}
 		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := files.SyncDir(filepath.Dir(path)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

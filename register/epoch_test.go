@@ -1,6 +1,7 @@
 package register
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
@@ -156,5 +158,26 @@ func TestNextEpochAfterDamage(t *testing.T) {
 	till.turn(2, events.Numbers{})
 	till.must(700, `{"staff":"7","pin":"1"}`)
 	till.must(1050, ``)
+	till.sell()
+}
+
+// The journal of an earlier epoch is gone: the register says so and sells on.
+func TestJournalOfAnEarlierEpochIsGone(t *testing.T) {
+	till := newTestTill(t)
+	till.sell()
+	ended := till.View().Head
+	till.turn(2, events.Numbers{})
+	till.must(700, `{"staff":"7","pin":"1"}`)
+	till.must(1050, ``)
+	require.NoError(t, till.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(till.dir, "jetstream", "$G", "streams", "JOURNAL_1")))
+	till.reopen()
+	want := fmt.Sprintf("The journal of epoch 1 is missing; it had %d entries.", ended.Sequence)
+	status, err := till.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []embedded.JournalFault{{Epoch: 1, What: want}}, status.Faults)
+	require.Contains(t, status.Warnings, want)
+	require.Nil(t, status.Damage)
+	till.must(700, `{"staff":"7","pin":"1"}`)
 	till.sell()
 }

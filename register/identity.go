@@ -74,3 +74,18 @@ func newIdentity(dir string, r events.Register, now time.Time) (*identity, error
 	}
 	return storeIdentity(dir, private, events.ActivationRecord{Register: r, Epoch: 1, Key: public, Time: now.UTC().Format(time.RFC3339)})
 }
+
+// madeEpochs are the epochs before one that were begun in a directory, by what its activation records say, and how many
+// entries each had when it ended. A record that cannot be read ends the list: what lay before it is not known.
+func madeEpochs(dir string, epoch int) map[int]uint64 {
+	made := map[int]uint64{}
+	for {
+		raw, err := os.ReadFile(activationPath(dir, epoch))
+		var record events.ActivationRecord
+		if err != nil || json.Unmarshal(raw, &record) != nil || record.Previous == nil || record.Previous.Epoch >= epoch {
+			return made
+		}
+		epoch = record.Previous.Epoch
+		made[epoch] = record.Previous.Sequence
+	}
+}

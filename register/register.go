@@ -118,9 +118,13 @@ func (r *Register) open(ctx context.Context) (err error) {
 	r.node, err = embedded.StartRegister(ctx, embedded.RegisterConfig{
 		Dir: r.cfg.Dir, Register: r.cfg.Register, Epoch: r.identity.Epoch, MaxBytes: r.cfg.MaxBytes,
 		HQ: r.cfg.HQ, AllowPlaintext: r.cfg.AllowPlaintext, CA: r.cfg.CA, Creds: creds, Listen: r.cfg.Listen, Logger: r.cfg.Logger,
+		Made: madeEpochs(r.cfg.Dir, r.identity.Epoch),
 	})
 	if err != nil {
 		return err
+	}
+	for _, fault := range r.node.Faults() {
+		r.cfg.Logger.Error("a journal of an earlier epoch is not as it was left", "epoch", fault.Epoch, "error", fault.What)
 	}
 	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
 	r.linked = func() bool { return r.node.Link().Connected }

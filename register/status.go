@@ -27,6 +27,9 @@ type Status struct {
 	Feed         Feed               `json:"reference_feed"`
 	Synchronised SyncStatus         `json:"synchronised"`
 	Profile      ProfileStatus      `json:"profile"`
+	// Faults are the journals of earlier epochs that are not as they were left. The register sells on: its present
+	// epoch stands on its own.
+	Faults []embedded.JournalFault `json:"journal_faults,omitempty"`
 	// Warnings are sentences for a person, by the levels of the offline profile.
 	Warnings []string             `json:"warnings"`
 	Time     time.Time            `json:"time"`    // of this status, the register's clock
@@ -107,7 +110,7 @@ type ProfileStatus struct {
 // Status gathers the connection status.
 func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
-	s := Status{View: v, Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
+	s := Status{View: v, Faults: r.node.Faults(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
 	if v.shutOut {
 		s.Warnings = append(s.Warnings, "This register is not activated: it sells nothing until operation 707 is given a code that head office made for it.")
@@ -142,6 +145,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Synchronised = r.synchronised(&s)
+	for _, fault := range s.Faults {
+		s.Warnings = append(s.Warnings, fault.What)
+	}
 	s.Warnings = append(s.Warnings, s.warn(profile)...)
 	return s, nil
 }
@@ -276,3 +282,6 @@ func or(s, instead string) string {
 	}
 	return s
 }
+
+// Faults are the journals of earlier epochs that are not as they were left.
+func (r *Register) Faults() []embedded.JournalFault { return r.node.Faults() }

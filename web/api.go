@@ -248,6 +248,9 @@ func (a *registerAPI) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
+	for _, fault := range a.register.Faults() {
+		fmt.Fprintln(w, fault.What)
+	}
 }
 
 // transaction is the open transaction, whole; null where there is none.

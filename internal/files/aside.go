@@ -1,0 +1,63 @@
+// Package files does with files what several packages need.
+package files
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// keptAside is how many damaged files of one name are kept.
+const keptAside = 5
+
+const mark = ".damaged-"
+
+// SetAside renames a file or folder that is of no use any more to NAME.damaged-TIME, so that it can be looked at
+// and is in nobody's way. Of each name the last few are kept, and older ones deleted.
+func SetAside(path string) (aside string, err error) {
+	aside = path + mark + time.Now().UTC().Format("20060102T150405.000000000")
+	if err = setAside(path, aside); err != nil {
+		return "", fmt.Errorf("move a damaged file aside: %w", err)
+	}
+	return aside, nil
+}
+
+func setAside(path, aside string) error {
+	if err := os.Rename(path, aside); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := SyncDir(dir); err != nil {
+		return err
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var before []string
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), filepath.Base(path)+mark) {
+			before = append(before, e.Name())
+		}
+	}
+	slices.Sort(before)
+	for _, name := range before[:max(0, len(before)-keptAside)] {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SyncDir makes the names in a folder safe.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
