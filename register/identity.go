@@ -62,9 +62,18 @@ func loadIdentity(dir string, r events.Register, now time.Time) (*identity, erro
 		return nil, fmt.Errorf("read activation record: %w", err)
 	}
 	id.public = record.Key
-	id.signer, err = checkpoint.NewSigner(id.Key)
-	return &id, err
+	if id.signer, err = checkpoint.NewSigner(id.Key); err != nil {
+		return nil, err
+	}
+	if record.Register != id.Register || record.Epoch != id.Epoch || !id.signer.Has(record.Key) {
+		return nil, fmt.Errorf("%w: the record is of %s, epoch %d, with the key %s", ErrIdentity, record.Register, record.Epoch, record.Key)
+	}
+	return &id, nil
 }
+
+// ErrIdentity says that identity.json and the activation record are not of one register, epoch and
+// key. What such a register signed would prove nothing.
+var ErrIdentity = errors.New("identity.json does not fit its activation record")
 
 // newIdentity makes the register's key and first activation record.
 func newIdentity(dir string, r events.Register, now time.Time) (*identity, error) {

@@ -154,6 +154,9 @@ func (r *Register) fold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkActivation(ctx); err != nil {
+		return err
+	}
 	if shot != nil && shot.Register == r.cfg.Register && shot.Head.Epoch == r.identity.Epoch {
 		if err := checkHead(ctx, r.journal, shot.Head, "the last snapshot"); err != nil {
 			return err
@@ -183,6 +186,30 @@ func (r *Register) fold(ctx context.Context) error {
 		r.ids.last = ulid.MustParseStrict(r.state.LastID)
 	}
 	return err
+}
+
+// checkActivation compares the activation record with the one that the journal begins with: a start
+// from a snapshot does not read that entry.
+func (r *Register) checkActivation(ctx context.Context) error {
+	last, err := r.journal.Last(ctx)
+	if err != nil || last == 0 {
+		return err
+	}
+	m, err := r.journal.Get(ctx, 1)
+	if err != nil {
+		return err
+	}
+	entry, err := decode(m)
+	if err != nil {
+		return err
+	}
+	if f, ok := entry.Fact.(*events.RegisterActivated); !ok || f.Record != string(r.identity.activation) {
+		return &events.CorruptError{
+			Sequence: 1, Kind: "activation", Want: "the record in " + filepath.Base(activationPath(r.cfg.Dir, r.identity.Epoch)), Got: "another one",
+			Hint: "the file or the journal was altered; put the file back from a copy, or activate the register anew (operation 707)",
+		}
+	}
+	return nil
 }
 
 // checkLength says whether a journal is as long as something else knows it to be.

@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/register"
 )
 
 // stdio is where a command reads and writes, so that a test can be the terminal.
@@ -131,7 +132,7 @@ func printError(w io.Writer, err error) {
 }
 
 func exitCode(err error) int {
-	if _, corrupt := errors.AsType[*events.CorruptError](err); corrupt || errors.Is(err, errIntegrity) {
+	if _, corrupt := errors.AsType[*events.CorruptError](err); corrupt || errors.Is(err, errIntegrity) || errors.Is(err, register.ErrIdentity) {
 		return exitIntegrity
 	}
 	if errors.Is(err, errDerived) {

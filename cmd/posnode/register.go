@@ -88,6 +88,10 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	r, err := register.Open(ctx, config)
+	if errors.Is(err, register.ErrIdentity) {
+		err = hinted{err, "put both files back from a copy of this directory; or keep the directory, start with an empty one and a new code ('posnode hq code " +
+			c.Name.String() + "'), and activate the register anew (operation 707)"}
+	}
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

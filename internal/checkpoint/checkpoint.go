@@ -39,6 +39,16 @@ func NewSigner(private string) (*Signer, error) {
 	return &Signer{s}, nil
 }
 
+// Has says whether a public key verifies what the signer signs.
+func (s *Signer) Has(public string) bool {
+	signed, err := s.SignText("key\n")
+	if err != nil {
+		return false
+	}
+	_, err = OpenText(signed, public)
+	return err == nil
+}
+
 // Sign returns the signed note of c.
 func (s *Signer) Sign(c Checkpoint) (string, error) {
 	signed, err := s.SignText(fmt.Sprintf("%s\n%d\n%s\n", c.Origin, c.Size, base64.StdEncoding.EncodeToString(c.Hash[:])))
