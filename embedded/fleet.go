@@ -218,8 +218,10 @@ func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) e
 const addingEvery = time.Second
 
 // keepAdding makes the sources of journals whose registers could not be reached
-// before, until ctx ends.
+// before, until ctx ends. Each register is tried by itself: one that lets head office wait delays no other.
 func (h *HQNode) keepAdding(ctx context.Context) {
+	var trying sync.WaitGroup
+	defer trying.Wait()
 	tick := time.NewTicker(addingEvery)
 	defer tick.Stop()
 	for {
@@ -229,48 +231,78 @@ func (h *HQNode) keepAdding(ctx context.Context) {
 		case <-tick.C:
 		}
 		for _, shard := range h.waitingShards() {
-			if err := h.reconcile(ctx, shard); err != nil && ctx.Err() == nil {
+			unreached, err := h.unreachedOf(ctx, shard)
+			if err != nil && ctx.Err() == nil {
 				h.log.Warn("journals could not be added", "shard", shard, "error", err)
+			}
+			for _, j := range unreached {
+				trying.Go(func() { h.tryAgain(ctx, shard, j) })
 			}
 		}
 	}
 }
 
+// waitingShards are those with journals whose registers were not reached.
 func (h *HQNode) waitingShards() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Sorted(maps.Keys(h.waiting))
+	shards := map[string]bool{}
+	for j := range h.unreached {
+		shards[shardOf(j.Register)] = true
+	}
+	return slices.Sorted(maps.Keys(shards))
 }
 
-func (h *HQNode) setWaiting(shard string, waiting bool) {
+// unreachedOf are the journals of a shard to try again now, each marked as being tried. What
+// another instance has added meanwhile is not among them.
+func (h *HQNode) unreachedOf(ctx context.Context, shard string) (again []JournalName, err error) {
+	missing, _, err := h.missing(ctx, shard)
+	if err != nil {
+		return nil, err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.waiting, shard)
-	if waiting {
-		h.waiting[shard] = true
+	for j, trying := range h.unreached {
+		switch {
+		case shardOf(j.Register) != shard || trying:
+		case !slices.Contains(missing, j):
+			delete(h.unreached, j)
+		default:
+			h.unreached[j] = true
+			again = append(again, j)
+		}
+	}
+	return again, nil
+}
+
+// tryAgain adds a journal whose register was not reached before.
+func (h *HQNode) tryAgain(ctx context.Context, shard string, j JournalName) {
+	reached := h.fromTheBeginning(ctx, []JournalName{j})
+	if len(reached) == 0 {
+		return
+	}
+	if err := h.reconcile(ctx, shard); err != nil && ctx.Err() == nil {
+		h.log.Warn("a journal could not be added", "journal", j, "error", err)
 	}
 }
 
 // reconcile makes a source of each journal in the set that has none yet and whose
-// register can be reached. It ends when it has seen all of them after its own last change.
+// register can be reached. It ends when it has seen all of them after its own last change. It does not
+// wait for registers that were not reached before: keepAdding looks after those.
 func (h *HQNode) reconcile(ctx context.Context, shard string) error {
-	h.adding.Lock()
-	defer h.adding.Unlock()
-	h.setWaiting(shard, true)
+	adding := &h.adding[shardIndex(shard)]
+	adding.Lock()
+	defer adding.Unlock()
 	for range reconcileTries {
-		known, err := h.learn(ctx)
+		missing, sources, err := h.missing(ctx, shard)
 		if err != nil {
 			return err
 		}
-		stream, err := h.js.Stream(ctx, shard)
-		if err != nil {
-			return err
-		}
-		sources := stream.CachedInfo().Config.Sources
-		missing := missingSources(sources, shard, known)
+		h.mu.Lock()
+		missing = slices.DeleteFunc(missing, func(j JournalName) bool { _, unreached := h.unreached[j]; return unreached })
+		h.mu.Unlock()
 		ready := h.fromTheBeginning(ctx, missing)
 		if len(ready) == 0 {
-			h.setWaiting(shard, len(missing) > 0)
 			return nil
 		}
 		for _, j := range ready {
@@ -281,6 +313,20 @@ func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 		}
 	}
 	return fmt.Errorf("%s: other instances of head office were changing it %d times", shard, reconcileTries)
+}
+
+// missing are the journals in the set for which a shard has no source, and the sources that it has.
+func (h *HQNode) missing(ctx context.Context, shard string) ([]JournalName, []*jetstream.StreamSource, error) {
+	known, err := h.learn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err := h.js.Stream(ctx, shard)
+	if err != nil {
+		return nil, nil, err
+	}
+	sources := stream.CachedInfo().Config.Sources
+	return missingSources(sources, shard, known), sources, nil
 }
 
 // fromTheBeginning sets the consumers of journals that are new here to their first
@@ -294,7 +340,9 @@ func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []
 	)
 	for _, j := range missing {
 		all.Go(func() {
-			if err := h.resetConsumer(ctx, j, 1); err != nil {
+			err := h.resetConsumer(ctx, j, 1)
+			h.noteReached(j, err == nil)
+			if err != nil {
 				h.log.Debug("a journal that is new here has to wait", "journal", j, "error", err)
 				return
 			}
@@ -305,6 +353,15 @@ func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []
 	}
 	all.Wait()
 	return ready
+}
+
+// noteReached notes whether the register of a journal without a source was reached.
+func (h *HQNode) noteReached(j JournalName, reached bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if delete(h.unreached, j); !reached {
+		h.unreached[j] = false
+	}
 }
 
 // missingSources are the journals of a shard that it has no source for.
@@ -363,6 +420,9 @@ func shardNames() []string {
 	}
 	return names
 }
+
+// shardIndex is the number of a shard.
+func shardIndex(shard string) int { return slices.Index(shardNames(), shard) }
 
 // shardOf is where all journals of a register go, by its name alone.
 func shardOf(r events.Register) string {

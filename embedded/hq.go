@@ -65,14 +65,15 @@ type HQNode struct {
 	plain   []string // what is not protected and was allowed
 	close   func() error
 
-	adding    sync.Mutex // one at a time changes the streams' sources
-	pushing   sync.Mutex // one at a time changes the account
+	adding    [shards]sync.Mutex // one at a time changes a shard's sources
+	pushing   sync.Mutex         // one at a time changes the account
 	reference *Reference
 	imports   jetstream.ObjectStore
 
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
-	waiting  map[string]bool        // shards with journals whose registers were not reached yet
+	// unreached are the journals without a source whose registers were not reached, and whether that is being tried again.
+	unreached map[JournalName]bool
 
 	stopAdding context.CancelFunc
 	background sync.WaitGroup
@@ -89,7 +90,7 @@ func (j JournalName) String() string { return j.Register.String() + "-" + strcon
 // StartHQ opens the data directory and brings the node up. Replication of the
 // journals that are known goes on by itself.
 func StartHQ(ctx context.Context, cfg HQConfig) (*HQNode, error) {
-	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, waiting: map[string]bool{}}
+	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, unreached: map[JournalName]bool{}}
 	h.close = sync.OnceValue(h.stop)
 	if err := h.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start HQ: %w", err), h.Close())

@@ -220,8 +220,9 @@ func (h *HQNode) replaceSource(ctx context.Context, shard string, j JournalName)
 }
 
 func (h *HQNode) dropSource(ctx context.Context, shard string, j JournalName) error {
-	h.adding.Lock()
-	defer h.adding.Unlock()
+	adding := &h.adding[shardIndex(shard)]
+	adding.Lock()
+	defer adding.Unlock()
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
 		return err

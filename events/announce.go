@@ -23,6 +23,9 @@ type Announcement struct {
 	// of the epoch. It proves that the register wrote the entries up to there. "" from a register
 	// of an earlier version or with an empty journal.
 	Checkpoint string `json:"checkpoint,omitempty"`
+	// Earlier are the ends of all epochs before this one of which the register knows entries, in order. A zero hash
+	// is one that the register cannot read any more.
+	Earlier []Head `json:"earlier,omitempty"`
 	// Frozen says that the register has stopped selling in this epoch, and why.
 	Frozen *Freeze `json:"frozen,omitempty"`
 }

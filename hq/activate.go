@@ -147,6 +147,10 @@ func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActiva
 	if entry != nil {
 		before, sequence = entry.Fact.(*events.RegisterEnrolled), entry.Head.Sequence
 	}
+	select {
+	case h.gave <- struct{}{}:
+	default:
+	}
 	// What the register had before still lets it in, until head office hears from it that it has the
 	// answer: without that a lost answer would leave it with nothing to ask again by.
 	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence, Witness: h.own.public}, nil, nil

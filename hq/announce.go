@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/posnode/posnode/embedded"
@@ -21,6 +22,8 @@ type contact struct {
 	speaker             string               // the instance that spoke last
 	turns               int                  // how often one spoke again after another had
 	suspicion           *events.Freeze       // what the announcements alone prove
+	told                []events.Head        // the ends of earlier epochs that are kept
+	refused             int                  // the epoch that it announced last, where head office has not given that; else 0
 	lagging, behind     struct {
 		at    uint64    // entry that head office holds last
 		since time.Time // how long that has not moved although more was announced, or had been signed
@@ -47,8 +50,8 @@ const (
 	maxTurns = 4
 	// maxSpoke bounds the instances that are remembered of a register.
 	maxSpoke = 100
-	// maxAnnouncement bounds what a register says at a time, in bytes: a mark and a few names.
-	maxAnnouncement = 8 << 10
+	// maxAnnouncement bounds what a register says at a time, in bytes: a mark, a few names, and the ends of its epochs.
+	maxAnnouncement = 8<<10 + embedded.MaxEpoch*130
 )
 
 // readAnnouncement reads what a register says. Head office keeps it and acts on it, so it has limits.
@@ -62,16 +65,69 @@ func readAnnouncement(raw []byte) (a events.Announcement, err error) {
 	case a.Frozen != nil && findingOf[a.Frozen.Kind] == "":
 		err = fmt.Errorf("announcement that is frozen by %q", a.Frozen.Kind)
 	default:
-		err = nil
+		err = wrongEarlier(a)
 	}
 	return a, err
 }
 
-// hear notes what a register says of its journal, and begins to receive one that is new.
+// wrongEarlier says what is wrong with the ends of earlier epochs that are announced, nil for nothing.
+func wrongEarlier(a events.Announcement) error {
+	before := 0
+	for _, end := range a.Earlier {
+		if end.Epoch <= before || end.Epoch >= a.Epoch || end.Sequence < 1 || end.Sequence > math.MaxInt64 {
+			return fmt.Errorf("announcement of entry %d of epoch %d before epoch %d", end.Sequence, end.Epoch, a.Epoch)
+		}
+		before = end.Epoch
+	}
+	return nil
+}
+
+// overhear has a register's announcement heard, one at a time and the newest last: what one register sends keeps
+// nobody from hearing another. While one is being heard the next waits, and is replaced by a newer one.
+func (h *HQ) overhear(ctx context.Context, r events.Register, payload []byte) {
+	if ctx.Err() != nil {
+		return // head office is closing
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, busy := h.unheard[r]
+	h.unheard[r] = payload
+	if busy {
+		return
+	}
+	h.wait.Go(func() {
+		for payload, more := h.nextAnnouncement(r); more && ctx.Err() == nil; payload, more = h.nextAnnouncement(r) {
+			h.hear(ctx, r, payload)
+		}
+	})
+}
+
+// nextAnnouncement takes the announcement that waits, false for none: then nobody hears the register until its next one.
+func (h *HQ) nextAnnouncement(r events.Register) ([]byte, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	payload := h.unheard[r]
+	if payload == nil {
+		delete(h.unheard, r)
+		return nil, false
+	}
+	h.unheard[r] = nil
+	return payload, true
+}
+
+// hear notes what a register says of its journals, and begins to receive one that is new.
 func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 	a, err := readAnnouncement(payload)
 	if err != nil {
 		h.cfg.Logger.Warn("announcement cannot be read", "register", r, "error", err)
+		return
+	}
+	journal := embedded.JournalName{Register: r, Epoch: a.Epoch}
+	admitted, err := h.admits(ctx, journal)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.cfg.Logger.Warn("announcement could not be compared with what head office has given", "register", r, "error", err)
+		}
 		return
 	}
 	h.mu.Lock()
@@ -80,19 +136,102 @@ func (h *HQ) hear(ctx context.Context, r events.Register, payload []byte) {
 		c = &contact{spoke: map[string]time.Time{}}
 		h.heard[r] = c
 	}
-	c.hear(a, h.cfg.Clock())
-	journal := embedded.JournalName{Register: r, Epoch: a.Epoch}
-	known := h.added[journal]
-	h.added[journal] = true
-	h.mu.Unlock()
-	if known {
+	if !admitted {
+		said := c.refused > 0
+		c.refused = a.Epoch
+		h.mu.Unlock()
+		if !said {
+			h.cfg.Logger.Warn("a register announces an epoch that head office has not given; it is not received", "register", r, "epoch", a.Epoch)
+		}
 		return
 	}
-	if err := h.node.AddJournal(ctx, r, a.Epoch); err != nil && ctx.Err() == nil {
-		h.cfg.Logger.Error("journal could not be added", "journal", journal, "error", err)
+	c.refused = 0
+	c.hear(a, h.cfg.Clock())
+	known := h.added[journal]
+	news := !slices.Equal(c.told, a.Earlier)
+	h.mu.Unlock()
+	if news {
+		if err := h.db.told(ctx, r, a.Earlier, h.cfg.Clock()); err != nil && ctx.Err() == nil {
+			h.cfg.Logger.Warn("the epochs that a register announced could not be kept", "register", r, "error", err)
+			return // its next announcement tries again
+		}
 		h.mu.Lock()
-		delete(h.added, journal) // its next announcement tries again
+		c.told = a.Earlier
 		h.mu.Unlock()
+	}
+	if !known {
+		h.add(ctx, journal)
+	}
+}
+
+// admits says whether an announced epoch is received: the first one, one that head office has given, or one that a
+// verified activation record names. Where head office has lost its own journal, or was put back from a backup, it does not
+// know what it has given. So it believes one more epoch of a register, until its first entry is verified.
+func (h *HQ) admits(ctx context.Context, name embedded.JournalName) (bool, error) {
+	h.mu.Lock()
+	known := h.added[name]
+	h.mu.Unlock()
+	if known || name.Epoch == 1 {
+		return true, nil
+	}
+	if given, err := h.db.isGiven(ctx, name); given || err != nil {
+		return given, err
+	}
+	for _, other := range h.node.Journals() {
+		if other == name {
+			return true, nil
+		}
+		if other.Register != name.Register || other.Epoch == 1 {
+			continue
+		}
+		given, err := h.db.isGiven(ctx, other)
+		if err != nil {
+			return false, err
+		}
+		head, err := h.db.head(ctx, other)
+		if err != nil || !given && head.Sequence == 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// add begins to receive a journal.
+func (h *HQ) add(ctx context.Context, name embedded.JournalName) {
+	h.mu.Lock()
+	h.added[name] = true
+	h.mu.Unlock()
+	if err := h.node.AddJournal(ctx, name.Register, name.Epoch); err != nil && ctx.Err() == nil {
+		h.cfg.Logger.Error("journal could not be added", "journal", name, "error", err)
+		h.mu.Lock()
+		delete(h.added, name) // the next look tries again
+		h.mu.Unlock()
+	}
+}
+
+// addGivenEvery is how soon a journal is received that another instance has given, or an activation record has named.
+const addGivenEvery = 2 * time.Second
+
+// addGiven begins to receive every journal that head office must receive, whether its register announces it or not, until ctx ends.
+func (h *HQ) addGiven(ctx context.Context) {
+	for ctx.Err() == nil {
+		given, err := h.db.given(ctx)
+		if err != nil && ctx.Err() == nil {
+			h.cfg.Logger.Warn("which journals head office has given could not be read", "error", err)
+		}
+		for _, name := range given {
+			h.mu.Lock()
+			known := h.added[name]
+			h.mu.Unlock()
+			if !known {
+				h.add(ctx, name)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-h.gave:
+		case <-time.After(addGivenEvery):
+		}
 	}
 }
 
@@ -135,6 +274,11 @@ func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte
 		return nil, err
 	}
 	name := embedded.JournalName{Register: r, Epoch: a.Epoch}
+	if admitted, err := h.admits(ctx, name); err != nil {
+		return nil, err
+	} else if !admitted {
+		return nil, fmt.Errorf("head office has not given epoch %d of %s: activate the register (operation 707)", a.Epoch, r)
+	}
 	ack := events.Acknowledgement{Time: h.cfg.Clock().UTC(), Key: h.own.public}
 	if ack.Frozen, err = h.judge(ctx, name, a); err != nil {
 		return nil, err

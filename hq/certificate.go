@@ -115,13 +115,7 @@ func (h *HQ) examine(ctx context.Context, tx *sql.Tx, r events.Register, date st
 		return nil, nil, err
 	}
 	for i, name := range journals {
-		over := i < len(journals)-1
-		if over {
-			if err := checkEnded(ctx, tx, name, add); err != nil {
-				return nil, nil, err
-			}
-		}
-		covered, err := cover(ctx, tx, name, date, over, add)
+		covered, err := cover(ctx, tx, name, date, i < len(journals)-1, add)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -140,17 +134,6 @@ func (h *HQ) examine(ctx context.Context, tx *sql.Tx, r events.Register, date st
 	}
 	f.Sums, err = sumsOf(ctx, tx, r, date)
 	return f, obstacles, err
-}
-
-// checkEnded looks whether an epoch is here up to the end that the next one names.
-func checkEnded(ctx context.Context, tx *sql.Tx, name embedded.JournalName, add func(kind, what string, args ...any)) error {
-	var verified, said uint64
-	err := tx.QueryRowContext(ctx, `SELECT sequence, coalesce((SELECT previous FROM journals AS next WHERE next.register = journals.register AND next.epoch = journals.epoch + 1), 0)
-		FROM journals WHERE register = ? AND epoch = ?`, name.Register.String(), name.Epoch).Scan(&verified, &said)
-	if err == nil && verified < said {
-		add("epoch", "epoch %d ended with entry %d, and only %d are verified", name.Epoch, said, verified)
-	}
-	return err
 }
 
 // cover is what a day has of one epoch, nil for nothing.
@@ -209,6 +192,8 @@ func (h *HQ) checkOver(ctx context.Context, tx *sql.Tx, r events.Register, journ
 	switch {
 	case c == nil:
 		add("silent", "it has not been heard of since head office started, nor has a later day begun")
+	case c.refused > 0:
+		add("epoch", "it announces epoch %d, which head office has not given: activate it anew (operation 707)", c.refused)
 	case c.Epoch != newest.Epoch || c.Sequence > verified:
 		add("gap", "it has announced %d entries of epoch %d, and %d of epoch %d are verified", c.Sequence, c.Epoch, verified, newest.Epoch)
 	case c.Time.Format(time.DateOnly) <= date:

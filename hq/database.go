@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS journals (
 	sequence INTEGER NOT NULL DEFAULT 0, hash TEXT NOT NULL DEFAULT '', -- the verified head
 	reached INTEGER NOT NULL DEFAULT 0,  -- the last entry held, behind whatever gaps
 	key TEXT NOT NULL DEFAULT '',        -- verifies its checkpoints; of its activation record
-	previous INTEGER NOT NULL DEFAULT 0, -- entries of the epoch before, as the activation record has it
 	capped INTEGER NOT NULL DEFAULT 0,   -- the first entry that its key has not signed
 	broken INTEGER NOT NULL DEFAULT 0,   -- the first entry that does not follow from what is verified: what is behind does not count
 	repeated INTEGER NOT NULL DEFAULT 0, -- entries that came again
@@ -72,7 +71,7 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 10
+const schemaVersion = 11
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -93,7 +92,7 @@ func openDatabase(path string) (*database, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	if _, err := d.db.Exec(schema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+	if _, err := d.db.Exec(schema + endsSchema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
 	}
 	return d, nil
@@ -150,7 +149,7 @@ func (d *database) take(ctx context.Context, batch []embedded.Received, also fun
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
+	v := newVerifier(ctx, tx)
 	if err := v.verify(batch); err != nil {
 		return err
 	}

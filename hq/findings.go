@@ -29,12 +29,14 @@ const (
 	KindClock       = "clock"              // a clock that is a day or more off
 	KindHQBehind    = "hq_behind"          // a mark that head office signed for more than it holds
 	KindLost        = "lost"               // what head office held and can no longer read
+	KindEpoch       = "epoch"              // an epoch that head office has given, and nothing of it has come
+	KindEnd         = "end"                // an epoch that ends, by the register's own word, with another entry than head office holds there
 	KindRepairsFull = embedded.RepairsFull // a register that has sent as much once more as it may
 	KindFleet       = "fleet"              // a member of the stream FLEET that says nothing head office knows
 )
 
 // Kinds are all of them.
-var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost, KindRepairsFull, KindFleet}
+var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost, KindRepairsFull, KindFleet, KindEpoch, KindEnd}
 
 // Finding is something that is wrong with what registers sent, or with what head office
 // kept of it. The bytes stay where they are.
@@ -194,7 +196,7 @@ func (d *database) findings(ctx context.Context, rest string, args ...any) (out 
 
 // acceptable are the kinds that a person can accept. The others say that entries are
 // missing, or that head office cannot vouch for them: no one can decide that they are there.
-var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull, KindFleet}
+var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull, KindFleet, KindEpoch, KindEnd}
 
 // Accept records that a person has looked into a finding, and why it stands in nobody's way.
 func (h *HQ) Accept(ctx context.Context, id int64, why string) error {

@@ -58,14 +58,17 @@ type HQ struct {
 	ending <-chan struct{}
 	// settled says that entries have moved what head office keeps.
 	settled chan struct{}
+	gave    chan struct{} // an epoch was given: its journal is to be received
 
 	mu    sync.Mutex
 	heard map[events.Register]*contact
-	added map[embedded.JournalName]bool // that are received
-	marks map[embedded.JournalName]signedMark
-	read  map[string]bool // shards of which all that was there has been read
-	whole chan struct{}   // closed when that is so of all
-	doubt chan struct{}   // what is stored is to be looked at
+	// unheard are announcements that wait to be heard, nil where the last one is being heard just now.
+	unheard map[events.Register][]byte
+	added   map[embedded.JournalName]bool // that are received
+	marks   map[embedded.JournalName]signedMark
+	read    map[string]bool // shards of which all that was there has been read
+	whole   chan struct{}   // closed when that is so of all
+	doubt   chan struct{}   // what is stored is to be looked at
 	// repaired are the bytes that each register has sent once more, with what this instance has passed on since it last
 	// read some; full are those who may send no more.
 	repaired map[events.Register]int64
@@ -82,9 +85,9 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 		cfg.share = share
 	}
 	h := &HQ{
-		cfg: cfg, heard: map[events.Register]*contact{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
+		cfg: cfg, heard: map[events.Register]*contact{}, unheard: map[events.Register][]byte{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
 		repaired: map[events.Register]int64{}, full: map[events.Register]bool{},
-		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1), gave: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
@@ -127,6 +130,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 		return err
 	}
 	h.wait.Go(func() { h.watch(ctx) })
+	h.wait.Go(func() { h.addGiven(ctx) })
 	for _, shard := range h.streams() {
 		if from, last, err := h.begin(ctx, shard); err != nil {
 			return err
@@ -137,7 +141,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	}
 	h.wait.Go(func() { h.checkStored(ctx) })
 	h.wait.Go(func() { h.lookAfterBalances(ctx) })
-	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.hear(ctx, r, payload) }); err != nil {
+	if err := h.node.Overhear("announce", func(r events.Register, payload []byte) { h.overhear(ctx, r, payload) }); err != nil {
 		return err
 	}
 	if err := h.answer("announce", h.acknowledge); err != nil {

@@ -2,7 +2,6 @@ package hq
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/posnode/posnode/embedded"
@@ -76,7 +75,7 @@ func (d *database) sayAll(ctx context.Context, all []waiting) error {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
+	v := newVerifier(ctx, tx)
 	for _, w := range all {
 		entry, err := events.Decode(w.Message.Body)
 		if err != nil || events.Hash(w.Message.Body) != w.hash {

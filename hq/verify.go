@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"strconv"
 	"sync"
@@ -27,6 +26,11 @@ type verifier struct {
 	tx         *sql.Tx
 	journals   map[embedded.JournalName]*journal
 	statements map[string]*sql.Stmt
+	at         time.Time // when the last of them arrived
+}
+
+func newVerifier(ctx context.Context, tx *sql.Tx) *verifier {
+	return &verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
 }
 
 // journal is one journal as far as it is held.
@@ -34,7 +38,6 @@ type journal struct {
 	name     embedded.JournalName
 	id       int64
 	runs     runs
-	previous uint64 // entries of the epoch before
 	key      string // verifies its checkpoints; "" until its first entry is held
 	capped   uint64 // the first entry that head office does not vouch for, 0 for none
 	repeated int
@@ -176,6 +179,7 @@ func originOf(r events.Register, epoch int) string { return r.String() + "/" + s
 // take holds one entry, or notes what is wrong with it.
 func (v *verifier) take(p *prepared) error {
 	r := p.received
+	v.at = r.ArrivedAt
 	if r.Journal == (embedded.JournalName{}) {
 		return v.find(r, KindOrigin, "an entry of a known journal", r.Message.Subject)
 	}
@@ -343,8 +347,8 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 			j.key = known // whatever the entry says: others are signed with it
 		}
 	}
-	if record.Previous != nil {
-		j.previous = min(record.Previous.Sequence, math.MaxInt64) // whatever it says, SQLite takes no more
+	if err := v.nameEarlier(j, record.Previous); err != nil {
+		return false, err
 	}
 	return true, v.checkWaiting(j)
 }
@@ -667,8 +671,8 @@ type querier interface {
 func readJournal(ctx context.Context, q querier, name embedded.JournalName) (*journal, error) {
 	j := &journal{name: name}
 	var arrived string
-	err := q.QueryRowContext(ctx, `SELECT id, key, previous, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
-		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.previous, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
+	err := q.QueryRowContext(ctx, `SELECT id, key, capped, repeated, arrived, mode, cause, mode_since, mode_sequence FROM journals WHERE register = ? AND epoch = ?`,
+		name.Register.String(), name.Epoch).Scan(&j.id, &j.key, &j.capped, &j.repeated, &arrived, &j.mode.mode, &j.mode.cause, &j.mode.when, &j.mode.sequence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -703,13 +707,21 @@ func (v *verifier) store() error {
 	return nil
 }
 
+// lastArrival is the time of the last entry received, "" before the first one.
+func (j *journal) lastArrival() string {
+	if j.arrived.IsZero() {
+		return ""
+	}
+	return stamp(j.arrived)
+}
+
 func (v *verifier) storeJournal(j *journal) error {
 	head, err := v.verified(j)
 	if err != nil {
 		return err
 	}
-	err = v.exec(`UPDATE journals SET key = ?, previous = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
-		j.key, j.previous, j.capped, j.broken(), j.repeated, stamp(j.arrived), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
+	err = v.exec(`UPDATE journals SET key = ?, capped = ?, broken = ?, repeated = ?, arrived = ?, mode = ?, cause = ?, mode_since = ?, mode_sequence = ?, sequence = ?, hash = ?, reached = ? WHERE id = ?`,
+		j.key, j.capped, j.broken(), j.repeated, j.lastArrival(), j.mode.mode, j.mode.cause, j.mode.when, j.mode.sequence, head.Sequence, head.Hash.String(), j.runs.reached(), j.id)
 	if err != nil || !j.moved {
 		return err
 	}
@@ -724,7 +736,11 @@ func (v *verifier) storeJournal(j *journal) error {
 			return err
 		}
 	}
-	return syncGaps(v.ctx, v.tx, j.name, j.runs.holes(j.name.Epoch), j.arrived)
+	holes, err := v.compareEnds(j)
+	if err != nil {
+		return err
+	}
+	return syncGaps(v.ctx, v.tx, j.name, holes, v.at)
 }
 
 // verified is the end of what head office vouches for.

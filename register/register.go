@@ -67,8 +67,9 @@ type Register struct {
 	unknown   map[string]bool // ids of appends that were given up and may still be stored
 
 	opened  time.Time
-	contact contact // with head office
-	witness witness // head office's word on the journal
+	contact contact       // with head office
+	witness witness       // head office's word on the journal
+	earlier earlierEpochs // read by the announcing goroutine alone
 	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 	// linked is what the owner goes by, whether there is a connection to head office: the node's [embedded.RegisterNode.Link].

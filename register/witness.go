@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,7 +203,7 @@ func (r *Register) untilNextAnnouncement(ctx context.Context) {
 }
 
 func (r *Register) announceOnce(ctx context.Context) error {
-	epoch, question, err := r.announcement()
+	epoch, question, err := r.announcement(ctx)
 	if err != nil {
 		return err
 	}
@@ -246,11 +247,15 @@ func (r *Register) handOver(ctx context.Context, epoch int, all []events.SaleHan
 }
 
 // announcement is what to say now, and of which epoch.
-func (r *Register) announcement() (int, []byte, error) {
+func (r *Register) announcement(ctx context.Context) (int, []byte, error) {
+	earlier := r.earlierEnds(ctx)
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
 	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance, Reference: r.reference.Confirmed()}
+	if earlier.epoch == a.Epoch {
+		a.Earlier = earlier.ends
+	}
 	if mark, err := k.head(r.cfg.Register); err == nil && mark.Epoch == a.Epoch {
 		a.Mark = k.Mark
 	}
@@ -275,6 +280,80 @@ func (r *Register) signedHead(head events.Head) (string, error) {
 		return "", nil
 	}
 	return id.checkpoint(head)
+}
+
+// earlierEpochs are the ends of all epochs before one.
+type earlierEpochs struct {
+	epoch int
+	ends  []events.Head
+}
+
+// earlierEnds returns where the epochs before the present one ended: by the chain of activation records, and by the
+// journals that are stored here. They are read once in an epoch. What cannot be read is logged and left out.
+func (r *Register) earlierEnds(ctx context.Context) earlierEpochs {
+	epoch, _ := r.present()
+	if r.earlier.epoch == epoch {
+		return r.earlier
+	}
+	ends := map[int]events.Head{}
+	for at := epoch; ; {
+		previous, err := previousEnd(r.cfg.Dir, at)
+		if err != nil {
+			r.cfg.Logger.Warn("the activation record of an epoch cannot be read", "epoch", at, "error", err)
+		}
+		if previous == nil || previous.Epoch >= at {
+			break
+		}
+		ends[previous.Epoch] = *previous
+		at = previous.Epoch
+	}
+	stored, err := r.node.Earlier(ctx)
+	if err != nil {
+		r.cfg.Logger.Warn("the journals of earlier epochs cannot be read", "error", err)
+	}
+	for _, j := range stored {
+		end, err := endOf(ctx, j)
+		if err != nil {
+			r.cfg.Logger.Warn("the end of an earlier epoch's journal cannot be read", "epoch", j.Epoch(), "error", err)
+		}
+		if end.Sequence > ends[j.Epoch()].Sequence {
+			ends[j.Epoch()] = end
+		}
+	}
+	r.earlier = earlierEpochs{epoch: epoch}
+	for _, e := range slices.Sorted(maps.Keys(ends)) {
+		if ends[e].Sequence > 0 {
+			r.earlier.ends = append(r.earlier.ends, ends[e])
+		}
+	}
+	return r.earlier
+}
+
+// previousEnd is the end of the epoch before one, as that one's activation record names it, nil where it names none.
+func previousEnd(dir string, epoch int) (*events.Head, error) {
+	raw, err := os.ReadFile(activationPath(dir, epoch))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var record events.ActivationRecord
+	if err == nil {
+		err = json.Unmarshal(raw, &record)
+	}
+	return record.Previous, err
+}
+
+// endOf is the end of a stored journal. Its hash is zero where the last entry cannot be read.
+func endOf(ctx context.Context, j *embedded.Journal) (events.Head, error) {
+	end := events.Head{Epoch: j.Epoch()}
+	var err error
+	if end.Sequence, err = j.Last(ctx); err != nil || end.Sequence == 0 {
+		return end, err
+	}
+	m, err := j.Get(ctx, end.Sequence)
+	if err == nil {
+		end.Hash = events.Hash(m.Body)
+	}
+	return end, err
 }
 
 // heed takes in what head office answered to an announcement of an epoch.

@@ -16,7 +16,7 @@ func TestAnnouncedHeadIsSigned(t *testing.T) {
 	till := newTestTill(t)
 	check := func() {
 		t.Helper()
-		_, question, err := till.announcement()
+		_, question, err := till.announcement(t.Context())
 		require.NoError(t, err)
 		var a events.Announcement
 		require.NoError(t, json.Unmarshal(question, &a))
