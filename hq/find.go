@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/build"
 	"github.com/posnode/posnode/ledger"
 	"github.com/posnode/posnode/projections"
 )
@@ -22,7 +22,7 @@ func (h *HQ) Reference() *projections.Reference { return h.reference }
 
 // greet tells a register that head office is there and can read its database.
 func (h *HQ) greet(ctx context.Context, r events.Register, _ []byte) ([]byte, error) {
-	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: embedded.Version()}
+	g := projections.Greeting{Time: h.cfg.Clock().UTC(), Version: build.Version()}
 	if _, err := h.reference.Feed(ctx); err != nil { // what follows may be remembered
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (h *HQ) find(ctx context.Context, r events.Register, question []byte) ([]by
 	if len(q.Queries) > projections.MaxQueries {
 		return nil, fmt.Errorf("%d queries are more than %d", len(q.Queries), projections.MaxQueries)
 	}
-	reply := projections.Reply{Time: h.cfg.Clock().UTC(), Version: embedded.Version(), Results: []projections.Result{}}
+	reply := projections.Reply{Time: h.cfg.Clock().UTC(), Version: build.Version(), Results: []projections.Result{}}
 	asked, size := map[ledger.Query]bool{}, 0
 	for queries := q.Queries; len(queries) > 0 && size < projections.MaxReply; {
 		next := queries[0]

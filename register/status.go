@@ -7,6 +7,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/build"
 	"github.com/posnode/posnode/ledger"
 	"github.com/posnode/posnode/projections"
 )
@@ -110,7 +111,7 @@ type ProfileStatus struct {
 // Status gathers the connection status.
 func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
-	s := Status{View: v, Faults: r.node.Faults(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: embedded.Version(), Warnings: []string{}}
+	s := Status{View: v, Faults: r.node.Faults(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: build.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
 	if v.shutOut {
 		s.Warnings = append(s.Warnings, "This register is not activated: it sells nothing until operation 707 is given a code that head office made for it.")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/build"
 	"github.com/posnode/posnode/internal/checkpoint"
 	"github.com/posnode/posnode/ledger"
 )
@@ -252,7 +253,7 @@ func (r *Register) announcement(ctx context.Context) (int, []byte, error) {
 	r.witness.mu.Lock()
 	defer r.witness.mu.Unlock()
 	k := r.witness.kept
-	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: embedded.Version(), Instance: r.witness.instance, Reference: r.reference.Confirmed()}
+	a := events.Announcement{Head: r.View().Head, Time: r.cfg.Clock().In(r.cfg.Zone), Version: build.Version(), Instance: r.witness.instance, Reference: r.reference.Confirmed()}
 	if earlier.epoch == a.Epoch {
 		a.Earlier = earlier.ends
 	}

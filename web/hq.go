@@ -10,9 +10,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/internal/build"
 )
 
 // hqAPI serves head office.
@@ -38,7 +38,7 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	huma.Get(api, "/v1/findings", list(h.Findings))
 	huma.Get(api, "/v1/days", list(h.Days))
 	huma.Get(api, "/v1/status", func(context.Context, *struct{}) (*body[HQStatus], error) {
-		return &body[HQStatus]{HQStatus{Version: embedded.Version(), Warnings: append([]string{}, h.Plaintext()...)}}, nil
+		return &body[HQStatus]{HQStatus{Version: build.Version(), Warnings: append([]string{}, h.Plaintext()...)}}, nil
 	})
 	a.verification(api)
 	a.registerImport(api)

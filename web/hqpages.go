@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/internal/build"
 )
 
 // maxToken bounds what the sign-on form takes, in bytes.
@@ -39,6 +40,7 @@ type office struct {
 	Silent     int      // registers
 	Warnings   []string
 	Time       time.Time
+	Version    string // of head office's program
 }
 
 // shown bounds the rows of a table that only grows.
@@ -65,7 +67,7 @@ func (a *hqAPI) page(w http.ResponseWriter, status int, name string, data any) {
 }
 
 func (a *hqAPI) office(ctx context.Context) (o office, err error) {
-	o.Time, o.Warnings = time.Now(), a.hq.Plaintext()
+	o.Time, o.Version, o.Warnings = time.Now(), build.Version(), a.hq.Plaintext()
 	if o.Registers, err = a.hq.Registers(ctx); err != nil {
 		return o, err
 	}

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime/debug"
+	"runtime"
 	"slices"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/posnode/posnode/internal/build"
 )
 
 // loadConfig reads a YAML file with values for flags. It refuses a key that names no flag, so that a
@@ -100,17 +102,5 @@ func flagKeys(n *kong.Node, flag string) []string {
 	return keys
 }
 
-// version says what was built: the module's version, and the commit where the build knows it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "posnode, version unknown"
-	}
-	s := "posnode " + info.Main.Version
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			s += " " + setting.Value
-		}
-	}
-	return s + " " + info.GoVersion
-}
+// version returns the line that --version prints.
+func version() string { return "posnode " + build.Version() + " " + runtime.Version() }

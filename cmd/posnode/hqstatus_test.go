@@ -20,6 +20,7 @@ import (
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
+	"github.com/posnode/posnode/internal/build"
 	"github.com/posnode/posnode/register"
 	"github.com/posnode/posnode/web"
 )
@@ -163,7 +164,7 @@ func TestEveryRegisterIsSeen(t *testing.T) {
 	require.NotNil(t, s.Missing)
 	require.GreaterOrEqual(t, s.ClockDifference, skew)
 	require.LessOrEqual(t, s.ClockDifference, skew+time.Since(o.began))
-	require.Equal(t, embedded.Version(), s.Version)
+	require.Equal(t, build.Version(), s.Version)
 	require.WithinRange(t, s.Reference, o.began.Add(skew), time.Now().Add(skew), "its reference data is of now, by its clock")
 	require.Zero(t, s.Open)
 	require.Nil(t, s.Frozen)
