@@ -128,6 +128,7 @@ type HeldSale struct {
 	TaxOverride *HeldTax   `json:"tax_override,omitempty"` // of the lines that follow
 	Comment     string     `json:"comment,omitempty"`
 	Order       *HeldOrder `json:"order,omitempty"`
+	Approved    *Approved  `json:"approved,omitempty"` // so far, for the whole transaction
 }
 
 // HeldLine is a line of a suspended transaction.

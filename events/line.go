@@ -74,6 +74,9 @@ func (l *Line) Amount() Money {
 // OriginalPrice is the price of a line before it was overridden.
 type OriginalPrice struct {
 	Price Price `json:"price"`
+	// Approved is how far the line may be from that price in all, in minor units, because a manager
+	// approved it; absent where nobody was asked.
+	Approved Money `json:"approved,omitempty"`
 }
 
 // OfferApplied is a periodic discount on a line, with the terms that it was given under.
@@ -93,6 +96,9 @@ type LineDiscountApplied struct {
 	Keyed   Money   `json:"keyed,omitempty"`  // either this, positive
 	Percent Percent `json:"percent,omitzero"` // or this
 	Amount  Money   `json:"discount_amount"`
+	// Approved is up to how much a manager approved the discount on the line, in minor units;
+	// absent where nobody was asked.
+	Approved Money `json:"approved,omitempty"`
 }
 
 // OriginalLine is the sold line that a line returns, as it was known then. A return gives back the
@@ -118,6 +124,9 @@ type TaxOverride struct {
 	Override string    `json:"override"`
 	Name     string    `json:"name"`
 	Instead  []TaxRate `json:"instead,omitempty"` // the taxes that it took the place of
+	// Approved is up to which difference in tax a manager approved it on the line, in minor units;
+	// absent where nobody was asked.
+	Approved Money `json:"approved,omitempty"`
 }
 
 // LineChange is a fact about one line. Its change stands in [OfSale.Changed].

@@ -32,8 +32,18 @@ type OfSale struct {
 	// Changed holds every changed line in full, as it is now: the lines that the fact is about, and
 	// others with a price or periodic discount that changed with them.
 	Changed []Line `json:"changed,omitempty"`
+	// Approved is what a manager approved for the whole transaction with this fact, and is absent
+	// where nobody was asked. What was approved for one line stands in the line.
+	Approved *Approved `json:"approved,omitempty"`
 	// After is how the transaction stands with this fact applied.
 	After Totals `json:"after"`
+}
+
+// Approved is up to how much a manager approved what was given on a whole transaction, in minor
+// units. A sum that is 0 says nothing.
+type Approved struct {
+	Discount Money `json:"total_discount,omitempty"` // the total discount
+	Deposit  Money `json:"deposit,omitempty"`        // by how much the deposit may be below the store's
 }
 
 // About is the transaction.

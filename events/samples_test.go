@@ -278,23 +278,24 @@ var (
 var sampleChangedLine = Line{
 	Number: 1, Product: "APPLES", Variant: "red", Barcode: "4006381333931", Description: "Apples", Quantity: sample(ParseQuantity("2")), Unit: "box",
 	Factor: sample(ParseQuantity("10")), QuantityDecimals: 1, Serial: "SN-4711", Comment: "gift", Price: sample(ParsePrice("3")), PriceGroup: "members",
-	Overridden: &OriginalPrice{Price: sample(ParsePrice("3.49"))}, Gross: 600,
+	Overridden: &OriginalPrice{Price: sample(ParsePrice("3.49")), Approved: 98}, Gross: 600,
 	Offer: &OfferApplied{
 		Offer: "O1", Name: "Two or more", Group: "members", MinQuantity: sample(ParseQuantity("2")), Percent: sample(ParsePercent("10")),
 		AmountOff: sample(ParsePrice("0.3")), Amount: 60,
 	},
-	Discount: &LineDiscountApplied{Keyed: 50, Percent: sample(ParsePercent("10")), Amount: 50},
+	Discount: &LineDiscountApplied{Keyed: 50, Percent: sample(ParsePercent("10")), Amount: 50, Approved: 50},
 	Original: &OriginalLine{
 		Transaction: "s001-r01-1-3", Receipt: "s001-r01-1-000003", Line: 2, Bought: sample(ParseQuantity("5")), Paid: 1500,
 		Returned: sample(ParseQuantity("1")), GivenBack: 300, Discount: -100, Reservation: "01JNB8S9M00000000000000003",
 	},
-	Taxes: []TaxRate{sampleRate}, TaxOverride: &TaxOverride{Override: "EXEMPT", Name: "Exempt", Instead: []TaxRate{sampleRate}},
+	Taxes: []TaxRate{sampleRate}, TaxOverride: &TaxOverride{Override: "EXEMPT", Name: "Exempt", Instead: []TaxRate{sampleRate}, Approved: 12},
 }
 
 // sampleChanged is a transaction with a changed line.
 func sampleChanged() OfSale {
 	of := sampleOfSale(0)
 	of.Regrouped, of.Changed = &PriceGroups{Groups: []string{"members"}}, []Line{sampleChangedLine}
+	of.Approved = &Approved{Discount: 100, Deposit: 70}
 	return of
 }
 
@@ -315,6 +316,7 @@ var (
 			PickedUp: PickUp{Order: "SO-1", Deposit: 100, Cancelled: true, Reservation: "01JNB8S9M00000000000000002"},
 			Percent:  sample(ParsePercent("20")), RoundTo: 10, Agreed: &sampleAgreed, PickUpOn: "2026-03-09",
 		},
+		Approved: &Approved{Discount: 100, Deposit: 70},
 	}
 	sampleAgreed  = Money(70)
 	sampleDetails = CustomerDetails{

@@ -181,6 +181,9 @@ func (d *deciding) decide() (events.Requested, error) {
 	if err == nil {
 		err = d.orderStands(fact)
 	}
+	if err == nil {
+		err = d.approvalStands(fact)
+	}
 	if err != nil {
 		return nil, err
 	}

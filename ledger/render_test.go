@@ -135,6 +135,14 @@ func (r *renderer) pretty(v any) (string, bool) {
 	return "", false
 }
 
+// approved shows up to how much a manager approved something.
+func (r *renderer) approved(m events.Money) string {
+	if m == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s approved)", m.Decimal(r.digits))
+}
+
 // optional shows what a payment's tender adds.
 func (r *renderer) optional(name string, v any) {
 	if value := reflect.ValueOf(v); !value.IsNil() {
@@ -156,13 +164,13 @@ func (r *renderer) line(v events.Line) string {
 		s += " price of " + v.PriceGroup
 	}
 	if v.Overridden != nil {
-		s += fmt.Sprintf(" overridden from %s", v.Overridden.Price)
+		s += fmt.Sprintf(" overridden from %s", v.Overridden.Price) + r.approved(v.Overridden.Approved)
 	}
 	if v.Offer != nil {
 		s += fmt.Sprintf(" offer %s %s", v.Offer.Offer, v.Offer.Amount.Decimal(r.digits))
 	}
 	if v.Discount != nil {
-		s += fmt.Sprintf(" discount %s", v.Discount.Amount.Decimal(r.digits))
+		s += fmt.Sprintf(" discount %s", v.Discount.Amount.Decimal(r.digits)) + r.approved(v.Discount.Approved)
 	}
 	if o := v.Original; o != nil {
 		s += fmt.Sprintf(" of receipt %s line %d discounted %s", o.Receipt, o.Line, o.Discount.Decimal(r.digits))
@@ -179,7 +187,7 @@ func (r *renderer) line(v events.Line) string {
 		s += fmt.Sprintf(" with line %d", v.Linked.To)
 	}
 	if v.TaxOverride != nil {
-		s += " taxed " + v.TaxOverride.Override
+		s += " taxed " + v.TaxOverride.Override + r.approved(v.TaxOverride.Approved)
 	}
 	if v.PriceKeyed {
 		s += fmt.Sprintf(" keyed %q", v.Description)

@@ -163,7 +163,11 @@ func (d *deciding) returnAllowed(t *Transaction, line *Line, after sums) error {
 	if old := t.line(line.Number); old != nil && !old.Voided && -old.Amount() >= amount {
 		return nil // it gives back no more than it did
 	}
-	if d.rights.LineReturnAmount == 0 || d.rights.TotalReturnAmount == 0 {
+	operation := 109
+	if line.Original != nil {
+		operation = 114
+	}
+	if !allows(d.rights, operation) || d.rights.LineReturnAmount == 0 || d.rights.TotalReturnAmount == 0 {
 		return deny("%s may not return products.", d.State.Staff.ID)
 	}
 	if amount > d.rights.LineReturnAmount {

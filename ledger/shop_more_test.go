@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	maps.Copy(pins, map[string]string{"1": "0101", "2": "2222"})
+	maps.Copy(pins, map[string]string{"1": "0101", "2": "2222", "15": "1515", "14": "1414"})
 }
 
 // cardPINs are the PINs of the gift cards that have one.
@@ -41,6 +41,12 @@ func moreRecords() map[ledger.Query]any {
 		{ID: "2", Name: "Ida", Groups: []events.Rights{
 			{Operations: []int{100, 206, 515, 1003, 1050, 1200}, Reports: []string{"tenders", "days"}}, {Operations: []int{100}, Reports: []string{"days", "gossip"}},
 		}},
+		// Kim does everything at a cart, and gives nothing away alone.
+		{ID: "15", Name: "Kim", Groups: []events.Rights{{
+			Operations: []int{100, 102, 103, 105, 106, 109, 114, 117, 123, 134, 200, 206, 500, 503, 504, 602, 603, 620, 701, 1050}, LineReturnAmount: 5000, TotalReturnAmount: 9000,
+		}}},
+		// Lou may do what Kim may, and what Fay may within her limits.
+		{ID: "14", Name: "Lou", Groups: append([]events.Rights{{Operations: []int{132, 503, 504, 602, 603, 620, 701}}}, seller...)},
 		{ID: "1", Name: "Joe", Groups: []events.Rights{{Operations: []int{139, 206, 500, 515, 1050}, TotalReturnAmount: 500}}},
 	} {
 		records[ledger.Query{Kind: "staff", Key: string(s.ID)}] = s

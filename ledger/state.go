@@ -77,6 +77,7 @@ type Transaction struct {
 	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
 	Comment     string                       `json:"comment,omitempty"`
 	Order       *CartOrder                   `json:"order,omitempty"`
+	Approved    events.Approved              `json:"approved,omitzero"` // up to how much a manager approved what was given on all of it
 	// SuspendedAt is the sequence of the entry that set it aside last; 0 for none.
 	SuspendedAt uint64 `json:"suspended_at,omitempty"`
 }
@@ -261,6 +262,7 @@ func (s *State) applySale(fact events.OfTransaction) error {
 	if of.Regrouped != nil {
 		t.PriceGroups = of.Regrouped.Groups
 	}
+	t.approve(fact)
 	for _, line := range of.Changed {
 		old := t.line(line.Number)
 		if old == nil {

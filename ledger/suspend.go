@@ -163,6 +163,9 @@ func (t *Transaction) held() *events.HeldSale {
 		order := events.HeldOrder(*t.Order)
 		h.Order = &order
 	}
+	if approved := t.Approved; approved != (events.Approved{}) {
+		h.Approved = &approved
+	}
 	return h
 }
 
@@ -178,6 +181,9 @@ func (t *Transaction) restore(h *events.HeldSale) {
 	if h.Order != nil {
 		order := CartOrder(*h.Order)
 		t.Order = &order
+	}
+	if h.Approved != nil {
+		t.Approved = *h.Approved
 	}
 	for i := range h.Lines {
 		t.replaceLine(&Line{Line: h.Lines[i].Line, Voided: h.Lines[i].Voided})

@@ -77,7 +77,7 @@ Made by ` + "`posnode operations --markdown`" + ` from the catalogue in ` + "`le
 
 Offline is how it fares while head office cannot be reached: *local* is decided here with nothing missing, *bounded* within the
 limits of the offline profile, *refused* waits for head office. Where a permission is needed, the parameters
-` + "`approver` and `approver_pin`" + ` let a manager approve one call; where a reason is named, ` + "`reason` and `reason_note`" + ` give it.
+` + "`approver` and `approver_pin`" + ` let a manager approve one call, and the amount that it comes to: what makes that larger asks again. Where a reason is named, ` + "`reason` and `reason_note`" + ` give it.
 Where the store wants a reason for a transaction that begins (` + "`start_of_transaction`" + `) or ends (` + "`end_of_transaction`" + `), ` + "`start_reason` and `end_reason`" + `,
 each with its note, give it to the operation that begins or concludes one. They are left out below. Required parameters are **bold**; a number behind a parameter is its largest value, or how many characters it may have.
 
