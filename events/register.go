@@ -106,7 +106,7 @@ type ModeChanged struct {
 	Asked
 	From   Mode   `json:"from"`
 	To     Mode   `json:"to"`
-	Cause  string `json:"cause"`            // link_down, timeout, no_responders, retail_server_error, manual, reconnected, started
+	Cause  string `json:"cause"`            // link_down, timeout, no_responders, retail_server_error, answer_untrusted, manual, reconnected, started
 	Detail string `json:"detail,omitempty"` // for a person
 	// Transaction is the one that was open, if any.
 	Transaction TransactionID `json:"transaction,omitempty"`

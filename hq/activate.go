@@ -81,7 +81,7 @@ func (h *HQ) NewCode(ctx context.Context, r events.Register, valid time.Duration
 	// If we died here, or before who asked has the answer, nobody knows the code: it expires.
 	_, err = h.record(ctx, func(context.Context, *sql.Tx, events.Head) (events.Fact, error) { return fact, nil })
 	return Code{
-		Register: r.String(), Expires: fact.Expires, Bootstrap: string(bootstrap),
+		Register: r.String(), Expires: fact.Expires, Bootstrap: string(embedded.WithHeadOfficeKey(bootstrap, h.own.public)),
 		Code: text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:],
 	}, err
 }

@@ -185,12 +185,12 @@ func (h *HQ) answer(service string, answer embedded.Answerer) error {
 	if service != "activate" {
 		admitted = h.unlessShutOut(answer)
 	}
-	return h.node.Answer(service, func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
+	return h.node.Answer(service, h.signed(service, func(ctx context.Context, r events.Register, question []byte) ([]byte, error) {
 		if !json.Valid(question) && (service != projections.HelloService || len(question) > 0) {
 			return nil, errors.New("the question is empty or cannot be read")
 		}
 		return admitted(ctx, r, question)
-	})
+	}))
 }
 
 // serve answers all that registers ask for their work.
@@ -221,7 +221,10 @@ func InitCluster(dir string, servers []embedded.ClusterServer) error {
 // Enroll makes the credentials by which a register links to the head office whose
 // data directory this is, running or not.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
-	return embedded.Enroll(dir, r)
+	if creds, err = embedded.Enroll(dir, r); err != nil {
+		return nil, err
+	}
+	return withWitness(dir, creds)
 }
 
 // Expect has head office wait for a register that was enrolled: it shows it, and closes no period without it,

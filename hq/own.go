@@ -40,9 +40,11 @@ type witnessKey struct {
 	Public string `json:"public"`
 }
 
+const witnessName = "witness.json"
+
 // openWitness reads head office's signing key, or makes it at the first start.
 func (o *own) openWitness(dir string) error {
-	path := filepath.Join(dir, "witness.json")
+	path := filepath.Join(dir, witnessName)
 	var key witnessKey
 	raw, err := os.ReadFile(path)
 	switch {

@@ -61,10 +61,13 @@ type onlineTill struct {
 	now    time.Time
 }
 
-func openTill(t *testing.T, name events.Register, leaf, creds, reference string) *onlineTill {
+func openTill(t *testing.T, name events.Register, leaf, creds, reference string, change ...func(*register.Config)) *onlineTill {
 	till := &onlineTill{t: t, now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
 	till.config = register.Config{
 		Dir: t.TempDir(), Register: name, HQ: leaf, Creds: creds, Zone: time.UTC, Clock: till.clock, Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, f := range change {
+		f(&till.config)
 	}
 	till.open()
 	t.Cleanup(func() { require.NoError(t, till.Close()) })

@@ -176,6 +176,7 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 	if err != nil {
 		return err
 	}
+	creds = embedded.WithHeadOfficeKey(creds, answer.Witness)
 	// If we died here, head office has let the register in, and the same command gets the same answer.
 	if err := embedded.WriteFileDurably(embedded.CredentialsPath(r.cfg.Dir), creds); err != nil {
 		return err

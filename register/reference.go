@@ -138,7 +138,7 @@ func (r *Register) askPage(ctx context.Context) (page projections.Page, err erro
 	}
 	asking, cancel := context.WithTimeout(ctx, askReferenceWithin)
 	defer cancel()
-	answer, err := r.node.Ask(asking, "reference", question)
+	answer, err := r.askHeadOffice(asking, "reference", question)
 	if err == nil {
 		err = json.Unmarshal(answer, &page)
 	}

@@ -70,7 +70,10 @@ type Register struct {
 	contact contact       // with head office
 	witness witness       // head office's word on the journal
 	earlier earlierEpochs // read by the announcing goroutine alone
-	// ask is how a question reaches a service of head office: the node's [embedded.RegisterNode.Ask].
+	// bootstrapKey is head office's public key as the bootstrap file names it; "" for none.
+	bootstrapKey string
+	distrusted   atomic.Pointer[distrust] // nil where the last answer was head office's
+	// ask puts a question to a service of head office: askHeadOffice, but in tests.
 	ask func(ctx context.Context, service string, question []byte) ([]byte, error)
 	// linked is what the owner goes by, whether there is a connection to head office: the node's [embedded.RegisterNode.Link].
 	linked func() bool
@@ -127,7 +130,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	for _, fault := range r.node.Faults() {
 		r.cfg.Logger.Error("a journal of an earlier epoch is not as it was left", "epoch", fault.Epoch, "error", fault.What)
 	}
-	r.journal, r.ask, r.opened = r.node.Journal(), r.node.Ask, time.Now()
+	r.journal, r.ask, r.opened = r.node.Journal(), r.askHeadOffice, time.Now()
 	r.linked = func() bool { return r.node.Link().Connected }
 	if err := r.openReference(ctx); err != nil {
 		return err
@@ -139,6 +142,9 @@ func (r *Register) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.loadWitness(ctx); err != nil {
+		return err
+	}
+	if err := r.learnKeys(creds); err != nil {
 		return err
 	}
 	if err := r.bringUpOffline(ctx); err != nil && !r.noteDamage(err) {

@@ -158,6 +158,9 @@ func (r *Register) statusOfHQ(s *Status, profile ledger.Profile) {
 	if s.HQ.Protection = link.Protection; s.HQ.Protection == embedded.Unprotected {
 		s.Warnings = append(s.Warnings, "The link to head office is not encrypted: anyone on the network between can read it. Use TLS, and take --allow-plaintext-link away.")
 	}
+	if d := r.distrusted.Load(); d != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("At %s an answer came that head office did not sign: %s.", d.at.UTC().Format(time.RFC3339), d.why))
+	}
 	s.HQ.Configured, s.HQ.URL, s.HQ.LinkUp, s.HQ.Since = r.cfg.HQ != "", r.cfg.HQ, link.Connected, link.Since
 	s.Profile = ProfileStatus{
 		Version: profile.Version, TimeoutMillis: timeout(profile).Milliseconds(), ReconnectSeconds: int64(r.interval(profile).Seconds()),

@@ -26,6 +26,7 @@ const (
 	causeLinkDown     = "link_down"           // there is no connection to head office
 	causeNoResponders = "no_responders"       // head office is there, its Retail Server is not
 	causeTimeout      = "timeout"             // it is there, and did not answer in time
+	causeUntrusted    = "answer_untrusted"    // an answer came that head office did not sign
 	causeServer       = "retail_server_error" // it answered that it cannot answer, or nonsense
 	causeReconnected  = "reconnected"         // an attempt at the beginning of a transaction
 	causeStarted      = "started"             // the first attempt after the register was started
@@ -33,6 +34,7 @@ const (
 
 // causeOf says why a request did not succeed, in a word and in a sentence.
 func causeOf(err error, within time.Duration) (cause, detail string) {
+	stranger, distrusted := errors.AsType[*untrusted](err)
 	server, answered := errors.AsType[*embedded.ServiceError](err)
 	switch {
 	case errors.Is(err, embedded.ErrLinkDown):
@@ -41,6 +43,8 @@ func causeOf(err error, within time.Duration) (cause, detail string) {
 		return causeNoResponders, "Head office is reached, and its Retail Server is not running there."
 	case errors.Is(err, embedded.ErrNoAnswer):
 		return causeTimeout, fmt.Sprintf("The Retail Server did not answer within %s.", within)
+	case distrusted:
+		return causeUntrusted, "An answer came that head office did not sign: " + stranger.why + "."
 	case answered:
 		return causeServer, "The Retail Server is reached and cannot answer: " + shorten(server.What)
 	}

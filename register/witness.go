@@ -210,7 +210,7 @@ func (r *Register) announceOnce(ctx context.Context) error {
 	}
 	asking, cancel := context.WithTimeout(ctx, announceWithin)
 	defer cancel()
-	answer, err := r.node.Ask(asking, "announce", question)
+	answer, err := r.askHeadOffice(asking, "announce", question)
 	if err != nil {
 		return err
 	}
