@@ -143,6 +143,21 @@ func TestRefusedBatchesChangeNothing(t *testing.T) {
 	}
 }
 
+// TestEarlierEpochAfterALaterOne: once an epoch has begun, nothing of the ones before it is taken in any more, be it an
+// entry that is there already or one that never came.
+func TestEarlierEpochAfterALaterOne(t *testing.T) {
+	w := busyTill(t)
+	begins := slices.IndexFunc(w.journal, func(s Stored) bool { return s.Entry.Epoch == 2 })
+	for name, applied := range map[string][]Stored{"all of it": w.journal, "the later epoch alone": w.journal[begins:]} {
+		db := openDB(t)
+		apply(t, db, applied)
+		for _, late := range []Stored{w.journal[0], w.journal[1], w.journal[begins-1]} {
+			require.Error(t, db.Apply(background, []Stored{late}), name)
+		}
+		requireSame(t, db, applied)
+	}
+}
+
 func TestCancelledBatchChangesNothing(t *testing.T) {
 	w := busyTill(t)
 	db := openDB(t)
