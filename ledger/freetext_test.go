@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,4 +29,42 @@ func TestCardNumbers(t *testing.T) {
 	} {
 		require.False(t, holdsCardNumber(text), text)
 	}
+}
+
+// TestCardSchemes: the first and the last numbers of every range that a scheme gives out are known, and their neighbours are not.
+func TestCardSchemes(t *testing.T) {
+	// number is one of n digits that begins so, with a last digit that checks the others.
+	number := func(begin string, n int) string {
+		begin += strings.Repeat("0", n-1-len(begin))
+		for last := '0'; ; last++ {
+			if luhn(begin + string(last)) {
+				return begin + string(last)
+			}
+		}
+	}
+	for _, c := range []struct {
+		begins []string
+		digits []int // and no other from 13 to 19
+	}{
+		{[]string{"40", "49"}, []int{13, 16, 19}},
+		{[]string{"51", "55", "2221", "2720"}, []int{16}},
+		{[]string{"34", "37"}, []int{15}},
+		{[]string{"300", "305", "36", "38", "39"}, []int{14, 15, 16, 17, 18, 19}},
+		{[]string{"3528", "3589"}, []int{16, 17, 18, 19}},
+		{[]string{"50", "56", "60", "62", "69"}, []int{13, 14, 15, 16, 17, 18, 19}},
+		{[]string{"2220", "2721", "299", "306", "33", "3527", "3590", "70", "19"}, nil},
+	} {
+		for _, begin := range c.begins {
+			for n := 13; n <= 19; n++ {
+				card := number(begin, n)
+				if n == 13 && gtin13(card) {
+					continue // it could as well be a barcode's
+				}
+				require.Equal(t, slices.Contains(c.digits, n), holdsCardNumber(card), "%s, %d digits", card, n)
+			}
+		}
+	}
+	require.False(t, holdsCardNumber(number("50", 12)), "too short")
+	require.True(t, holdsCardNumber("4111   1111   1111   1111"), "three between two groups")
+	require.False(t, holdsCardNumber("4111    1111    1111    1111"), "four")
 }

@@ -20,12 +20,16 @@ func TestProfileCheck(t *testing.T) {
 		"version is longer":        {Version: strings.Repeat("v", 65)},
 		"warn_unsent_entries -5":   {WarnUnsentEntries: -5},
 		"warn_unsent_minutes -5":   {WarnUnsentMinutes: -5},
-		"max_age_hours 2000000000": {MaxAgeHours: 2_000_000_000},
+		"max_age_hours 1000000001": {MaxAgeHours: 1_000_000_001},
 	} {
 		require.ErrorContains(t, ledger.Profile{Switching: s}.Check(), want)
 	}
-	require.Error(t, ledger.Profile{GiftCardPerCard: -1}.Check())
+	for _, negative := range []ledger.Profile{{GiftCardPerCard: -1}, {GiftCardPerTransaction: -1}, {GiftCardInAll: -1}, {AccountPerCustomer: -1}} {
+		require.ErrorContains(t, negative.Check(), "negative")
+	}
 	require.NoError(t, ledger.Profile{}.Check())
 	whole := ledger.Switching{Version: "v", TimeoutMillis: 50, ReconnectSeconds: 86_400, ForbidManualSwitch: true, WarnUnsentEntries: 1, WarnUnsentMinutes: 1, MaxAgeHours: 1}
 	require.NoError(t, ledger.Profile{Switching: whole}.Check())
+	most := ledger.Switching{Version: strings.Repeat("v", 64), TimeoutMillis: 60_000, WarnUnsentEntries: 1_000_000_000, WarnUnsentMinutes: 1_000_000_000, MaxAgeHours: 1_000_000_000}
+	require.NoError(t, ledger.Profile{Switching: most, GiftCardPerCard: 1, GiftCardPerTransaction: 1, GiftCardInAll: 1, AccountPerCustomer: 1}.Check())
 }

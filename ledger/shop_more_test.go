@@ -80,6 +80,8 @@ func moreRecords() map[ledger.Query]any {
 	}
 	records[ledger.Query{Kind: "loyalty", Key: "L3"}] = ledger.LoyaltyCard{Number: "L3", Points: 100, AsOf: counted}
 	records[ledger.Query{Kind: "giftcard", Key: "6102"}] = ledger.GiftCard{Number: "6102", Balance: 5000, Currency: "GBP", AsOf: "2026-03-02T07:00:30Z"}
+	// Blank when head office last looked, which is later than all that happens here.
+	records[ledger.Query{Kind: "giftcard", Key: "6103"}] = ledger.GiftCard{Number: "6103", Currency: "GBP", Blank: true, AsOf: "2026-03-03T07:00:00Z"}
 	records[ledger.Query{Kind: "giftcard", Key: "6101"}] = ledger.GiftCard{Number: "6101", Balance: 5000, Currency: "GBP", AsOf: counted, PIN: "a hash"}
 	records[ledger.Query{Kind: "order", Key: "SO-7"}] = ledger.Order{
 		ID: "SO-7", Store: "s001", Status: ledger.OrderOpen, Customer: "K1", CustomerName: "Ada Lovelace", Currency: "GBP", TaxIncluded: true, Deposit: 300, AsOf: asOf,
