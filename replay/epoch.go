@@ -32,10 +32,14 @@ type epoch struct {
 // gap is a run of sequences that were passed over: missing, unless they come later.
 type gap struct {
 	from, to uint64
+	before   *events.Digest // hash of the entry in front of it, if that is known
 	after    *events.Digest // prevhash of the entry behind it, if that could be decoded
-	found    map[uint64]bool
+	found    map[uint64]link
 	index    int // of its finding, -1 where that is only counted
 }
+
+// link is what an entry that came late says of its neighbours in the chain.
+type link struct{ prev, hash events.Digest }
 
 // maxGaps is how many gaps of an epoch are kept. An entry that comes later and belongs in
 // another gap counts as a duplicate.
@@ -93,7 +97,11 @@ func (e *epoch) place(it *item) uint64 {
 
 // missing reports the entries from next up to the one at which something is stored.
 func (e *epoch) missing(next, at uint64, it *item) {
-	g := &gap{from: next, to: at - 1, found: map[uint64]bool{}}
+	g := &gap{from: next, to: at - 1, found: map[uint64]link{}}
+	if !e.broken && e.head.Sequence > 0 {
+		hash := e.head.Hash
+		g.before = &hash
+	}
 	f := Finding{Sequence: next, Kind: KindGap, Got: fmt.Sprintf("entry %d", at), Hint: "HQ or another copy may have what is missing"}
 	if it.Body == nil {
 		g.to, f.Got = at, it.err.Error()
@@ -114,8 +122,11 @@ func (e *epoch) missing(next, at uint64, it *item) {
 
 // behind takes an entry whose sequence has been passed: one that a gap misses, or one too many.
 func (e *epoch) behind(it *item, at uint64) {
-	i := slices.IndexFunc(e.gaps, func(g *gap) bool { return g.from <= at && at <= g.to && !g.found[at] })
-	if i < 0 {
+	i := slices.IndexFunc(e.gaps, func(g *gap) bool {
+		_, found := g.found[at]
+		return g.from <= at && at <= g.to && !found
+	})
+	if i < 0 || it.entry == nil {
 		e.verifier.findings.follow(at, Finding{
 			Epoch: e.number, Sequence: at, Kind: KindDuplicate,
 			Want: fmt.Sprintf("entry %d", e.head.Sequence+1), Got: fmt.Sprintf("a second entry %d", at), Hint: "only the first was looked at",
@@ -123,13 +134,41 @@ func (e *epoch) behind(it *item, at uint64) {
 		return
 	}
 	g := e.gaps[i]
-	g.found[at] = true
-	if at == g.to && g.after != nil && *g.after != it.entry.Head.Hash {
-		e.add(Finding{Sequence: at + 1, Kind: KindChain, Want: "prevhash " + it.entry.Head.Hash.String(), Got: g.after.String(), Hint: afterOther(at + 1)})
-	}
+	g.found[at] = link{it.entry.PrevHash, it.entry.Head.Hash}
+	e.checkLink(at, g.hashBefore(at), &it.entry.PrevHash)
+	e.checkLink(at+1, &it.entry.Head.Hash, g.prevAfter(at))
 	if uint64(len(g.found)) == g.to-g.from+1 && g.index >= 0 {
 		f := &e.verifier.list[g.index]
 		f.Kind, f.Hint = KindOrder, fmt.Sprintf("%s stands behind it: the lines are in the wrong order", f.Want)
+	}
+}
+
+// hashBefore is the hash of the entry in front of one of the gap's, nil where that is not known.
+func (g *gap) hashBefore(at uint64) *events.Digest {
+	if at == g.from {
+		return g.before
+	}
+	if l, found := g.found[at-1]; found {
+		return &l.hash
+	}
+	return nil
+}
+
+// prevAfter is the prevhash of the entry behind one of the gap's, nil where that is not known.
+func (g *gap) prevAfter(at uint64) *events.Digest {
+	if at == g.to {
+		return g.after
+	}
+	if l, found := g.found[at+1]; found {
+		return &l.prev
+	}
+	return nil
+}
+
+// checkLink reports an entry that was not written after the one in front of it. One of the two came late.
+func (e *epoch) checkLink(at uint64, want, got *events.Digest) {
+	if want != nil && got != nil && *want != *got {
+		e.add(Finding{Sequence: at, Kind: KindChain, Want: "prevhash " + want.String(), Got: got.String(), Hint: afterOther(at)})
 	}
 }
 

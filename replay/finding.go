@@ -60,6 +60,7 @@ const (
 	// Of the proof.
 	KindChain      = "chain"      // the prevhash is not the hash of the entry before
 	KindActivation = "activation" // the epoch does not begin with a valid activation record
+	KindBehind     = "behind"     // entries behind the end of an epoch that the next activation names
 	KindHead       = "head"       // the entry is not the one that a known head names
 	KindKey        = "key"        // the epoch's public key is not one of those expected
 	KindCheckpoint = "checkpoint" // the signed note is not one of the chain before the entry

@@ -171,6 +171,13 @@ func (v *verifier) checkPrevious(e *epoch) {
 		return
 	}
 	v.checkEnd(want, before, fmt.Sprintf("the activation of epoch %d names it", e.number))
+	if end := before.head.Sequence; end > want.Sequence {
+		v.add(Finding{
+			Epoch: want.Epoch, Sequence: want.Sequence + 1, Kind: KindBehind,
+			Want: fmt.Sprintf("the end after entry %d", want.Sequence), Got: fmt.Sprintf("entries up to %d", end),
+			Hint: fmt.Sprintf("the activation of epoch %d names the end: who wrote these had an old key, or the register could not read them", e.number),
+		})
+	}
 }
 
 // checkReached reports a known head that the journal does not come up to.
