@@ -53,6 +53,11 @@ func (cfg RegisterConfig) validate() error {
 	if cfg.Dir == "" {
 		return errors.New("no data directory given")
 	}
+	if cfg.Listen != "" {
+		if _, _, err := loopbackListen(cfg.Listen); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -68,6 +73,7 @@ type RegisterNode struct {
 	journal atomic.Pointer[Journal] // of the present epoch
 	faults  atomic.Pointer[[]JournalFault]
 	link    *linkWatch
+	local   *localReaders // nil where no program of the till reads along
 	close   func() error
 
 	reload sync.Mutex // one SetLink at a time
@@ -97,7 +103,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.lock, err = lockDir(n.cfg.Dir); err != nil {
 		return err
 	}
-	user, options, err := registerOptions(n.cfg)
+	users, options, err := registerOptions(n.cfg)
 	if err != nil {
 		return err
 	}
@@ -108,10 +114,10 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.server, err = startServer(ctx, options.Clone(), logger(n.cfg.Logger)); err != nil {
 		return err
 	}
-	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), user); err != nil {
+	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), users.node); err != nil {
 		return err
 	}
-	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), user); err != nil {
+	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), users.asking); err != nil {
 		return err
 	}
 	if n.repairs, err = jetstream.New(n.asking); err != nil {
@@ -119,6 +125,15 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	}
 	if err := n.openEpoch(ctx, n.cfg.Epoch); err != nil {
 		return err
+	}
+	if n.cfg.Listen != "" {
+		reading, err := connect(n.server, strings.TrimSuffix(localInbox, "."), users.reading)
+		if err != nil {
+			return err
+		}
+		if n.local, err = startLocalReaders(ctx, n.cfg, reading); err != nil {
+			return err
+		}
 	}
 	n.link = watchLink(n.server, n.cfg.HQ)
 	if n.cfg.HQ != "" {
@@ -138,10 +153,10 @@ func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
 
 // ClientURL is where NATS clients of the till may read along, "" when that is off.
 func (n *RegisterNode) ClientURL() string {
-	if n.cfg.Listen == "" {
+	if n.local == nil {
 		return ""
 	}
-	return n.server.ClientURL()
+	return n.local.server.ClientURL()
 }
 
 // AckedByHQ is the sequence up to which HQ has the journal on its disk. It trails
@@ -166,6 +181,9 @@ func (n *RegisterNode) stop() error {
 	if n.link != nil {
 		n.link.stop()
 	}
+	if n.local != nil {
+		n.local.close()
+	}
 	for _, nc := range []*nats.Conn{n.nc, n.asking} {
 		if nc != nil {
 			nc.Close()
@@ -183,62 +201,54 @@ func (n *RegisterNode) stop() error {
 
 // registerOptions are the settings of a register's server, and how the node's own
 // connection signs on.
-func registerOptions(cfg RegisterConfig) (nats.Option, *server.Options, error) {
-	o := serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
+func registerOptions(cfg RegisterConfig) (users registerUsers, o *server.Options, err error) {
+	o = serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
 	if cfg.ping > 0 {
 		o.PingInterval = cfg.ping
 	}
-	user, err := addUsers(o, cfg.Register, cfg.Epoch)
+	users, err = addUsers(o, cfg.Register, cfg.Epoch)
 	if err != nil {
-		return nil, nil, err
-	}
-	if cfg.Listen != "" {
-		host, port, err := splitListen(cfg.Listen)
-		if err != nil {
-			return nil, nil, err
-		}
-		o.DontListen, o.Host, o.Port = false, host, port
+		return users, nil, err
 	}
 	if cfg.HQ != "" {
 		remote, err := hqRemote(cfg)
 		if err != nil {
-			return nil, nil, err
+			return users, nil, err
 		}
 		o.LeafNode.Remotes = []*server.RemoteLeafOpts{remote}
 	}
-	return user, o, nil
+	return users, o, nil
 }
 
 // epochsToCome is how many epochs a node that is up can begin before who reads along has no right to a new one.
 const epochsToCome = 10
 
-// addUsers makes the node the only one who may write. Anyone else, who can only
-// come in by the loopback listener, may read entries and listen to new ones. Reference
-// data is not for them: it holds the hashes of PINs.
-func addUsers(o *server.Options, r events.Register, epochs int) (nats.Option, error) {
-	node, nodeKey, err := newUser()
-	if err != nil {
-		return nil, err
+// registerUsers are how the connections of a register's node sign on to its server.
+type registerUsers struct{ node, asking, reading nats.Option }
+
+// addUsers makes the node the only one who may write, by one of its connections. Nobody else can
+// sign on: the server has no listener.
+func addUsers(o *server.Options, r events.Register, epochs int) (users registerUsers, err error) {
+	for user, permissions := range map[*nats.Option]*server.Permissions{
+		// Keeps the streams. What belongs to the link is not its business, and nothing takes entries out of a stream.
+		&users.node: {Publish: &server.SubjectPermission{Deny: []string{"up.>", "down.>", "$SYS.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}}},
+		// Asks head office, and hears the answers.
+		&users.asking: {
+			Publish:   &server.SubjectPermission{Allow: []string{askSubject(r.String(), "*"), repairSubject(r.String())}},
+			Subscribe: &server.SubjectPermission{Allow: []string{replyPrefix(r) + ".>"}},
+		},
+		// Reads for local readers.
+		&users.reading: readerPermissions(r, epochs),
+	} {
+		kp, public, err := newUser()
+		if err != nil {
+			return users, err
+		}
+		*user = nats.Nkey(public, kp.Sign)
+		o.Nkeys = append(o.Nkeys, &server.NkeyUser{Nkey: public, Permissions: permissions})
 	}
-	_, readerKey, err := newUser()
-	if err != nil {
-		return nil, err
-	}
-	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
-	for epoch := 1; epoch <= epochs+epochsToCome; epoch++ {
-		name := journalName(epoch)
-		may = append(may, "$JS.API.STREAM.MSG.GET."+name, "$JS.API.DIRECT.GET."+name, "$JS.API.DIRECT.GET."+name+".>")
-	}
-	o.Nkeys = []*server.NkeyUser{
-		{Nkey: nodeKey},
-		{Nkey: readerKey, Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: may},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", journalSubjects(r)}},
-		}},
-	}
-	o.NoAuthUser = readerKey
-	return nats.Nkey(nodeKey, node.Sign), nil
+	return users, nil
 }
 
 // newUser makes a key that lives as long as the node and is never stored.

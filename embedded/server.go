@@ -73,7 +73,7 @@ func startServer(ctx context.Context, o *server.Options, log *slog.Logger) (*ser
 			return nil, fmt.Errorf("start server %s: not ready: %w", o.ServerName, ctx.Err())
 		}
 	}
-	if !s.JetStreamEnabled() {
+	if o.JetStream && !s.JetStreamEnabled() {
 		stopServer(s)
 		return nil, fmt.Errorf("start server %s: it could not open its store in %s", o.ServerName, o.StoreDir)
 	}

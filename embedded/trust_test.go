@@ -464,3 +464,66 @@ func (c *rawClient) message() (subject, body string) {
 		return fields[1], string(data[:size])
 	}
 }
+
+// TestInstanceWithoutKeys: an instance that was given credentials alone answers as the others do, on a cluster of this version
+// and on one that an older version initialised, whose credentials may do everything.
+func TestInstanceWithoutKeys(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	signer := c.hq()
+	full := everything(t, signer)
+	heard, err := full.SubscribeSync("mark.>")
+	require.NoError(t, err)
+	require.NoError(t, full.Flush())
+	creds := enroll(t, signer, r02, 1)
+	n := startRegister(t, t.TempDir(), linked(r02, "", creds), c.secured(c.leaf(0)))
+
+	older := filepath.Join(t.TempDir(), "older")
+	require.NoError(t, os.CopyFS(older, os.DirFS(filepath.Join(c.dir, HQFolder))))
+	token, seed, err := user("hq", signer.keys.fleet, signer.keys.fleet, func(*jwt.UserClaims) {})
+	require.NoError(t, err)
+	all, err := jwt.FormatUserConfig(token, seed)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(older, hqCreds), all, 0o600))
+	require.NoError(t, os.Remove(filepath.Join(older, answersCreds)))
+
+	// answersAs starts an instance from a folder and has it asked, also for an answer where none may go. It returns its
+	// directory and what it logged.
+	answersAs := func(name, folder string, keys bool) (dir, says string) {
+		dir = filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.CopyFS(dir, os.DirFS(folder)))
+		if !keys {
+			require.NoError(t, os.Remove(filepath.Join(dir, keysName)))
+		}
+		log := &logText{}
+		h, err := StartHQ(t.Context(), HQConfig{Dir: dir, URLs: c.urls(), Creds: filepath.Join(dir, hqCreds), CA: filepath.Join(dir, caFile), Logger: log.logger()})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, h.Close()) })
+		require.Equal(t, keys, h.HasKeys())
+		require.NoError(t, h.Answer(name, func(context.Context, events.Register, []byte) ([]byte, error) { return []byte(name), nil }))
+		require.Eventually(t, func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			answer, err := n.Ask(ctx, name, []byte("?"))
+			return err == nil && string(answer) == name
+		}, soon, 10*time.Millisecond, name)
+		evil := dialLeaf(t, c.leaf(0), c.ca(), creds)
+		evil.send("LMSG %s\r\n?\r\n", leafArgs("up.s001-r02.ask."+name, "mark.evil.1", "1"))
+		require.True(t, evil.ping())
+		require.Eventually(t, func() bool { return strings.Contains(log.String(), "a question was refused") }, soon, 10*time.Millisecond)
+		return dir, log.String()
+	}
+	const advice = "copy the file " + answersCreds
+	_, says := answersAs("present", filepath.Join(c.dir, HQFolder), false)
+	require.NotContains(t, says, advice)
+	_, says = answersAs("older", older, false)
+	require.Contains(t, says, advice)
+	// An instance with keys makes the file, and with it the others are as those of this version.
+	made, says := answersAs("with-keys", older, true)
+	require.NotContains(t, says, advice)
+	_, says = answersAs("advised", made, false)
+	require.NotContains(t, says, advice)
+	pending, _, err := heard.Pending()
+	require.NoError(t, err)
+	require.Zero(t, pending)
+}

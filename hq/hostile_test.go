@@ -3,6 +3,7 @@ package hq
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -417,4 +418,63 @@ func TestShutOutIsAnsweredNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, refusal)
 	require.NoError(t, ask())
+}
+
+// What a stranger wrote into the fleet, as a version could that answered anywhere, is a finding: head office starts, and
+// an operator can accept it.
+func TestMalformedMemberIsAFinding(t *testing.T) {
+	o := newOffice(t)
+	require.NoError(t, o.node.Conn().Publish("fleet.journal.x", []byte("{}")))
+	require.NoError(t, o.node.Conn().Publish("fleet.revoked.x.1", []byte("{}")))
+	require.NoError(t, o.node.Conn().Flush())
+	restarted := func(wantOpen int) (all []Finding) {
+		require.NoError(t, o.Close())
+		o.reopen()
+		all, err := o.Findings(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 2)
+		open := 0
+		for _, f := range all {
+			require.Equal(t, KindFleet, f.Kind)
+			require.Contains(t, []string{"fleet.journal.x", "fleet.revoked.x.1"}, f.Got)
+			if f.Resolved == "" {
+				open++
+			}
+		}
+		require.Equal(t, wantOpen, open)
+		return all
+	}
+	first := restarted(2)[0]
+	require.NoError(t, o.Accept(t.Context(), first.ID, "came with an answer"))
+	require.Eventually(t, func() bool {
+		all, err := o.Findings(t.Context())
+		require.NoError(t, err)
+		return all[0].Resolved != "" || all[1].Resolved != ""
+	}, time.Minute, 10*time.Millisecond)
+	restarted(1)
+}
+
+// A question that is empty or no JSON is refused by every service before anything else, and the greeting alone needs none.
+func TestUnreadableQuestions(t *testing.T) {
+	t.Parallel()
+	o := newOfficeAt(t, "127.0.0.1:0")
+	node := newWire(o, newWriter(t)).node
+	for _, service := range []string{"activate", "inactivate", "reserve", "confirm", projections.FindService, "reference", "announce"} {
+		for _, question := range []string{"", "x", "{", `{"a":1}{`, "\x00"} {
+			require.Eventually(t, func() bool {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				_, err := node.Ask(ctx, service, []byte(question))
+				if errors.Is(err, embedded.ErrNobodyAnswers) || errors.Is(err, embedded.ErrLinkDown) {
+					return false // its interest travels
+				}
+				require.ErrorContains(t, err, "the question is empty or cannot be read", "%s %q", service, question)
+				return true
+			}, time.Minute, 10*time.Millisecond)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := node.Ask(ctx, projections.HelloService, nil)
+	require.NoError(t, err)
 }
