@@ -27,10 +27,15 @@ type registerAPI struct {
 	log      *slog.Logger
 	metrics  *metrics
 	sessions sessions
+	streams  streams
+	// localReaders says that whoever is on this machine may read documents, the journal and its events without a session.
+	localReaders bool
 }
 
-// Register serves a register's API. It is for loopback: who can reach it is at the till.
-func Register(r *register.Register, log *slog.Logger) http.Handler {
+// Register serves a register's API. It is for loopback: who can reach it is at the till. What names
+// people, such as a document, is for the session of whoever is signed on; localReaders lets
+// every program on this machine read it (docs/decisions/0026-reading-needs-a-session.md).
+func Register(r *register.Register, log *slog.Logger, localReaders bool) http.Handler {
 	useProblems()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("posnode register "+r.View().Register.String(), "1")
@@ -39,24 +44,25 @@ func Register(r *register.Register, log *slog.Logger) http.Handler {
 	config.Components.SecuritySchemes = securitySchemes
 	config.CreateHooks = nil // no $schema field in answers
 	api := humago.New(mux, config)
-	a := &registerAPI{register: r, log: log, metrics: newMetrics(r)}
+	a := &registerAPI{register: r, log: log, metrics: newMetrics(r), localReaders: localReaders}
 	for _, op := range ledger.Catalogue() {
 		a.operation(api, op)
 	}
 	huma.Get(api, "/v1/operations", a.catalogue)
 	huma.Get(api, "/v1/status", a.status)
-	huma.Get(api, "/v1/transaction", a.transaction)
-	huma.Get(api, "/v1/journal", a.journal, answers("entries, exactly as stored", "application/json", ndjson))
-	huma.Get(api, "/v1/transactions/{id}", a.document, answers("a transaction that has ended", "application/json", "text/plain"))
-	huma.Get(api, "/v1/receipts/{number}", a.receipt, answers("a document by its receipt number", "application/json", "text/plain"))
-	huma.Get(api, "/v1/receipts/{number}/qr.png", a.qr, answers("the signed checkpoint that covers the document", "image/png"))
-	huma.Get(api, "/v1/reports/{name}", a.report, func(op *huma.Operation) { op.Security = signedOn })
+	session := func(op *huma.Operation) { op.Security = signedOn }
+	huma.Get(api, "/v1/transaction", a.transaction, session)
+	huma.Get(api, "/v1/journal", a.journal, session, answers("entries, exactly as stored", "application/json", ndjson))
+	huma.Get(api, "/v1/transactions/{id}", a.document, session, answers("a transaction that has ended", "application/json", "text/plain"))
+	huma.Get(api, "/v1/receipts/{number}", a.receipt, session, answers("a document by its receipt number", "application/json", "text/plain"))
+	huma.Get(api, "/v1/receipts/{number}/qr.png", a.qr, session, answers("the signed checkpoint that covers the document", "image/png"))
+	huma.Get(api, "/v1/reports/{name}", a.report, session)
 	for path, plain := range map[string]struct {
 		of    string
 		kind  string
 		serve http.HandlerFunc
 	}{
-		"/v1/events": {"server-sent events: entry, mode and status", "text/event-stream", a.events},
+		"/v1/events": {"server-sent events: status for everyone; entry and mode for the session of whoever may read the entry", "text/event-stream", a.events},
 		"/healthz":   {"the process is there", "text/plain", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }},
 		"/readyz":    {"the register can sell", "text/plain", a.ready},
 		"/metrics":   {"figures for Prometheus", "text/plain", a.metrics.handler.ServeHTTP},
@@ -237,8 +243,11 @@ func (a *registerAPI) catalogue(context.Context, *struct{}) (*body[[]*ledger.Ope
 	return &body[[]*ledger.Operation]{ledger.Catalogue()}, nil
 }
 
-func (a *registerAPI) status(ctx context.Context, _ *struct{}) (*body[register.Status], error) {
+func (a *registerAPI) status(ctx context.Context, in *Session) (*body[register.Status], error) {
 	s, err := a.register.Status(ctx)
+	if a.mayRead(*in) != nil {
+		s.Staff = nil // a person is named to a session only
+	}
 	return &body[register.Status]{s}, err
 }
 
@@ -254,7 +263,10 @@ func (a *registerAPI) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // transaction is the open transaction, whole; null where there is none.
-func (a *registerAPI) transaction(ctx context.Context, _ *struct{}) (*body[json.RawMessage], error) {
+func (a *registerAPI) transaction(ctx context.Context, in *Session) (*body[json.RawMessage], error) {
+	if err := a.mayRead(*in); err != nil {
+		return nil, err
+	}
 	var raw json.RawMessage
 	var failed error
 	err := a.register.Look(ctx, func(s *ledger.State) { raw, failed = json.Marshal(s.Transaction) })
@@ -281,8 +293,16 @@ func (a *registerAPI) offline(ctx context.Context, f func(context.Context, *proj
 const offlineWait = 5 * time.Second
 
 // events streams new entries as server-sent events, from the first after the
-// request on; a client that was away reads what it missed in the journal.
+// request on; a client that was away reads what it missed in the journal. A client without
+// a session is told the status, and no entry.
 func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
+	session := Session{Authorization: req.Header.Get("Authorization"), Cookie: req.Header.Get("Cookie")}
+	leave, ok := a.streams.enter(token(session.Authorization, session.Cookie))
+	if !ok {
+		writeProblem(w, (&Problem{Status: http.StatusTooManyRequests, Code: "too_many_streams", Detail: "Too many clients follow the events of this register.", Instead: "Close one that is not needed, and try again."}).complete(a, nil))
+		return
+	}
+	defer leave()
 	entries := make(chan projections.Stored, 100)
 	defer a.register.Watch(entries)()
 	out := http.NewResponseController(w)
@@ -294,6 +314,10 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 	}
 	status := func() bool {
 		s, err := a.register.Status(req.Context())
+		mayRead := a.mayRead(session) == nil
+		if !mayRead {
+			s.Staff = nil
+		}
 		var raw []byte
 		if err == nil {
 			raw, err = json.Marshal(s)
@@ -301,7 +325,11 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 		if err != nil && req.Context().Err() == nil {
 			// What else there is to tell goes on: entries, and the mode with them.
 			a.log.Warn("the connection status could not be told", "error", err)
-			raw, err = json.Marshal(a.register.View())
+			view := a.register.View()
+			if !mayRead {
+				view.Staff = nil
+			}
+			raw, err = json.Marshal(view)
 		}
 		return err == nil && send("event: status\ndata: %s\n\n", raw)
 	}
@@ -322,7 +350,9 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 			if mode {
 				name = "mode"
 			}
-			sent = send("id: %s\nevent: %s\ndata: %s\n\n", strconv.FormatUint(s.Entry.Head.Sequence, 10), name, s.Body)
+			if a.mayReadEntry(session, s.Entry) == nil {
+				sent = send("id: %s\nevent: %s\ndata: %s\n\n", strconv.FormatUint(s.Entry.Head.Sequence, 10), name, s.Body)
+			}
 			if sent && mode {
 				sent = status()
 			}
@@ -330,7 +360,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-const (
+var (
 	// eventBeat is how often the status is told without a reason, so that both ends notice
 	// a connection that is gone, and a page what has changed without an entry.
 	eventBeat     = 15 * time.Second

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -286,16 +287,33 @@ func TestSessionByCookie(t *testing.T) {
 func TestEvents(t *testing.T) {
 	s := newShop(t)
 	server := httptest.NewServer(s.api)
-	defer server.Close()
-	resp, err := server.Client().Get(server.URL + "/v1/events")
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	t.Cleanup(server.Close)
+	next := s.follow(server.URL, s.token)
+	event, _, data := next()
+	require.Equal(t, "status", event)
+	require.Contains(t, data, `"mode":"offline"`)
+	s.must(100, `{"product":"TEA"}`)
+	event, id, data := next()
+	all := s.bodies()
+	require.Equal(t, []string{"entry", fmt.Sprint(len(all)), string(all[len(all)-1])}, []string{event, id, data})
+}
+
+// follow reads the events that a client with that token is sent, one by one.
+func (s *shop) follow(url, token string) (next func() (event, id, data string)) {
+	req, err := http.NewRequestWithContext(s.t.(interface{ Context() context.Context }).Context(), http.MethodGet, url+"/v1/events", nil)
+	require.NoError(s.t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = resp.Body.Close() })
+	require.Equal(s.t, "text/event-stream", resp.Header.Get("Content-Type"))
 	lines := bufio.NewReader(resp.Body)
-	next := func() (event, id, data string) {
+	return func() (event, id, data string) {
 		for {
 			line, err := lines.ReadString('\n')
-			require.NoError(t, err)
+			require.NoError(s.t, err)
 			switch name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": "); name {
 			case "event":
 				event = value
@@ -308,13 +326,6 @@ func TestEvents(t *testing.T) {
 			}
 		}
 	}
-	event, _, data := next()
-	require.Equal(t, "status", event)
-	require.Contains(t, data, `"mode":"offline"`)
-	s.must(100, `{"product":"TEA"}`)
-	event, id, data := next()
-	all := s.bodies()
-	require.Equal(t, []string{"entry", fmt.Sprint(len(all)), string(all[len(all)-1])}, []string{event, id, data})
 }
 
 // TestTwoClientsAtOnce: one waits for the other, both are answered, and nothing is recorded twice.

@@ -65,7 +65,7 @@ func (a *hqAPI) expect(ctx context.Context, in *registerInput) (*struct{}, error
 func registerNamed(name string) (events.Register, error) {
 	r, err := events.ParseRegister(name)
 	if err != nil {
-		return r, &ledger.Refusal{Code: "invalid_parameter", Parameter: "register", Why: err.Error()}
+		return r, &ledger.Refusal{Code: "invalid_parameter", Parameter: "register", Why: "register: " + err.Error()}
 	}
 	return r, nil
 }

@@ -2,13 +2,11 @@ package web
 
 import (
 	"context"
-	"errors"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/hq"
-	"github.com/posnode/posnode/ledger"
 )
 
 // verification are the routes about what head office holds of registers and vouches for.
@@ -40,15 +38,15 @@ type Certified struct {
 }
 
 func (a *hqAPI) certificate(ctx context.Context, in *dayPath) (*body[Certified], error) {
-	r, err := events.ParseRegister(in.Register)
+	r, err := registerNamed(in.Register)
 	if err != nil {
-		return nil, refused(&ledger.Refusal{Code: "invalid_parameter", Parameter: "register", Why: "register: " + err.Error()})
+		return nil, err
 	}
 	c, obstacles, err := a.hq.Certify(ctx, r, in.Date)
 	if obstacles == nil {
 		obstacles = []hq.Obstacle{}
 	}
-	return &body[Certified]{Certified{c, obstacles}}, refused(err)
+	return &body[Certified]{Certified{c, obstacles}}, err
 }
 
 type acceptance struct {
@@ -59,7 +57,7 @@ type acceptance struct {
 }
 
 func (a *hqAPI) accept(ctx context.Context, in *acceptance) (*struct{}, error) {
-	return nil, refused(a.hq.Accept(ctx, in.ID, in.Body.Why))
+	return nil, a.hq.Accept(ctx, in.ID, in.Body.Why)
 }
 
 type period struct {
@@ -72,15 +70,5 @@ type period struct {
 
 func (a *hqAPI) closePeriod(ctx context.Context, in *period) (*body[*events.PeriodClosed], error) {
 	closed, err := a.hq.ClosePeriod(ctx, in.Body.From, in.Body.To, in.Body.LeftOut)
-	return &body[*events.PeriodClosed]{closed}, refused(err)
-}
-
-// refused is what the client is told of an error of head office.
-func refused(err error) error {
-	r, ok := errors.AsType[*ledger.Refusal](err)
-	if !ok {
-		return err
-	}
-	p := &Problem{Status: status(r.Code), Code: r.Code, Detail: r.Why, Parameter: r.Parameter, Instead: r.Instead}
-	return p.complete(nil, nil)
+	return &body[*events.PeriodClosed]{closed}, err
 }

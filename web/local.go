@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // siteKey finds the site that a request is at, in its context.
@@ -18,6 +19,10 @@ type handler struct {
 	cross *http.CrossOriginProtection
 }
 
+// bodyPatience is how long a request's body may take to arrive: whoever sends it slowly does not hold
+// a connection for ever, also where nothing reads the body.
+var bodyPatience = 30 * time.Second
+
 func newHandler(at site, mux *http.ServeMux) *handler {
 	return &handler{at, mux, http.NewCrossOriginProtection()}
 }
@@ -25,6 +30,10 @@ func newHandler(at site, mux *http.ServeMux) *handler {
 func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse := func(status int, code, detail, instead string) {
 		writeProblem(w, (&Problem{Status: status, Code: code, Detail: detail, Instead: instead}).complete(h.at, nil))
+	}
+	if req.ContentLength != 0 {
+		// Not every connection has a deadline. A route that takes large bodies sets its own.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
 	}
 	switch {
 	case !local(req.Host):

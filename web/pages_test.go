@@ -142,7 +142,7 @@ func TestPlaintextLinkIsToldOf(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
-	api = Register(r, log)
+	api = Register(r, log, false)
 	require.Contains(t, get(api, "/connection"), "plain text: not protected")
 	require.Contains(t, get(api, "/connection"), "The link to head office is not encrypted")
 	require.Contains(t, get(api, "/v1/status"), `"link_protection":"plain"`)
@@ -176,7 +176,7 @@ func officeAndShop(t *testing.T, clock func() time.Time) (*shop, *hq.HQ) {
 		`"digits":2,"profile":{"version":"v7","timeout_ms":10000,"warn_unsent_entries":1},`, 1)
 	report, err := r.Reference().Import(t.Context(), strings.NewReader(records), time.Now(), false)
 	require.NoError(t, err, "%v", report.Problems)
-	s := &shop{Register: r, t: t, api: Register(r, log)}
+	s := &shop{Register: r, t: t, api: Register(r, log, false)}
 	require.Eventually(t, r.Linked, 30*time.Second, 10*time.Millisecond)
 	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
 	s.must(1050, ``)

@@ -24,6 +24,7 @@ type raw struct {
 }
 
 type journalInput struct {
+	Session
 	From        uint64 `query:"from" default:"1" minimum:"1" doc:"first sequence"`
 	Limit       int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"how many entries at most"`
 	Type        string `query:"type" maxLength:"80" doc:"stored fact name, such as sale.concluded.v1"`
@@ -36,6 +37,9 @@ const ndjson = "application/x-ndjson"
 // journal lists entries, each exactly as stored: to encode one again could change
 // its bytes, and with them its hash.
 func (a *registerAPI) journal(ctx context.Context, in *journalInput) (*raw, error) {
+	if err := a.mayReadJournal(in.Session); err != nil {
+		return nil, err
+	}
 	var bodies [][]byte
 	err := a.offline(ctx, func(ctx context.Context, db *projections.DB) (err error) {
 		bodies, err = db.Journal(ctx, projections.Filter{From: in.From, Limit: in.Limit, Type: in.Type, Transaction: events.TransactionID(in.Transaction)})
@@ -74,23 +78,25 @@ func prefers(accept, want string) bool {
 }
 
 type documentInput struct {
+	Session
 	ID     string `path:"id" maxLength:"80"`
 	Accept string `header:"Accept" doc:"text/plain gives the printed document"`
 }
 
 func (a *registerAPI) document(ctx context.Context, in *documentInput) (*raw, error) {
-	return a.paper(ctx, in.ID, in.Accept, func(ctx context.Context, db *projections.DB) (*projections.Document, error) {
+	return a.paper(ctx, in.Session, in.ID, in.Accept, func(ctx context.Context, db *projections.DB) (*projections.Document, error) {
 		return db.Transaction(ctx, events.TransactionID(in.ID))
 	})
 }
 
 type receiptInput struct {
+	Session
 	Number string `path:"number" maxLength:"80"`
 	Accept string `header:"Accept" doc:"text/plain gives the printed receipt"`
 }
 
 func (a *registerAPI) receipt(ctx context.Context, in *receiptInput) (*raw, error) {
-	return a.paper(ctx, in.Number, in.Accept, byReceipt(in.Number))
+	return a.paper(ctx, in.Session, in.Number, in.Accept, byReceipt(in.Number))
 }
 
 func byReceipt(number string) func(context.Context, *projections.DB) (*projections.Document, error) {
@@ -99,8 +105,11 @@ func byReceipt(number string) func(context.Context, *projections.DB) (*projectio
 	}
 }
 
-// find is a document with its entry. It is a problem where there is none.
-func (a *registerAPI) find(ctx context.Context, find func(context.Context, *projections.DB) (*projections.Document, error)) (doc *projections.Document, e *events.Entry, err error) {
+// find is a document with its entry. It is a problem where there is none, or where it is not for the client.
+func (a *registerAPI) find(ctx context.Context, session Session, find func(context.Context, *projections.DB) (*projections.Document, error)) (doc *projections.Document, e *events.Entry, err error) {
+	if err := a.mayRead(session); err != nil {
+		return nil, nil, err
+	}
 	err = a.offline(ctx, func(ctx context.Context, db *projections.DB) (err error) {
 		if doc, err = find(ctx, db); err == nil && doc != nil {
 			e, err = events.Decode(doc.Body)
@@ -110,14 +119,21 @@ func (a *registerAPI) find(ctx context.Context, find func(context.Context, *proj
 	if err == nil && doc == nil {
 		err = a.noDocument()
 	}
+	if err == nil {
+		err = a.mayReadEntry(session, e)
+	}
 	return doc, e, err
 }
 
 // slip answers with what is printed by itself and is no transaction, such as the slip of a
 // safe drop or a Z report: as JSON its entry, exactly as stored.
-func (a *registerAPI) slip(ctx context.Context, accept string, register events.Register, at events.Head) (*raw, error) {
+func (a *registerAPI) slip(ctx context.Context, session Session, accept string, register events.Register, at events.Head) (*raw, error) {
+	if err := a.mayRead(session); err != nil {
+		return nil, err
+	}
 	var stored []byte
 	text, printed := "", false
+	var notTheirs error
 	err := a.offline(ctx, func(ctx context.Context, db *projections.DB) (err error) {
 		if stored, err = db.Entry(ctx, at.Epoch, at.Sequence); err != nil || stored == nil {
 			return err
@@ -125,6 +141,7 @@ func (a *registerAPI) slip(ctx context.Context, accept string, register events.R
 		e, err := events.Decode(stored)
 		if err == nil && e.Register == register {
 			text, printed = receipts.Text(e)
+			notTheirs = a.mayReadEntry(session, e)
 		}
 		return err
 	})
@@ -133,6 +150,8 @@ func (a *registerAPI) slip(ctx context.Context, accept string, register events.R
 		return nil, err
 	case !printed:
 		return nil, a.noDocument()
+	case notTheirs != nil:
+		return nil, notTheirs
 	case prefers(accept, "text/plain"):
 		return &raw{"text/plain; charset=utf-8", []byte(text)}, nil
 	}
@@ -144,11 +163,11 @@ func (a *registerAPI) noDocument() error {
 }
 
 // paper answers with a document, or with the slip that has that number, as JSON or as it was printed.
-func (a *registerAPI) paper(ctx context.Context, number, accept string, find func(context.Context, *projections.DB) (*projections.Document, error)) (*raw, error) {
+func (a *registerAPI) paper(ctx context.Context, session Session, number, accept string, find func(context.Context, *projections.DB) (*projections.Document, error)) (*raw, error) {
 	if register, at, ok := events.ParseEntryNumber(number); ok {
-		return a.slip(ctx, accept, register, at)
+		return a.slip(ctx, session, accept, register, at)
 	}
-	doc, e, err := a.find(ctx, find)
+	doc, e, err := a.find(ctx, session, find)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +184,13 @@ func (a *registerAPI) paper(ctx context.Context, number, accept string, find fun
 }
 
 type qrInput struct {
+	Session
 	Number string `path:"number" maxLength:"80"`
 }
 
 // qr is the register's signed checkpoint over the chain up to and with a receipt's entry.
 func (a *registerAPI) qr(ctx context.Context, in *qrInput) (*raw, error) {
-	_, e, err := a.find(ctx, byReceipt(in.Number))
+	_, e, err := a.find(ctx, in.Session, byReceipt(in.Number))
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,10 @@ var useProblems = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
 		p := &Problem{Status: status, Detail: detail}
 		for _, err := range errs {
+			if r, ok := errors.AsType[*ledger.Refusal](err); ok { // a rule that says no is no fault, wherever it was found
+				p = refused(r)
+				break
+			}
 			if err != nil {
 				p.Detail += ": " + err.Error()
 			}
@@ -96,6 +100,11 @@ func (p *Problem) complete(at site, op *huma.Operation) *Problem {
 	return p
 }
 
+// refused is what the client is told of a refusal.
+func refused(r *ledger.Refusal) *Problem {
+	return &Problem{Status: status(r.Code), Code: r.Code, Detail: r.Why, Parameter: r.Parameter, Instead: r.Instead}
+}
+
 // status is the HTTP status of a refusal: 401 and 403 for who asks, 400 for a
 // request that cannot be read, 409 where the state of the register is against
 // it, 422 where the request itself breaks a rule.
@@ -129,7 +138,8 @@ func (a *registerAPI) problem(operation int, err error) *Problem {
 	p := &Problem{Operation: operation}
 	switch refusal, ok := errors.AsType[*ledger.Refusal](err); {
 	case ok:
-		p.Status, p.Code, p.Detail, p.Parameter, p.Instead = status(refusal.Code), refusal.Code, refusal.Why, refusal.Parameter, refusal.Instead
+		p = refused(refusal)
+		p.Operation = operation
 	case errors.Is(err, register.ErrNotBegun):
 		p.Status, p.Code, p.Detail = http.StatusConflict, "not_begun", "The register was busy; nothing was done."
 	default:

@@ -3,12 +3,14 @@ package web
 import (
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
 )
 
 // sessionCookie holds a session's token for a browser; any other client sends it as a bearer token.
@@ -73,6 +75,79 @@ var signedOn = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 // staffOf is who the client's session belongs to, "" for nobody.
 func (a *registerAPI) staffOf(in Session) events.StaffID {
 	return a.sessions.of(token(in.Authorization, in.Cookie))
+}
+
+// mayRead says whether the client may see what names people: with the session of whoever is
+// signed on, or from any program of this machine where the register was started so.
+func (a *registerAPI) mayRead(in Session) error {
+	staff := a.register.View().Staff
+	switch {
+	case a.localReaders:
+		return nil
+	case staff == nil || a.staffOf(in) != staff.ID:
+		return a.problem(0, &ledger.Refusal{Code: "not_signed_on", Why: "Only whoever is signed on at this register may read this.", Instead: "Sign on, and send the session's token; or start the register with --local-readers."})
+	case staff.Locked:
+		return a.problem(0, &ledger.Refusal{Code: "register_locked", Why: "The register is locked.", Instead: "Log on again."})
+	}
+	return nil
+}
+
+// showJournal is the operation with the permission to read what others did.
+const showJournal = 115
+
+// mayReadJournal says whether the client may read what others did too: with the permission for operation 115.
+func (a *registerAPI) mayReadJournal(in Session) error {
+	if err := a.mayRead(in); err != nil || a.localReaders {
+		return err
+	}
+	staff := a.register.View().Staff
+	if staff != nil && (staff.Rights.Manager || slices.Contains(staff.Rights.Operations, showJournal)) {
+		return nil
+	}
+	return a.problem(0, &ledger.Refusal{Code: "permission_denied", Why: "This is not for whoever is signed on: it takes the permission for operation 115.", Instead: "Use operation 115 with a manager's approval."})
+}
+
+// mayReadEntry says whether the client may read an entry: their own, or everyone's with the permission.
+func (a *registerAPI) mayReadEntry(in Session, e *events.Entry) error {
+	if staff := a.staffOf(in); staff != "" && e.Staff == staff {
+		return a.mayRead(in)
+	}
+	return a.mayReadJournal(in)
+}
+
+// Bounds on the clients that follow events at once. Each holds a connection and a buffer of entries.
+const (
+	maxStreams           = 32 // in all
+	maxStreamsPerSession = 8  // and of those without a session together
+)
+
+// streams counts the clients that follow events, by session.
+type streams struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int
+}
+
+// enter counts one more client, if there is room. leave takes it away again.
+func (s *streams) enter(session string) (leave func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of == nil {
+		s.of = map[string]int{}
+	}
+	if s.all >= maxStreams || s.of[session] >= maxStreamsPerSession {
+		return nil, false
+	}
+	s.all++
+	s.of[session]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.of[session]--; s.of[session] == 0 {
+			delete(s.of, session)
+		}
+	}, true
 }
 
 // token finds a session's token in the headers Authorization and Cookie.

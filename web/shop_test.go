@@ -39,6 +39,15 @@ type shop struct {
 	token string
 }
 
+// readers are the paths of what names people, or says what was sold. The last entry is a slip.
+func (s *shop) readers(transaction, receipt string) []string {
+	receipt = strings.ReplaceAll(receipt, "/", "%2F")
+	return []string{
+		"/v1/journal", "/v1/transaction", "/v1/transactions/" + transaction, "/v1/receipts/" + receipt, "/v1/receipts/" + receipt + "/qr.png",
+		"/v1/reports/days", "/v1/receipts/" + events.EntryNumber(s.View().Register, events.Head{Epoch: 1, Sequence: s.View().Head.Sequence}),
+	}
+}
+
 // openShop brings a register up with nobody signed on.
 func openShop(t testing.TB) *shop {
 	r, err := register.Open(t.Context(), register.Config{
@@ -48,7 +57,7 @@ func openShop(t testing.TB) *shop {
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	report, err := r.Reference().Import(t.Context(), strings.NewReader(fmt.Sprintf(shopRecords, register.HashPIN("1"), register.HashPIN("2"), register.HashPIN("3"))), time.Now(), false)
 	require.NoError(t, err, "%v", report.Problems)
-	return &shop{Register: r, t: t, api: Register(r, slog.New(slog.DiscardHandler))}
+	return &shop{Register: r, t: t, api: Register(r, slog.New(slog.DiscardHandler), false)}
 }
 
 // newShop is the same with the manager signed on and a shift open.

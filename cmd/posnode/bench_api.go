@@ -56,7 +56,7 @@ func (b *bench) throughAPI(ctx context.Context) (err error) {
 	}
 	serving, stop := context.WithCancel(ctx)
 	stopped := make(chan error, 1)
-	go func() { stopped <- serve(serving, listener, web.Register(r, config.Logger)) }()
+	go func() { stopped <- serve(serving, listener, web.Register(r, config.Logger, false)) }()
 	defer func() {
 		stop()
 		err = errors.Join(err, <-stopped)

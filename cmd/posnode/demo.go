@@ -489,7 +489,7 @@ func (d *demo) serve(ctx context.Context, std stdio) error {
 			handler = web.HQ(d.hq, token, log)
 			fmt.Fprintf(std.out, "head office:       http://%s/ (token %s)\n", listener.Addr(), token)
 		} else {
-			handler = web.Register(d.tills[i-1].Register, log)
+			handler = web.Register(d.tills[i-1].Register, log, false)
 			fmt.Fprintf(std.out, "register %s: http://%s/connection\n", d.tills[i-1].View().Register, listener.Addr())
 		}
 		wait.Go(func() { errs[i] = serve(ctx, listener, handler) })

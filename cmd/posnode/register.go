@@ -23,20 +23,21 @@ const registerMemory = 80 << 20
 
 // registerCmd runs one till.
 type registerCmd struct {
-	Data      string        `required:"" type:"path" placeholder:"DIR" help:"Data directory, this register's alone."`
-	Name      registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
-	Listen    string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8085 if absent."`
-	Reference string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
-	HQ        string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as tls://hq.example:7422. Several with commas between. Without it the register stands alone."`
-	CA        string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
-	Bootstrap string        `type:"path" placeholder:"FILE" help:"Credentials from 'posnode hq code', by which the register asks to be activated; not needed once it is."`
-	Creds     string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
-	NATS      string        `name:"nats" placeholder:"ADDR" help:"Loopback address where NATS clients of the till may read along."`
-	Reconnect time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
-	Zone      string        `default:"Local" help:"Time zone of the store, such as Europe/London: the business date is the date there."`
-	MaxBytes  int64         `help:"The journal's share of the disk, in bytes; 0 for 8 GiB or what the disk allows."`
-	Plaintext bool          `name:"allow-plaintext-link" help:"Link to head office on another machine without TLS, although anyone on the network between can read and change what travels."`
-	Check     bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
+	Data         string        `required:"" type:"path" placeholder:"DIR" help:"Data directory, this register's alone."`
+	Name         registerName  `required:"" placeholder:"STORE-REGISTER" help:"Which register this is, such as s001-r01."`
+	Listen       string        `default:"127.0.0.1:8085" placeholder:"ADDR" help:"Where the API and the page listen; a loopback address, 127.0.0.1:8085 if absent."`
+	Reference    string        `type:"existingfile" placeholder:"FILE" help:"Reference data to import first: JSON lines of products, staff and settings."`
+	HQ           string        `name:"hq" placeholder:"URL" help:"Leaf URL of head office, such as tls://hq.example:7422. Several with commas between. Without it the register stands alone."`
+	CA           string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of head office's certificate, for a --hq that begins with tls://; the system's if absent."`
+	Bootstrap    string        `type:"path" placeholder:"FILE" help:"Credentials from 'posnode hq code', by which the register asks to be activated; not needed once it is."`
+	Creds        string        `type:"existingfile" placeholder:"FILE" help:"Credentials from 'posnode hq enroll'."`
+	NATS         string        `name:"nats" placeholder:"ADDR" help:"Loopback address where NATS clients of the till may read along."`
+	Reconnect    time.Duration `default:"5m" help:"How long to stay offline before the next attempt, at the beginning of a transaction."`
+	Zone         string        `default:"Local" help:"Time zone of the store, such as Europe/London: the business date is the date there."`
+	MaxBytes     int64         `help:"The journal's share of the disk, in bytes; 0 for 8 GiB or what the disk allows."`
+	Plaintext    bool          `name:"allow-plaintext-link" help:"Link to head office on another machine without TLS, although anyone on the network between can read and change what travels."`
+	LocalReaders bool          `name:"local-readers" help:"Let every program on this machine read documents, reports, the journal and its events without a session."`
+	Check        bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
 }
 
 // Validate says what is wrong with how the register would reach head office.
@@ -108,7 +109,7 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 	if damage := r.Damage(); damage != nil {
 		fmt.Fprintf(std.err, "posnode: warning: %v; this register can be read, and sells no more\n", damage)
 	}
-	return serve(ctx, listener, web.Register(r, config.Logger))
+	return serve(ctx, listener, web.Register(r, config.Logger, c.LocalReaders))
 }
 
 // check reads the journal of a stopped register as an auditor does: on a copy,
@@ -149,7 +150,7 @@ func listenLoopback(addr string) (net.Listener, error) {
 // serve answers requests until ctx ends, and lets those begun end.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	// The context of requests ends with ctx, so that event streams let go.
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
