@@ -30,6 +30,28 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// TestEntryNumber shows that the number on paper leads back to its entry, and that an entry has no other number.
+func TestEntryNumber(t *testing.T) {
+	for number, want := range map[string]Head{
+		"s001-r01-1-e41":                   {Epoch: 1, Sequence: 41},
+		"s001-r01-12-e1":                   {Epoch: 12, Sequence: 1},
+		"s001-r01-3-e18446744073709551615": {Epoch: 3, Sequence: 1<<64 - 1},
+	} {
+		r, at, ok := ParseEntryNumber(number)
+		require.True(t, ok, number)
+		require.Equal(t, Register{Store: "s001", ID: "r01"}, r)
+		require.Equal(t, want, at)
+		require.Equal(t, number, EntryNumber(r, at))
+	}
+	for _, s := range []string{
+		"", "s001-r01-1-41", "s001-r01-1-e", "s001-r01-0-e1", "s001-r01--1-e1", "s001-r01-1-e041", "s001-r01-01-e41", "s001-r01-1-e-1", "s001-r01-1-e+1",
+		"s001-r01-1-e18446744073709551616", "s001-r01-1-e41-1", "S001-r01-1-e41", "s001-r01-1-ea", "s001-r01-x-e41", "r01-1-e41",
+	} {
+		_, _, ok := ParseEntryNumber(s)
+		require.False(t, ok, s)
+	}
+}
+
 func TestParseCommandKey(t *testing.T) {
 	key, err := ParseCommandKey("01KJPB5X00EXAMP1EEXAMP1E00")
 	require.NoError(t, err)

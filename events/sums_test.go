@@ -48,3 +48,11 @@ func TestNumbersAtLeast(t *testing.T) {
 	same := low.AtLeast(Numbers{Grand: []GrandTotal{gbp(3, 1)}})
 	require.Equal(t, low, same, "as many documents are no more")
 }
+
+// TestDecimalsOf shows how many decimals a value has in its one form.
+func TestDecimalsOf(t *testing.T) {
+	for text, want := range map[string]int{"1": 0, "100": 0, "0": 0, "1.0": 0, "1.5": 1, "0.25": 2, "-12.125": 3, "0.0001": 4} {
+		require.Equal(t, want, sample(ParsePrice(text)).Decimals(), text)
+		require.Equal(t, want, sample(ParseQuantity(text)).Decimals(), text)
+	}
+}

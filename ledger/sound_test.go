@@ -49,3 +49,18 @@ func TestWhatATerminalSays(t *testing.T) {
 		require.Equal(t, kept, cut(said), said)
 	}
 }
+
+// TestSoldReturns: what came back of a line is added to that line, and what came back of a line that the document does not
+// have to none.
+func TestSoldReturns(t *testing.T) {
+	doc := SoldBy(&events.SaleConcluded{Transaction: "s001-r01-1-1", Receipt: "R1", Terms: events.Terms{Currency: "GBP"}, Lines: []events.ConcludedLine{
+		{Line: events.Line{Number: 1, Product: "TEA"}, Net: 500}, {Line: events.Line{Number: 2, Product: "MUG"}, Net: 795},
+	}})
+	require.Equal(t, []any{events.TransactionID("s001-r01-1-1"), events.ReceiptNumber("R1"), "GBP"}, []any{doc.Transaction, doc.Receipt, doc.Terms.Currency})
+	for _, line := range []int{1, 2, 2, 0, -1, 3} {
+		doc.Return(line, events.NewQuantity(int64(line)), 100)
+	}
+	require.Equal(t, []int64{10_000, 40_000}, []int64{doc.Lines[0].Returned.TenThousandths(), doc.Lines[1].Returned.TenThousandths()})
+	require.Equal(t, []events.Money{100, 200}, []events.Money{doc.Lines[0].GivenBack, doc.Lines[1].GivenBack})
+	require.Equal(t, []events.Money{500, 795}, []events.Money{doc.Lines[0].Net, doc.Lines[1].Net})
+}
