@@ -53,7 +53,7 @@ func TestWhatATerminalSays(t *testing.T) {
 // TestSoldReturns: what came back of a line is added to that line, and what came back of a line that the document does not
 // have to none.
 func TestSoldReturns(t *testing.T) {
-	doc := SoldBy(&events.SaleConcluded{Transaction: "s001-r01-1-1", Receipt: "R1", Terms: events.Terms{Currency: "GBP"}, Lines: []events.ConcludedLine{
+	doc := SoldBy(&events.SaleConcluded{OfSale: events.OfSale{Transaction: "s001-r01-1-1"}, Receipt: "R1", Terms: events.Terms{Currency: "GBP"}, Lines: []events.ConcludedLine{
 		{Line: events.Line{Number: 1, Product: "TEA"}, Net: 500}, {Line: events.Line{Number: 2, Product: "MUG"}, Net: 795},
 	}})
 	require.Equal(t, []any{events.TransactionID("s001-r01-1-1"), events.ReceiptNumber("R1"), "GBP"}, []any{doc.Transaction, doc.Receipt, doc.Terms.Currency})
