@@ -78,6 +78,9 @@
 //
 // Live entries stay in their node: both ends refuse pos.> on the link.
 //
+// Answers go to a register on a subject that it names, so that a user which may publish nothing else
+// sends them: see answers.go. HQ's other connections have rights of their own too.
+//
 // # What a reader may do at HQ
 //
 // Ask HQ's streams for entries by direct get, and nothing else: see readers.go. Readers are in the account READERS, signed

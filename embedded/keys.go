@@ -156,7 +156,7 @@ func registerScope(registers string) *jwt.UserScope {
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
 	}
 	scope.Template.Sub.Allow = jwt.StringList{
-		// HQ says where to go on. Not RESET.*.hq: nats-server 2.15.2 does not find a "*" in
+		// HQ says where to go on. Not RESET.*.hq: nats-server 2.15.3 does not find a "*" in
 		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
 		"$JS.{{name()}}.API.CONSUMER.RESET.>",
 		"$JS.FC.{{name()}}.>", // HQ acknowledges; no "*" in the middle for the same reason

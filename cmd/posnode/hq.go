@@ -51,7 +51,7 @@ type hqRunCmd struct {
 	Plaintext bool `name:"allow-plaintext-link" help:"Let other machines reach --listen and --listen-leaf, or reach --nats, without TLS, although anyone on the network between can read and change what travels."`
 
 	NATS     []string `name:"nats" placeholder:"URL" help:"Work on a cluster of stock nats-server, such as tls://a:4222,tls://b:4222,tls://c:4222, and run no server of our own. See 'posnode hq init'."`
-	Creds    string   `type:"existingfile" placeholder:"FILE" help:"Credentials for the cluster, such as hq.creds; without them those keys sign that are in the data directory."`
+	Creds    string   `type:"existingfile" placeholder:"FILE" help:"Credentials for the cluster, hq.creds, with answers.creds beside them: for an instance without keys.json in its data directory."`
 	CA       string   `name:"ca" type:"existingfile" placeholder:"FILE" help:"Authority of the cluster's certificates, such as ca.pem."`
 	Replicas int      `placeholder:"N" help:"Replicas of every stream; 3 on a cluster if absent."`
 }
