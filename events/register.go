@@ -132,6 +132,8 @@ func (f *RegisterLocked) About() string { return string(f.Staff) }
 type RegisterUnlocked struct {
 	Asked
 	Staff StaffID `json:"staff"`
+	// Refused are tries with this number that were refused before and of which there is no entry.
+	Refused int `json:"refused,omitempty"`
 }
 
 func (*RegisterUnlocked) Type() string    { return "register.unlocked.v1" }

@@ -13,15 +13,15 @@ func samples() []Fact {
 	return []Fact{
 		&RegisterActivated{Record: sampleRecord},
 		&ModeChanged{Asked: sampleAsked, From: Online, To: Offline, Cause: "timeout", Detail: "products: no answer within 3s", Transaction: "s001-r01-1-7", Profile: "2026-03", TimeoutMillis: 3000},
-		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights},
+		&StaffLoggedOn{Asked: sampleAsked, Staff: "7", Name: "Ann", Rights: sampleRights, Refused: 2},
 		&StaffLoggedOff{Asked: sampleAsked, Staff: "7"},
-		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
+		&SignOnRefused{Asked: sampleAsked, Staff: "8", Code: "sign_on_refused", Failed: Failed{Failures: 3, LockedUntil: 1772444100, Refused: 2}},
 		&PermissionRefused{
 			Asked: sampleAsked, Staff: "7", Approver: "8", Code: "override_refused", Why: "The approver's staff number or PIN is wrong.",
-			Failed: Failed{Failures: 3, LockedUntil: 1772444100},
+			Failed: Failed{Failures: 3, LockedUntil: 1772444100, Refused: 2},
 		},
 		&RegisterLocked{Asked: sampleAsked, Staff: "7"},
-		&RegisterUnlocked{Asked: sampleAsked, Staff: "7"},
+		&RegisterUnlocked{Asked: sampleAsked, Staff: "7", Refused: 2},
 		&DeviceActivated{Asked: sampleAsked, User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Key: "s001-r01+4d30414b+AQID", Recorded: 12},
 		&DeviceInactivated{Asked: sampleAsked, Unsent: 3, Forced: true, Recorded: 13},
 		&ActivationCodeIssued{Register: "s001-r01", Code: Hash([]byte("code")), User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Expires: "2026-03-03T09:15:00Z"},
@@ -109,7 +109,7 @@ func samples() []Fact {
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
 		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
-		&GiftCardPINRefused{Asked: sampleAsked, Card: "6001", Code: "gift_card_pin_wrong", Failed: Failed{Failures: 3, LockedUntil: 1772444100}},
+		&GiftCardPINRefused{Asked: sampleAsked, Card: "6001", Code: "gift_card_pin_wrong", Failed: Failed{Failures: 3, LockedUntil: 1772444100, Refused: 2}},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042", Terms: sampleTerms, Printed: samplePrinted},
 		&ReceiptReprinted{
 			Asked: sampleAsked, Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: ReceiptCopy, Copy: 2, Epoch: 1, Sequence: 17,

@@ -21,6 +21,8 @@ type StaffLoggedOn struct {
 	Name  string  `json:"name,omitempty"`
 	// Rights are the permissions of the member of staff until they sign off.
 	Rights Rights `json:"rights"`
+	// Refused are tries with this number that were refused before and of which there is no entry.
+	Refused int `json:"refused,omitempty"`
 }
 
 // Rights are the permissions of a person: the permission groups of all their positions merged,
@@ -58,12 +60,15 @@ type StaffLoggedOff struct {
 func (*StaffLoggedOff) Type() string    { return "staff.logged_off.v1" }
 func (f *StaffLoggedOff) About() string { return string(f.Staff) }
 
-// Failed is embedded in a fact that records a wrong PIN of a member of staff.
+// Failed is embedded in a fact that records a wrong PIN of a staff number or a gift card. Of wrong
+// PINs in a row the first is an entry, and the one that locks; the count tells of those between.
 type Failed struct {
 	Failures int `json:"failures,omitempty"` // in a row, with this one
 	// LockedUntil is when the member of staff can sign on or approve again, in Unix
 	// seconds of the register's clock, once there were too many.
 	LockedUntil int64 `json:"locked_until,omitempty"`
+	// Refused are tries while the number was locked out before, of which there is no entry.
+	Refused int `json:"refused,omitempty"`
 }
 
 // SignOnRefused is a security fact: someone tried to sign on and was refused (operation 700).

@@ -285,3 +285,47 @@ func TestNewRegister(t *testing.T) {
 	t.Logf("a changed price at the register after %v", time.Since(begun))
 	require.Equal(t, "3", price(t, till.Reference(), "P00007"))
 }
+
+// A register gets the staff of its own store, and nobody else's PIN hashes: not with the reference data, not
+// when it asks, and no more once they work elsewhere.
+func TestRegisterGetsItsStoresStaffAlone(t *testing.T) {
+	t.Parallel()
+	c := newChain(t)
+	staff := func(key, store, stores string) string {
+		return fmt.Sprintf(`{"kind":"staff","key":%q%s,"record":{"staff":%q,"name":"Pat","pin":"hash-of-%s"%s,"groups":[{"manager":true}]}}`+"\n", key, store, key, key, stores)
+	}
+	c.load(base()+staff("20", "", `,"stores":["s001"]`)+staff("21", "", `,"stores":["s002","s003"]`)+staff("22", `,"store":"s002"`, "")+staff("23", "", ""), hq.ImportOptions{})
+	till := c.till("s001", "r01")
+	c.until(till)
+	name := events.Register{Store: "s001", ID: "r01"}
+	has := func(r *projections.Reference) (all string) {
+		for _, key := range []string{"20", "21", "22", "23"} {
+			record, found, err := r.Find(t.Context(), ledger.Query{Kind: "staff", Key: key})
+			require.NoError(t, err)
+			if found {
+				all += record.(ledger.StaffMember).PIN + " "
+			}
+		}
+		hits, err := r.Search(t.Context(), "staff", "Pat", 0)
+		require.NoError(t, err)
+		return all + fmt.Sprint(len(hits))
+	}
+	sent := func(after uint64) (all string) {
+		page, err := c.hq.Reference().For(name).Page(t.Context(), after)
+		require.NoError(t, err)
+		for _, line := range page.Lines {
+			all += line.Key + string(line.Record)
+		}
+		return all
+	}
+	require.Equal(t, "hash-of-20 hash-of-23 2", has(till.Reference()))
+	require.Equal(t, "hash-of-20 hash-of-23 2", has(c.hq.Reference().For(name)), "what it asks is answered from there")
+	require.NotContains(t, sent(0), "hash-of-21")
+	require.NotContains(t, sent(0), "hash-of-22")
+	require.NotContains(t, sent(1), "hash-of-21")
+
+	c.load(staff("20", "", `,"stores":["s002"]`), hq.ImportOptions{})
+	require.Eventually(t, func() bool { return has(till.Reference()) == "hash-of-23 1" }, time.Minute, 50*time.Millisecond)
+	require.NotContains(t, sent(1), "hash-of-20")
+	require.Equal(t, "hash-of-20 hash-of-21 hash-of-22 hash-of-23 4", has(c.hq.Reference().For(events.Register{Store: "s002", ID: "r01"})))
+}

@@ -2,6 +2,7 @@ package hq_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -211,4 +212,40 @@ func written(t *testing.T, content string) string {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	return path
+}
+
+// At the first sign-on after a start the register finds head office only while it decides: the
+// PIN is checked by the record on which it decides, and not by its own copy.
+func TestFirstSignOnIsJudgedByOneSource(t *testing.T) {
+	s := newScripted(t, true)
+	till := s.till(t, patience).begin()
+	changed := register.HashPIN("2")
+	s.answer(&s.find, func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {
+		var q projections.Question
+		if err := json.Unmarshal(question, &q); err != nil {
+			return nil, err
+		}
+		var reply projections.Reply
+		for _, query := range q.Queries {
+			reply.Results = append(reply.Results, projections.Result{Query: query, NotKept: query.Kind != "staff",
+				Record: json.RawMessage(fmt.Sprintf(`{"staff":%q,"name":"Sam","pin":%q,"groups":[{"manager":true}]}`, query.Key, changed))})
+		}
+		return json.Marshal(reply)
+	})
+	for _, first := range []struct{ pin, refused string }{{"1", "sign_on_refused"}, {"2", ""}} {
+		till.do(701, ``)
+		till.linked(false)
+		require.Eventually(t, func() bool { return till.View().Mode == events.Offline }, patience, 5*time.Millisecond)
+		require.NoError(t, till.Close())
+		till.open()
+		require.Eventually(t, till.Linked, patience, 5*time.Millisecond)
+		params := fmt.Sprintf(`{"staff":"7","pin":%q}`, first.pin)
+		if first.refused != "" {
+			require.Equal(t, first.refused, till.refused(700, params), "the PIN was changed at head office")
+			till.do(700, `{"staff":"7","pin":"2"}`)
+		} else {
+			till.do(700, params)
+		}
+		till.mode(events.Online)
+	}
 }

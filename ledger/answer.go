@@ -50,11 +50,11 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 	case *events.RecountAsked:
 		return Answer{}, refuseRecount(f.Tenders)
 	case *events.PermissionRefused:
-		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: "Ask a manager to approve it."}
+		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: askManager}
 	case *events.CardDeclined:
 		return Answer{}, refuseCard(f)
 	case *events.GiftCardPINRefused:
-		return Answer{}, refuseCardPIN(f)
+		return Answer{}, refuseCardPIN(f.Code)
 	}
 	if f, ok := e.Fact.(events.OfTransaction); ok {
 		of := f.Sale()

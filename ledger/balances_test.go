@@ -55,22 +55,22 @@ func TestCardFailuresAreBounded(t *testing.T) {
 	s := NewState(events.Register{Store: "s001", ID: "r01"}, 1, events.Digest{})
 	card := func(n int) events.CardNumber { return events.CardNumber(fmt.Sprintf("%06d", n)) }
 	locked := map[int]int64{1: 900, 2: 300, 3: 0, 4: 0}
-	for n := 1; n <= maxCardFailures; n++ {
+	for n := 1; n <= maxFailures; n++ {
 		until, some := locked[n]
 		if !some {
 			until = 600
 		}
-		s.failCard(card(n), events.Failed{Failures: 3, LockedUntil: until})
+		countFailure(&s.CardFailures, card(n), events.Failed{Failures: 3, LockedUntil: until})
 	}
-	require.Len(t, s.CardFailures, maxCardFailures)
+	require.Len(t, s.CardFailures, maxFailures)
 	for _, forgotten := range []int{3, 4, 2, 5, 6} {
 		require.Contains(t, s.CardFailures, card(forgotten))
 		newest := card(900_000 - forgotten)
-		s.failCard(newest, events.Failed{Failures: 1, LockedUntil: 700})
-		require.Len(t, s.CardFailures, maxCardFailures)
+		countFailure(&s.CardFailures, newest, events.Failed{Failures: 1, LockedUntil: 700})
+		require.Len(t, s.CardFailures, maxFailures)
 		require.NotContains(t, s.CardFailures, card(forgotten))
 		require.Contains(t, s.CardFailures, newest)
 	}
-	s.failCard(card(0), events.Failed{Failures: 1})
+	countFailure(&s.CardFailures, card(0), events.Failed{Failures: 1})
 	require.Contains(t, s.CardFailures, card(0), "it has just failed")
 }

@@ -23,6 +23,8 @@ type Command struct {
 	ApproverMatches bool
 	// CardPINMatches says that the parameter card_pin is the PIN of the gift card named by card.
 	CardPINMatches bool
+	// Untold is what PINs came to and no entry tells of, by the role in which the command gives one.
+	Untold [roles]Tries
 	// LinkDown says that head office cannot be reached, whatever the mode.
 	LinkDown bool
 	// NeedsActivation says that the register belongs to a head office and has nothing but an activation to be let in by.

@@ -75,11 +75,12 @@ func (d *deciding) approve() error {
 	switch {
 	case events.StaffID(id) == d.State.Staff.ID:
 		return override("override_by_same", "Someone else must approve it.")
-	case d.lockedOut(events.StaffID(id)) != 0:
-		return override("override_locked_out", "There were too many wrong PINs of the approver.")
+	case d.isLockedOut(events.StaffID(id)):
+		return refuse("override_locked_out", "There were too many wrong PINs of the approver.").instead(askManager)
 	case !known || manager.Blocked || !d.ApproverMatches:
-		if known && !manager.Blocked {
-			d.wrongPIN = d.failed(manager.ID)
+		var entry bool
+		if d.wrongPIN, entry = d.failed(d.Failures[events.StaffID(id)], d.Untold[Approves]); !entry {
+			return refuse("override_refused", "The approver's staff number or PIN is wrong.").instead(askManager)
 		}
 		return override("override_refused", "The approver's staff number or PIN is wrong.")
 	}

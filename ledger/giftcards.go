@@ -187,41 +187,41 @@ func notGiftCard(line *Line) error {
 	return refuse("gift_card_line", "Line %d is a gift card.", line.Number).instead("Void it, and add the card again.")
 }
 
-// cardPIN asks for the PIN of a card that has one. A wrong one is recorded.
+// cardPIN asks for the PIN of a card that has one.
 func (d *deciding) cardPIN(card GiftCard) (events.Requested, error) {
 	before := d.CardFailures[card.Number]
 	switch {
 	case card.PIN == "":
 		return nil, nil
 	case before.LockedUntil > d.At:
-		return &events.GiftCardPINRefused{Card: card.Number, Code: "gift_card_locked_out", Failed: events.Failed{LockedUntil: before.LockedUntil}}, nil
+		return nil, refuseCardPIN("gift_card_locked_out")
 	case !d.in.has("card_pin"):
 		return nil, refuse("gift_card_pin_required", "The gift card has a PIN.").instead("Ask the customer for it.")
 	case !d.CardPINMatches:
-		return &events.GiftCardPINRefused{Card: card.Number, Code: "gift_card_pin_wrong", Failed: d.failedAgain(before)}, nil
+		const wrong = "gift_card_pin_wrong"
+		failed, entry := d.failed(before, d.Untold[Pays])
+		if !entry {
+			return nil, refuseCardPIN(wrong)
+		}
+		return &events.GiftCardPINRefused{Card: card.Number, Code: wrong, Failed: failed}, nil
 	}
 	return nil, nil
 }
 
-// refuseCardPIN is the refusal that a recorded wrong PIN of a gift card answers with.
-func refuseCardPIN(f *events.GiftCardPINRefused) *Refusal {
-	if f.Code == "gift_card_locked_out" {
+// refuseCardPIN is the refusal with a code for a wrong PIN of a gift card.
+func refuseCardPIN(code string) *Refusal {
+	if code == "gift_card_locked_out" {
 		return refuse("gift_card_locked_out", "There were too many wrong PINs of the gift card.").instead("Take another way to pay, or wait a few minutes.")
 	}
 	return refuse("gift_card_pin_wrong", "The PIN of the gift card is wrong.").instead("Ask the customer again.")
 }
-
-// maxCardFailures bounds the cards whose wrong PINs a state remembers.
-const maxCardFailures = 1000
 
 // countCardPIN keeps the wrong PINs of a card until the right one is given.
 func (s *State) countCardPIN(fact events.Fact) {
 	var payments []events.Payment
 	switch f := fact.(type) {
 	case *events.GiftCardPINRefused:
-		if f.Failures > 0 {
-			s.failCard(f.Card, f.Failed)
-		}
+		countFailure(&s.CardFailures, f.Card, f.Failed)
 	case *events.BalanceChecked:
 		delete(s.CardFailures, f.Card)
 	case *events.PaymentTaken:
@@ -236,21 +236,4 @@ func (s *State) countCardPIN(fact events.Fact) {
 			delete(s.CardFailures, p.GiftCard.Card)
 		}
 	}
-}
-
-// failCard notes wrong PINs of a card, in the place of those of another where there are too many.
-func (s *State) failCard(card events.CardNumber, f events.Failed) {
-	if s.CardFailures == nil {
-		s.CardFailures = map[events.CardNumber]events.Failed{}
-	}
-	if s.CardFailures[card] = f; len(s.CardFailures) <= maxCardFailures {
-		return
-	}
-	least := card
-	for other, g := range s.CardFailures {
-		if l := s.CardFailures[least]; other != card && (least == card || g.LockedUntil < l.LockedUntil || g.LockedUntil == l.LockedUntil && other < least) {
-			least = other
-		}
-	}
-	delete(s.CardFailures, least)
 }

@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/posnode/posnode/events"
+import (
+	"slices"
+
+	"github.com/posnode/posnode/events"
+)
 
 // Query is one question to the reference data: which record of which kind.
 type Query struct {
@@ -179,10 +183,10 @@ type CashAccount struct {
 	Kind string `json:"kind"` // income or expense
 }
 
-// SignOn says when a member of staff, or a gift card, of whom wrong PINs are given is locked out.
+// SignOn says when a staff number, or a gift card, of which wrong PINs are given is locked out.
 type SignOn struct {
-	Failures int `json:"failures,omitempty"` // wrong PINs in a row; 0 never locks anyone out
-	Minutes  int `json:"minutes,omitempty"`  // for how long
+	Failures int `json:"failures,omitempty"` // wrong PINs in a row; 0 for 5
+	Minutes  int `json:"minutes,omitempty"`  // for how long; 0 for 5
 }
 
 // Counting says how a tender is counted at the end of a shift.
@@ -201,6 +205,13 @@ type StaffMember struct {
 	Name    string         `json:"name"`
 	PIN     string         `json:"pin,omitempty"` // argon2id, PHC string format
 	Blocked bool           `json:"blocked,omitempty"`
+	// Stores are where they work; everywhere if absent. No other store's registers get the record.
+	Stores []events.StoreID `json:"stores,omitempty"`
 	// Groups are the permission groups of all positions, which are merged.
 	Groups []events.Rights `json:"groups"`
+}
+
+// WorksAt says whether the member of staff works in a store.
+func (m StaffMember) WorksAt(store events.StoreID) bool {
+	return len(m.Stores) == 0 || slices.Contains(m.Stores, store)
 }

@@ -38,9 +38,12 @@ func (r *Refusal) instead(what string) *Refusal {
 	return r
 }
 
+// askManager is what to do where a permission is wanting.
+const askManager = "Ask a manager to approve it."
+
 // deny makes a refusal for want of a permission, which is recorded.
 func deny(why string, args ...any) *Refusal {
-	r := refuse("permission_denied", why, args...).instead("Ask a manager to approve it.")
+	r := refuse("permission_denied", why, args...).instead(askManager)
 	r.security = true
 	return r
 }

@@ -7,9 +7,11 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
+const logOnOperation = 700
+
 func staffOperations() []*Operation {
 	return []*Operation{
-		{ID: 700, Name: "Log on", Group: "staff", Offline: Local, Gates: Gates{Open: true},
+		{ID: logOnOperation, Name: "Log on", Group: "staff", Offline: Local, Gates: Gates{Open: true},
 			Params: []Parameter{
 				{Name: "staff", Kind: KindText, Required: true, Max: 20, Doc: "staff number"},
 				{Name: "pin", Kind: KindText, Max: 40, Secret: true, Doc: "the staff member's PIN"},
@@ -32,27 +34,29 @@ func staffOperations() []*Operation {
 }
 
 // logOn signs a member of staff on, unlocks the register that they locked, or
-// records that it was refused (operation 700).
+// refuses (operation 700).
 func logOn(d *deciding) (events.Requested, error) {
 	id := events.StaffID(d.in.text("staff"))
 	on := d.State.Staff
 	if on != nil && on.ID != id {
 		return nil, refuse("another_signed_on", "%s is signed on at this register.", on.ID).instead("Log off first.")
 	}
-	if until := d.lockedOut(id); until != 0 {
-		return &events.SignOnRefused{Staff: id, Code: "staff_locked_out", Failed: events.Failed{LockedUntil: until}}, nil
+	if d.isLockedOut(id) {
+		return nil, refuseLockedOut()
 	}
 	member, known := find[StaffMember](d.Reference, "staff", string(id))
-	if known && !member.Blocked && !d.PINMatches {
-		return &events.SignOnRefused{Staff: id, Code: "sign_on_refused", Failed: d.failed(id)}, nil
+	if !known || member.Blocked || !d.PINMatches {
+		failed, entry := d.failed(d.Failures[id], d.Untold[SignsOn])
+		if !entry {
+			return nil, refuseSignOn()
+		}
+		return &events.SignOnRefused{Staff: id, Code: "sign_on_refused", Failed: failed}, nil
 	}
-	if !known || member.Blocked {
-		return &events.SignOnRefused{Staff: id, Code: "sign_on_refused"}, nil
-	}
+	untold := d.Untold[SignsOn].Wrong + d.Untold[SignsOn].Refused
 	if on != nil && on.Locked {
-		return &events.RegisterUnlocked{Staff: id}, nil
+		return &events.RegisterUnlocked{Staff: id, Refused: untold}, nil
 	}
-	return &events.StaffLoggedOn{Staff: id, Name: member.Name, Rights: member.rights()}, nil
+	return &events.StaffLoggedOn{Staff: id, Name: member.Name, Rights: member.rights(), Refused: untold}, nil
 }
 
 // refuseSignOn is one refusal for every reason: who tries numbers learns nothing from it.
@@ -65,30 +69,8 @@ func refuseLockedOut() *Refusal {
 	return refuse("staff_locked_out", "There were too many wrong PINs.").instead("Wait a few minutes, or ask someone else to sign on.")
 }
 
-// lockedOut is until when wrong PINs keep a member of staff out, 0 for not at all.
-func (d *deciding) lockedOut(id events.StaffID) int64 {
-	if until := d.Failures[id].LockedUntil; until > d.At {
-		return until
-	}
-	return 0
-}
-
-// failed counts one more wrong PIN. After a lock-out the count begins again.
-func (d *deciding) failed(id events.StaffID) events.Failed {
-	return d.failedAgain(d.Failures[id])
-}
-
-func (d *deciding) failedAgain(before events.Failed) events.Failed {
-	limit := d.Reference.Store.SignOn
-	if before.LockedUntil != 0 {
-		before = events.Failed{}
-	}
-	f := events.Failed{Failures: before.Failures + 1}
-	if limit.Failures > 0 && f.Failures >= limit.Failures {
-		f.LockedUntil = d.At + int64(limit.Minutes)*60
-	}
-	return f
-}
+// isLockedOut says whether wrong PINs keep a staff number out.
+func (d *deciding) isLockedOut(id events.StaffID) bool { return d.Failures[id].LockedUntil > d.At }
 
 // logOff signs the member of staff off; the shift stays open (operation 701).
 func logOff(d *deciding) (events.Requested, error) {
@@ -148,9 +130,9 @@ func (s *State) applyStaff(fact events.Fact) error {
 		_, s.Staff.Locked = fact.(*events.RegisterLocked)
 		delete(s.Failures, s.Staff.ID)
 	case *events.SignOnRefused:
-		s.countFailure(f.Staff, f.Failed)
+		countFailure(&s.Failures, f.Staff, f.Failed)
 	case *events.PermissionRefused:
-		s.countFailure(f.Approver, f.Failed)
+		countFailure(&s.Failures, f.Approver, f.Failed)
 	case *events.ClockedIn:
 		s.setClock(f.Staff, atWork)
 	case *events.ClockedOut:
@@ -162,17 +144,6 @@ func (s *State) applyStaff(fact events.Fact) error {
 		return fmt.Errorf("fact %s has no place in the state", fact.Type())
 	}
 	return nil
-}
-
-// countFailure keeps the wrong PINs of a known member of staff, of whom a store has so many.
-func (s *State) countFailure(id events.StaffID, f events.Failed) {
-	if f.Failures == 0 {
-		return
-	}
-	if s.Failures == nil {
-		s.Failures = map[events.StaffID]events.Failed{}
-	}
-	s.Failures[id] = f
 }
 
 func (s *State) setClock(id events.StaffID, stands string) {

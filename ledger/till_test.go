@@ -23,6 +23,7 @@ type till struct {
 	store   ledger.Store
 	records map[ledger.Query]any
 	state   *ledger.State
+	untold  ledger.Untold
 	// live is the state of a register that never restarts: it applies what Seal
 	// returned, where state applies what Decode read.
 	live    *ledger.State
@@ -52,6 +53,7 @@ func newTill(store ledger.Store) *till {
 	w.signer = must(checkpoint.NewSigner(private))
 	record := must(json.Marshal(events.ActivationRecord{Register: tillRegister, Epoch: 1, Key: public, Time: w.clock.Format(time.RFC3339)}))
 	w.state = ledger.NewState(tillRegister, 1, events.Hash(record))
+	w.untold = ledger.NewUntold(w.state)
 	w.live = ledger.NewState(tillRegister, 1, events.Hash(record))
 	if _, err := w.record(&events.RegisterActivated{Record: string(record)}, ledger.Command{}, ""); err != nil {
 		panic(err)
@@ -136,9 +138,11 @@ func (w *till) do(c ledger.Command) (answer, error) {
 		panic(fmt.Sprintf("operation %d: Decide changed the state\nfrom %s\nto   %s", c.Operation, before, w.snapshot()))
 	}
 	if err != nil {
-		if refusal := (*ledger.Refusal)(nil); !errors.As(err, &refusal) || refusal.Code == "" || refusal.Why == "" {
+		refusal := (*ledger.Refusal)(nil)
+		if !errors.As(err, &refusal) || refusal.Code == "" || refusal.Why == "" {
 			panic(fmt.Sprintf("operation %d: %v is not a refusal with a code and a sentence", c.Operation, err))
 		}
+		w.untold.Refused(w.state, c, refusal.Code)
 		return answer{}, err
 	}
 	if decision.Fact == nil {
@@ -157,6 +161,7 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	if err != nil {
 		panic(fmt.Sprintf("operation %d: %v", c.Operation, err))
 	}
+	w.untold.Recorded(c, entry.Fact, decision.Approver)
 	w.repeats(c, entry)
 	return answer{entry: entry, reserved: reserved}, nil
 }
@@ -189,6 +194,7 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.ApproverMatches = known && pin == c.Input.Text("approver_pin")
 	c.CardPINMatches = c.Input.Text("card_pin") == cardPINs[c.Input.Text("card")]
 	c.At = w.clock.Unix()
+	w.untold.Tell(&c)
 	return c
 }
 
@@ -284,7 +290,7 @@ func (w *till) restart() {
 	if err := json.Unmarshal(snapshot, state); err != nil {
 		panic(err)
 	}
-	w.state = state
+	w.state, w.untold = state, ledger.NewUntold(state)
 	if again := w.snapshot(); string(again) != string(snapshot) {
 		panic(fmt.Sprintf("a snapshot reads back as another state\nfrom %s\nto   %s", snapshot, again))
 	}

@@ -120,7 +120,7 @@ func (r *Reference) follow(ctx context.Context, stream string, commit uint64, re
 	if err != nil {
 		return err
 	}
-	err = read(position+1, func(seq uint64, body []byte) error { return in.follow(seq, body) })
+	err = read(position+1, func(seq uint64, body []byte) error { return in.follow(seq, body, r.has) })
 	if err != nil {
 		return err
 	}
@@ -155,8 +155,9 @@ func (in *importing) takeOver(stream string) (position uint64, err error) {
 	return 0, err
 }
 
-// follow takes in one message of the stream. What it does not understand it leaves as it was, and notes.
-func (in *importing) follow(seq uint64, body []byte) error {
+// follow takes in one message of the stream. What it does not understand it leaves as it was, and
+// notes. A record that the store may not have is taken away.
+func (in *importing) follow(seq uint64, body []byte, has func(record any) bool) error {
 	var message struct {
 		Line
 		Commit
@@ -176,6 +177,11 @@ func (in *importing) follow(seq uint64, body []byte) error {
 	}
 	if use, err := in.understand(line); err != nil || !use {
 		return err
+	}
+	if line.Kind == "staff" && !line.Deleted {
+		if member, err := kinds["staff"].decode(line.Record); err != nil || !has(member) {
+			line.Deleted, line.Record = true, nil
+		}
 	}
 	old, err := in.existing(line)
 	if err != nil {
@@ -258,6 +264,13 @@ func (r *Reference) Page(ctx context.Context, after uint64) (Page, error) {
 			if size += len(row.Record) + len(row.Key) + 100; size > MaxPage && len(p.Lines) > 0 {
 				p.More = true
 				return false
+			}
+			if row.Kind == "staff" && row.Record != nil {
+				if member, err := kinds["staff"].decode(row.Record); err != nil || !r.has(member) {
+					if row.Record = nil; after == 0 {
+						return true // there is no copy from which it would have to go
+					}
+				}
 			}
 			if row.Deleted = row.Record == nil; row.Store == Everybody {
 				row.Store = ""

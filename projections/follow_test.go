@@ -297,3 +297,17 @@ func FuzzCSV(f *testing.F) {
 		_, _, _ = r.Plan(background, strings.NewReader(rows), Format{CSV: table})
 	})
 }
+
+// A copy lets go of the staff of other stores, whoever sent them.
+func TestFollowDropsStaffOfOtherStores(t *testing.T) {
+	r := openReferenceAt(t, filepath.Join(t.TempDir(), "reference.db")).For(events.Register{Store: "s001", ID: "r01"})
+	member := func(stores string) string {
+		return `{"kind":"staff","key":"7","record":{"staff":"7","name":"Sam","pin":"secret","stores":` + stores + `,"groups":[]}}`
+	}
+	require.NoError(t, follow(t, r, "REFERENCE_1@x", 1, member(`["s001"]`)))
+	require.NotNil(t, find(t, r, "staff", "7"))
+	require.NoError(t, follow(t, r, "REFERENCE_1@x", 3, member(`["s002"]`)))
+	var kept int
+	require.NoError(t, r.writer.QueryRow("SELECT count(*) FROM records WHERE record LIKE '%secret%'").Scan(&kept))
+	require.Zero(t, kept)
+}

@@ -198,7 +198,9 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 	err := each(context.WithoutCancel(ctx), r.reader, column[[]byte],
 		"SELECT record FROM records WHERE kind = ? AND key = ? AND scope IN ('all', ?) AND record IS NOT NULL ORDER BY scope = 'all' LIMIT 1",
 		[]any{q.Kind, q.Key, string(r.register.Store)}, func(b []byte) bool {
-			record, broken = k.decode(b)
+			if record, broken = k.decode(b); !r.has(record) {
+				record = nil
+			}
 			return false
 		})
 	if err = errors.Join(err, broken); err == nil && record == nil && q.Kind == "customer" {
@@ -209,6 +211,13 @@ func (r *Reference) Find(ctx context.Context, q ledger.Query) (any, bool, error)
 	}
 	r.remember(asked, record, imports)
 	return record, record != nil, nil
+}
+
+// has says whether the view's store may have a record: staff of other stores, with the hashes of
+// their PINs, are none of its business. Head office's own view has all.
+func (r *Reference) has(record any) bool {
+	member, staff := record.(ledger.StaffMember)
+	return !staff || r.register.Store == "" || member.WorksAt(r.register.Store)
 }
 
 // findByProvisional is the customer who was written down under a provisional number, nil for none.
@@ -270,7 +279,9 @@ func (r *Reference) Search(ctx context.Context, kindName, text string, limit int
 				return len(hits) < limit
 			}
 			var record any
-			record, broken = k.decode(h.record)
+			if record, broken = k.decode(h.record); !r.has(record) {
+				return broken == nil
+			}
 			hits, seen[h.id] = append(hits, record), true
 			return broken == nil
 		})

@@ -60,6 +60,7 @@ func (r *Register) beginEpoch(ctx context.Context, epoch int, known events.Numbe
 	r.identity, r.journal = next, r.node.Journal()
 	r.turning.Unlock()
 	r.state = ledger.NewState(r.cfg.Register, epoch, events.Hash(next.activation))
+	r.untold = ledger.NewUntold(r.state)
 	clear(r.unknown)
 	r.damage.Store(nil)
 	r.publish()

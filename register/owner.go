@@ -26,6 +26,8 @@ type request struct {
 	command ledger.Command
 	online  *onlineSource // what was asked while it was prepared; nil for nothing, until the owner takes it up
 	failed  error         // that was asked then, and did not succeed
+	checked map[ledger.GivenPIN]pinChecked
+	taken   bool // the right to give a wrong PIN
 	answer  chan<- outcome
 }
 
@@ -78,7 +80,7 @@ func (r *Register) prepare(ctx context.Context, req Request) (p request, err err
 	local := now.In(r.cfg.Zone)
 	_, ahead := local.Zone()
 	c.Date, c.At, c.Offset = local.Format(time.DateOnly), now.Unix(), ahead/60
-	if err := r.checkPINs(ctx, &p, &c); err != nil {
+	if err := r.checkPINs(ctx, &p, c); err != nil {
 		return p, err
 	}
 	c.Prior, err = r.offline.Prior(ctx, c.Key)
@@ -122,6 +124,12 @@ func (r *Register) needsActivation() bool { return r.cfg.HQ != "" && r.cfg.Creds
 func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	// The client may have gone; what it asked for is finished all the same.
 	ctx, c := context.WithoutCancel(req.ctx), req.command
+	wrong := false // a PIN that it gives
+	defer func() {
+		if req.taken && !wrong {
+			r.pins.giveBack()
+		}
+	}()
 	damage := r.Damage()
 	c.Frozen = damage != nil
 	if damage != nil && c.Operation != 707 {
@@ -154,8 +162,11 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
-	decision, err := r.decide(ctx, &c, req.online)
+	r.untold.Tell(&c)
+	decision, err := r.decide(ctx, &c, req)
 	if err != nil {
+		refusal, ok := errors.AsType[*ledger.Refusal](err)
+		wrong = ok && r.untold.Refused(r.state, c, refusal.Code)
 		return ledger.Answer{}, err
 	}
 	if decision.Fact == nil {
@@ -175,21 +186,22 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	if err != nil {
 		return ledger.Answer{}, err
 	}
+	wrong = r.untold.Recorded(c, decision.Fact, decision.Approver)
 	return ledger.AnswerOf(entry)
 }
 
 // decide decides a command, and has head office carry out its part. Where that does not answer the
 // register is offline from there on, and decides the same command again.
-func (r *Register) decide(ctx context.Context, c *ledger.Command, online *onlineSource) (ledger.Decision, error) {
+func (r *Register) decide(ctx context.Context, c *ledger.Command, req request) (ledger.Decision, error) {
 	for {
-		if err := r.consult(ctx, c, online); err != nil {
+		if err := r.consult(ctx, c, req); err != nil {
 			return ledger.Decision{}, err
 		}
 		decision, err := ledger.Decide(r.state, *c)
 		if err != nil || decision.Fact == nil {
 			return decision, err
 		}
-		err = r.atHQ(ctx, *c, decision.Fact, online)
+		err = r.atHQ(ctx, *c, decision.Fact, req.online)
 		lost, ok := errors.AsType[*unheard](err)
 		if !ok {
 			return decision, err

@@ -64,6 +64,7 @@ type Register struct {
 	ids       ids
 	begun     bool            // the mode in which the register starts is decided
 	sinceShot int             // entries since the last snapshot
+	untold    ledger.Untold   // PINs of which no entry tells
 	unknown   map[string]bool // ids of appends that were given up and may still be stored
 
 	opened  time.Time
@@ -79,6 +80,7 @@ type Register struct {
 	linked func() bool
 
 	concluded chan struct{} // holds one value where the next announcement is not to wait for its time
+	pins      *pinGate
 	commands  chan request
 	looks     chan func(*ledger.State)
 	projector projector
@@ -97,7 +99,7 @@ type Register struct {
 // Every step can be repeated. If we died anywhere in here, the next start does
 // the same again; only the activation entry is new on disk, once.
 func Open(ctx context.Context, cfg Config) (*Register, error) {
-	r := &Register{cfg: cfg, commands: make(chan request), looks: make(chan func(*ledger.State)), concluded: make(chan struct{}, 1)}
+	r := &Register{cfg: cfg, pins: newPINGate(), commands: make(chan request), looks: make(chan func(*ledger.State)), concluded: make(chan struct{}, 1)}
 	r.close = sync.OnceValue(r.shutdown)
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open register %s: %w", cfg.Register, err), r.Close())
@@ -141,6 +143,7 @@ func (r *Register) open(ctx context.Context) (err error) {
 	if err := r.fold(ctx); err != nil && !r.noteDamage(err) {
 		return err
 	}
+	r.untold = ledger.NewUntold(r.state)
 	if err := r.loadWitness(ctx); err != nil {
 		return err
 	}

@@ -112,21 +112,25 @@ func (r *Register) throwSwitch(ctx context.Context, req request) error {
 
 // consult fills in what a command asks: from the Retail Server while the register is
 // online, and from the offline database where that does not succeed.
-func (r *Register) consult(ctx context.Context, c *ledger.Command, online *onlineSource) (err error) {
+func (r *Register) consult(ctx context.Context, c *ledger.Command, req request) (err error) {
 	asks := ledger.Asks(r.state, *c)
-	offline := func() (err error) {
-		c.Reference.Found, err = r.find(ctx, offlineSource{r.reference}, asks)
+	// The same records say whether a PIN is right, and what whoever gave it may do.
+	look := func(from source) (err error) {
+		if c.Reference.Found, err = r.find(ctx, from, asks); err == nil {
+			r.judgePINs(c, req.checked)
+		}
 		return err
 	}
+	offline := func() error { return look(offlineSource{r.reference}) }
 	if r.state.Mode == events.Offline {
 		if err := offline(); err != nil {
 			return err
 		}
-		if err := r.connect(ctx, c, online); err != nil || r.state.Mode == events.Offline {
+		if err := r.connect(ctx, c, req.online); err != nil || r.state.Mode == events.Offline {
 			return err
 		}
 	}
-	c.Reference.Found, err = r.find(ctx, online, asks)
+	err = look(req.online)
 	if failed, ok := errors.AsType[*lost](err); ok {
 		if err := r.goOffline(ctx, failed, c.Reference.Store.Profile); err != nil {
 			return err

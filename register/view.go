@@ -19,9 +19,13 @@ type View struct {
 	Transaction events.TransactionID `json:"transaction,omitempty"`
 
 	switched ledger.Switched
-	manual   bool // disconnected by hand
-	shutOut  bool // not activated
+	manual   bool                   // disconnected by hand
+	shutOut  bool                   // not activated
+	locked   map[ledger.Query]int64 // until when wrong PINs lock a number out, Unix seconds
 }
+
+// lockedOut says whether wrong PINs lock a number out at a time in Unix seconds.
+func (v View) lockedOut(q ledger.Query, at int64) bool { return v.locked[q] > at }
 
 // publish makes the state's view readable for everyone.
 func (r *Register) publish() {
@@ -37,6 +41,7 @@ func (r *Register) publish() {
 	if s.Transaction != nil {
 		v.Transaction = s.Transaction.ID
 	}
+	v.locked = s.LockedOut(r.cfg.Clock().Unix())
 	r.view.Store(v)
 }
 

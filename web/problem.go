@@ -107,13 +107,15 @@ func refused(r *ledger.Refusal) *Problem {
 
 // status is the HTTP status of a refusal: 401 and 403 for who asks, 400 for a
 // request that cannot be read, 409 where the state of the register is against
-// it, 422 where the request itself breaks a rule.
+// it, 422 where the request itself breaks a rule, 429 where it comes too soon.
 func status(code string) int {
 	switch code {
 	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":
 		return http.StatusUnauthorized
 	case "permission_denied", "override_refused", "override_by_same", "override_locked_out", "gift_card_pin_wrong", "gift_card_locked_out":
 		return http.StatusForbidden
+	case "pin_checks_busy", "pin_checks_throttled":
+		return http.StatusTooManyRequests
 	case "unknown_operation":
 		return http.StatusNotFound
 	case "malformed_input":
