@@ -125,7 +125,7 @@ func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, pu
 		c.Expires = until.Unix()
 		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 		c.Pub.Allow = jwt.StringList{askSubject(r.String(), activateService)}
-		c.Sub.Allow = jwt.StringList{replyPrefix(r) + ".>"}
+		c.Sub.Allow = jwt.StringList{activationReplies(r)}
 		public = c.Subject
 	})
 	if err != nil {

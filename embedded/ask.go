@@ -40,7 +40,11 @@ func (n *RegisterNode) Ask(ctx context.Context, service string, question []byte)
 	if len(question) > MaxAsked {
 		return nil, fmt.Errorf("ask %s: question of %d bytes is larger than %d", service, len(question), MaxAsked)
 	}
-	msg, err := n.asking.RequestWithContext(ctx, askSubject(n.cfg.Register.String(), service), question)
+	nc := n.asking
+	if service == activateService {
+		nc = n.activating
+	}
+	msg, err := nc.RequestWithContext(ctx, askSubject(n.cfg.Register.String(), service), question)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		err = ErrNobodyAnswers
@@ -62,6 +66,13 @@ func askSubject(register, service string) string { return "up." + register + ".a
 
 // replyPrefix is where head office's answers to a register travel, and no other register listens.
 func replyPrefix(r events.Register) string { return "down." + r.String() + ".reply" }
+
+// ownReplies is where a register hears all answers but the one to its activation. Its inboxes have a token more than those for
+// that, so that the holder of an activation code does not hear what the register of that name is told.
+func ownReplies(r events.Register) string { return replyPrefix(r) + ".own" }
+
+// activationReplies are the subjects on which a register hears the answer to its activation.
+func activationReplies(r events.Register) string { return replyPrefix(r) + ".*.*" }
 
 // The headers of an answer that is none, as micro services of NATS have them.
 const (

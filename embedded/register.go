@@ -63,18 +63,19 @@ func (cfg RegisterConfig) validate() error {
 
 // RegisterNode is a running register node.
 type RegisterNode struct {
-	cfg     RegisterConfig
-	options *server.Options
-	lock    *os.File
-	server  *server.Server
-	nc      *nats.Conn
-	asking  *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
-	repairs jetstream.JetStream     // on asking: what HQ answers comes back there
-	journal atomic.Pointer[Journal] // of the present epoch
-	faults  atomic.Pointer[[]JournalFault]
-	link    *linkWatch
-	local   *localReaders // nil where no program of the till reads along
-	close   func() error
+	cfg        RegisterConfig
+	options    *server.Options
+	lock       *os.File
+	server     *server.Server
+	nc         *nats.Conn
+	asking     *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
+	activating *nats.Conn              // for the question that the holder of an activation code may ask
+	repairs    jetstream.JetStream     // on asking: what HQ answers comes back there
+	journal    atomic.Pointer[Journal] // of the present epoch
+	faults     atomic.Pointer[[]JournalFault]
+	link       *linkWatch
+	local      *localReaders // nil where no program of the till reads along
+	close      func() error
 
 	reload sync.Mutex // one SetLink at a time
 }
@@ -117,7 +118,10 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), users.node); err != nil {
 		return err
 	}
-	if n.asking, err = connect(n.server, replyPrefix(n.cfg.Register), users.asking); err != nil {
+	if n.asking, err = connect(n.server, ownReplies(n.cfg.Register), users.asking); err != nil {
+		return err
+	}
+	if n.activating, err = connect(n.server, replyPrefix(n.cfg.Register), users.asking); err != nil {
 		return err
 	}
 	if n.repairs, err = jetstream.New(n.asking); err != nil {
@@ -184,7 +188,7 @@ func (n *RegisterNode) stop() error {
 	if n.local != nil {
 		n.local.close()
 	}
-	for _, nc := range []*nats.Conn{n.nc, n.asking} {
+	for _, nc := range []*nats.Conn{n.nc, n.asking, n.activating} {
 		if nc != nil {
 			nc.Close()
 		}

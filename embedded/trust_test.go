@@ -142,7 +142,7 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 				}
 			}
 			// Its own subjects are served, after all that was before them.
-			evil.send("LS+ down.s001-r02.reply.>\r\n")
+			evil.send("LS+ down.s001-r02.reply.*.*\r\n")
 			require.True(t, evil.ping())
 			require.Eventually(t, func() bool { // interest travels
 				const text = `{"own":1}`
@@ -526,4 +526,57 @@ func TestInstanceWithoutKeys(t *testing.T) {
 	pending, _, err := heard.Pending()
 	require.NoError(t, err)
 	require.Zero(t, pending)
+}
+
+// TestPaperHearsNoRegister: while a code is out for a register that works, who has the paper hears nothing of what head office
+// tells the register.
+func TestPaperHearsNoRegister(t *testing.T) {
+	t.Parallel()
+	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
+	requirePaperDeaf(t, h, h.LeafURL(), "")
+}
+
+func TestPaperHearsNoRegisterOnACluster(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	requirePaperDeaf(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
+}
+
+func requirePaperDeaf(t *testing.T, h *HQNode, leaf, ca string) {
+	n := startRegister(t, t.TempDir(), linked(r02, leaf, enroll(t, h, r02, 1)), func(c *RegisterConfig) { c.CA = ca })
+	data, _, err := h.Bootstrap(r02, time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	paper := filepath.Join(t.TempDir(), "paper.creds")
+	require.NoError(t, os.WriteFile(paper, data, 0o600))
+	answer := func(context.Context, events.Register, []byte) ([]byte, error) { return []byte("secret"), nil }
+	require.NoError(t, h.Answer("reference", answer))
+	require.NoError(t, h.TakeRepairs(func(events.Register, int64) (bool, error) { return true, nil }))
+	// It asks for all that it may hear, one line for each: what is wider may be refused or cut down.
+	var listening []*rawLeaf
+	for _, subject := range []string{"down.s001-r02.reply.*.*", "down.s001-r02.reply.>", "down.s001-r02.reply.own.>", "down.s001-r02.>", "down.>", ">"} {
+		evil := dialLeaf(t, leaf, ca, paper)
+		evil.send("LS+ %s\r\n", subject)
+		if evil.ping() {
+			listening = append(listening, evil)
+		}
+	}
+	require.NotEmpty(t, listening)
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		defer cancel()
+		answer, err := n.Ask(ctx, "reference", []byte("?"))
+		return err == nil && string(answer) == "secret"
+	}, soon, 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	require.NoError(t, n.Repair(ctx, 1, []events.Message{{Sequence: 1, Body: []byte("{}")}}))
+	// What is for the paper comes after it, and is the first that it hears.
+	require.NoError(t, everything(t, h).Publish("down.s001-r02.reply.for.paper", []byte("own")))
+	require.Equal(t, "down.s001-r02.reply.for.paper", listening[0].nextSubject())
+	for _, evil := range listening[1:] {
+		evil.send("PING\r\n")
+		for line := ""; line != "PONG"; line = evil.line() {
+			require.False(t, strings.HasPrefix(line, "LMSG down.s001-r02.reply.own") || strings.HasPrefix(line, "HMSG down.s001-r02.reply.own"), line)
+		}
+	}
 }
