@@ -97,3 +97,20 @@ func TestChain(t *testing.T) {
 	require.NoError(t, tail.Next(3, third))
 	require.Error(t, (&Chain{Register: sampleRegister, Head: first.Head}).Next(3, third))
 }
+
+// TestFirstEntryIsTheActivationThatWasExpected begins a chain of which the record is known.
+func TestFirstEntryIsTheActivationThatWasExpected(t *testing.T) {
+	first, err := Decode(journal(t)[0])
+	require.NoError(t, err)
+	known := Chain{Register: sampleRegister, Head: Head{Epoch: 1, Hash: Hash([]byte(sampleRecord))}}
+	require.NoError(t, known.Next(1, first))
+	require.Equal(t, first.Head, known.Head)
+
+	other := Chain{Register: sampleRegister, Head: Head{Epoch: 1, Hash: Hash([]byte("another record"))}}
+	before := other
+	err = other.Next(1, first)
+	corrupt := new(CorruptError)
+	require.ErrorAs(t, err, &corrupt)
+	require.Equal(t, "activation", corrupt.Kind)
+	require.Equal(t, before, other, "it has not moved")
+}

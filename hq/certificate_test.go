@@ -244,3 +244,47 @@ func TestAccept(t *testing.T) {
 	}
 	require.Contains(t, fmt.Sprint(found), KindFork)
 }
+
+// TestAcceptedStaysAccepted: what was accepted does not open again when the same is found again, and
+// another finding beside it is not accepted with it.
+func TestAcceptedStaysAccepted(t *testing.T) {
+	o, w, evil := newOffice(t), newWriter(t), newWriter(t)
+	other := evil.sales(2)
+	o.receive(w.activation())
+	o.receive(w.day("2026-03-02", 1, 3)...)
+	o.receive(other[4])
+	found := func() (open, accepted []string) {
+		all, err := o.Findings(t.Context())
+		require.NoError(t, err)
+		for _, f := range all {
+			place := fmt.Sprintf("%s %d", f.Kind, f.Sequence)
+			if f.Resolved == "" {
+				require.Empty(t, f.How)
+				open = append(open, place)
+			} else {
+				require.Equal(t, "accepted", f.How)
+				accepted = append(accepted, place)
+			}
+		}
+		return open, accepted
+	}
+	all, err := o.Findings(t.Context())
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	require.NoError(t, o.Accept(t.Context(), all[0].ID, "a test image"))
+	for range 2 {
+		// The same is found again, at another place of the shard.
+		again := other[4]
+		again.ShardSequence += 100
+		o.receive(again)
+		require.NoError(t, note(t.Context(), o.db.db, all[0]))
+		open, accepted := found()
+		require.Empty(t, open)
+		require.Equal(t, []string{"fork 5"}, accepted)
+	}
+	third := newWriter(t).sales(2)
+	o.receive(third[4])
+	open, accepted := found()
+	require.Equal(t, []string{"fork 5"}, open, "another entry in the same place is another finding")
+	require.Equal(t, []string{"fork 5"}, accepted)
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/checkpoint"
 )
 
 // Head office never signs two histories of one journal: not after it has lost its
@@ -83,4 +84,26 @@ func TestDatabaseOfOtherStreams(t *testing.T) {
 		require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "hq.db"+suffix)))
 	}
 	o.reopen()
+}
+
+// TestMarkIsOfOneJournal: a mark of another register or epoch, or with another key, is none of a journal.
+func TestMarkIsOfOneJournal(t *testing.T) {
+	private, public, err := checkpoint.GenerateKey("hq")
+	require.NoError(t, err)
+	_, another, err := checkpoint.GenerateKey("hq")
+	require.NoError(t, err)
+	signer, err := checkpoint.NewSigner(private)
+	require.NoError(t, err)
+	name := embedded.JournalName{Register: events.Register{Store: "s001", ID: "r01"}, Epoch: 2}
+	note, err := signer.Sign(checkpoint.Checkpoint{Origin: "s001-r01/2", Size: 7, Hash: [32]byte{1}})
+	require.NoError(t, err)
+	head, err := openMark(note, public, name)
+	require.NoError(t, err)
+	require.Equal(t, events.Head{Epoch: 2, Sequence: 7, Hash: events.Digest{1}}, head)
+	_, err = openMark(note, another, name)
+	require.Error(t, err)
+	for _, other := range []embedded.JournalName{{Register: name.Register, Epoch: 1}, {Register: name.Register, Epoch: 22}, {Register: events.Register{Store: "s001", ID: "r02"}, Epoch: 2}} {
+		_, err = openMark(note, public, other)
+		require.ErrorContains(t, err, "it is of s001-r01/2")
+	}
 }
