@@ -30,8 +30,18 @@ type CompletenessCertified struct {
 	Covered      []Covered    `json:"covered"`       // empty on a day without a shift
 	Shifts       []ShiftID    `json:"shifts"`        // of that date, all closed, or ended with their epoch
 	Sums         []PeriodSums `json:"sums"`          // by currency
+	Without      []Excluded   `json:"without,omitempty"`
 	// Note is the certificate itself: a note signed by head office. See docs/format.md.
 	Note string `json:"note"`
+}
+
+// Excluded is a finding that a person has accepted: what is certified is certified without it.
+type Excluded struct {
+	Range
+	Kind string `json:"kind"`
+	Got  string `json:"got"` // of a branch the hash of its first entry
+	Why  string `json:"why"`
+	Who  string `json:"who,omitempty"`
 }
 
 // Covered is a range of a register's entries, its last one by its hash, which vouches for all before it.
@@ -40,7 +50,7 @@ type Covered struct {
 	Hash Digest `json:"hash"`
 }
 
-func (*CompletenessCertified) Type() string    { return "completeness.certified.v1" }
+func (*CompletenessCertified) Type() string    { return "completeness.certified.v2" }
 func (f *CompletenessCertified) About() string { return f.Of.String() }
 
 // PeriodClosed says that head office holds complete and verified journals of all
@@ -57,8 +67,9 @@ type PeriodClosed struct {
 
 // PeriodTotals are the sales of one register in a period.
 type PeriodTotals struct {
-	Of   Register     `json:"of"`
-	Sums []PeriodSums `json:"sums"` // by currency
+	Of      Register     `json:"of"`
+	Sums    []PeriodSums `json:"sums"` // by currency
+	Without []Excluded   `json:"without,omitempty"`
 }
 
 // PeriodSums are sums in one currency, in minor units.
@@ -70,7 +81,7 @@ type PeriodSums struct {
 	Tax          Money  `json:"tax"`
 }
 
-func (*PeriodClosed) Type() string    { return "period.closed.v1" }
+func (*PeriodClosed) Type() string    { return "period.closed.v2" }
 func (f *PeriodClosed) About() string { return f.From + ".." + f.To }
 
 // LeftOut is a register that a person has left out of a period, and why: its journal can
@@ -87,9 +98,12 @@ type FindingAccepted struct {
 	Epoch    int      `json:"epoch"`
 	Sequence uint64   `json:"sequence"`
 	Kind     string   `json:"kind"`
-	Got      string   `json:"got"` // as the finding has it
-	Why      string   `json:"why"`
+	// Through is the last entry that the finding is about, absent for one. A branch that has grown since is not accepted.
+	Through uint64 `json:"through,omitempty"`
+	Got     string `json:"got"` // as the finding has it
+	Why     string `json:"why"`
+	Who     string `json:"who,omitempty"` // accepted it; absent in facts of a former version
 }
 
-func (*FindingAccepted) Type() string    { return "finding.accepted.v1" }
+func (*FindingAccepted) Type() string    { return "finding.accepted.v2" }
 func (f *FindingAccepted) About() string { return f.Of.String() }

@@ -139,5 +139,10 @@ func newRegistry() *Registry {
 			r.Add(make)
 		}
 	}
+	// Of these the newest version has fields more, which may be absent.
+	same := func(data json.RawMessage) (json.RawMessage, error) { return data, nil }
+	for _, entity := range []string{"finding.accepted", "completeness.certified", "period.closed"} {
+		r.AddUpcast(entity+".v1", entity+".v2", same)
+	}
 	return r
 }

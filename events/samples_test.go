@@ -208,18 +208,20 @@ func samples() []Fact {
 		&StockCountCommitted{Asked: sampleAsked, Count: 1, Lines: []CountedLine{sampleCounted}},
 		&StockCountDiscarded{Asked: sampleAsked, Count: 1},
 		&RegisterQuarantined{Of: sampleRegister, Epoch: 1, Kind: FrozenForked, Sequence: 37, Want: "hash a", Got: "hash b"},
-		&FindingAccepted{Of: sampleRegister, Epoch: 1, Sequence: 37, Kind: "fork", Got: "hash b", Why: "a test image that was started by mistake"},
+		&FindingAccepted{Of: sampleRegister, Epoch: 1, Sequence: 37, Through: 40, Kind: "fork", Got: "hash b", Why: "a test image that was started by mistake", Who: "ann"},
 		&CompletenessCertified{
 			Of: sampleRegister, BusinessDate: "2026-03-02", Covered: []Covered{{Range{1, 1, 41}, Hash([]byte("entry 41"))}}, Shifts: []ShiftID{"s001-r01-1-s1"},
-			Sums: samplePeriod, Note: "posnode completeness\ns001-r01\n2026-03-02\n1 1 41 MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n",
+			Sums: samplePeriod, Without: sampleWithout, Note: "posnode completeness\ns001-r01\n2026-03-02\n1 1 41 MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=\n\n— hq MDAwMA==\n",
 		},
 		&PeriodClosed{
-			From: "2026-03-01", To: "2026-03-31", Registers: []PeriodTotals{{Of: sampleRegister, Sums: samplePeriod}}, Certificates: 31,
+			From: "2026-03-01", To: "2026-03-31", Registers: []PeriodTotals{{Of: sampleRegister, Sums: samplePeriod, Without: sampleWithout}}, Certificates: 31,
 			LeftOut: []LeftOut{{Of: Register{"s001", "r02"}, Why: "destroyed in a fire"}},
 			Digest:  Hash([]byte("the notes")),
 		},
 	}
 }
+
+var sampleWithout = []Excluded{{Range: Range{1, 37, 40}, Kind: "fork", Got: "hash b", Why: "a test image that was started by mistake", Who: "ann"}}
 
 const sampleRecord = `{"store":"s001","register":"r01","epoch":1,"key":"s001-r01+33d7a0bc+Ab0","time":"2026-03-02T08:00:00Z"}`
 

@@ -268,7 +268,9 @@ func TestInactivation(t *testing.T) {
 	require.Len(t, journals, 2)
 	findings, err := w.hq.Findings(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, findings)
+	for _, f := range findings {
+		require.Equal(t, "filled", f.How, "the next epoch may have been first to arrive")
+	}
 }
 
 func TestRevokedByHeadOffice(t *testing.T) {

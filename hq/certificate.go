@@ -38,6 +38,9 @@ func (o Obstacle) String() string { return fmt.Sprintf("%s on %s: %s", o.Registe
 // certificateTitle is the first line of every certificate.
 const certificateTitle = "posnode completeness certificate"
 
+// withoutLine names a finding that was accepted: what it is about is not in what is certified.
+const withoutLine = "without %s %d %d %d %q"
+
 // certificateText is what head office signs.
 func certificateText(f *events.CompletenessCertified) string {
 	var text strings.Builder
@@ -47,6 +50,9 @@ func certificateText(f *events.CompletenessCertified) string {
 	}
 	for _, s := range f.Sums {
 		fmt.Fprintf(&text, "sum %s %d %d %d %d\n", s.Currency, s.Transactions, s.Sales, s.Returns, s.Tax)
+	}
+	for _, w := range f.Without {
+		fmt.Fprintf(&text, withoutLine+"\n", w.Kind, w.Epoch, w.From, w.To, w.Got)
 	}
 	return text.String()
 }
@@ -129,6 +135,9 @@ func (h *HQ) examine(ctx context.Context, tx *sql.Tx, r events.Register, date st
 	if err := checkFindings(ctx, tx, r, date, add); err != nil {
 		return nil, nil, err
 	}
+	if f.Without, err = acceptedOf(ctx, tx, r, date); err != nil {
+		return nil, nil, err
+	}
 	if f.Shifts, err = shiftsOf(ctx, tx, r, date); err != nil {
 		return nil, nil, err
 	}
@@ -187,19 +196,40 @@ func (h *HQ) checkOver(ctx context.Context, tx *sql.Tx, r events.Register, journ
 		return err
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	c := h.heard[r]
+	var announced events.Head
+	if c != nil {
+		announced = c.Head
+	}
+	h.mu.Unlock()
+	wrong, err := onWrongBranch(ctx, tx, newest, announced)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	switch {
 	case c == nil:
 		add("silent", "it has not been heard of since head office started, nor has a later day begun")
 	case c.refused > 0:
 		add("epoch", "it announces epoch %d, which head office has not given: activate it anew (operation 707)", c.refused)
+	case c.Epoch == newest.Epoch && c.Sequence > verified && wrong:
+		// Its history is known to be a wrong branch: the findings of that decide.
 	case c.Epoch != newest.Epoch || c.Sequence > verified:
 		add("gap", "it has announced %d entries of epoch %d, and %d of epoch %d are verified", c.Sequence, c.Epoch, verified, newest.Epoch)
 	case c.Time.Format(time.DateOnly) <= date:
 		add("silent", "the day is not over: it was last heard of at its %s", c.Time.Format(time.RFC3339))
 	}
 	return nil
+}
+
+// onWrongBranch says whether a head is of an epoch with two histories, and known to be on the one that does not count.
+func onWrongBranch(ctx context.Context, tx *sql.Tx, name embedded.JournalName, head events.Head) (wrong bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM quarantined WHERE register = ?1 AND epoch = ?2) AND EXISTS (
+			SELECT 1 FROM journals JOIN entries ON journal = id WHERE register = ?1 AND epoch = ?2 AND entries.sequence = ?3 AND entries.hash = ?4
+			UNION SELECT 1 FROM journals JOIN strays ON journal = id WHERE register = ?1 AND epoch = ?2 AND strays.sequence = ?3 AND strays.hash = ?4)`,
+		name.Register.String(), name.Epoch, int64(head.Sequence), head.Hash[:]).Scan(&wrong)
+	return wrong, err
 }
 
 // checkFindings looks for what is open and not surely of a later day: behind the verified opening of a later shift.
@@ -227,6 +257,29 @@ func checkFindings(ctx context.Context, tx *sql.Tx, r events.Register, date stri
 		}
 	}
 	return errorsOf(rows)
+}
+
+// acceptedOf lists the accepted findings that would be in the way of a day's certificate, but for those that are surely of an earlier day.
+func acceptedOf(ctx context.Context, tx *sql.Tx, r events.Register, date string) (out []events.Excluded, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT f.kind, f.epoch, f.sequence, f.through, f.got, coalesce(a.why, ''), coalesce(a.who, '')
+		FROM findings AS f LEFT JOIN accepted AS a ON a.register = f.register AND a.epoch = f.epoch AND a.sequence = f.sequence AND a.kind = f.kind AND a.got = f.got
+		WHERE f.register = ?1 AND f.how = 'accepted' AND f.kind NOT IN ('clock', 'signature') AND NOT EXISTS (
+			SELECT 1 FROM shifts WHERE shifts.register = ?1 AND opened > 0 AND (
+				date > ?2 AND (shifts.epoch < f.epoch OR shifts.epoch = f.epoch AND opened < f.sequence)
+				OR date < ?2 AND (shifts.epoch > f.epoch OR shifts.epoch = f.epoch AND opened > f.through)))
+		ORDER BY f.epoch, f.sequence, f.kind, f.got`, r.String(), date)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e events.Excluded
+		if err := rows.Scan(&e.Kind, &e.Epoch, &e.From, &e.To, &e.Got, &e.Why, &e.Who); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, errorsOf(rows)
 }
 
 // shiftsOf lists the shifts of a day.
@@ -275,6 +328,7 @@ type Certificate struct {
 	Date     string              `json:"date"`
 	Covered  []events.Covered    `json:"covered"`
 	Sums     []events.PeriodSums `json:"sums"`
+	Without  []events.Excluded   `json:"without,omitempty"` // why and who accepted it stand in head office's record
 }
 
 // OpenCertificate checks a certificate with nothing but head office's public key.
@@ -310,6 +364,12 @@ func (c *Certificate) read(line string) error {
 		covered.Hash = events.Digest(raw)
 		c.Covered = append(c.Covered, covered)
 		return nil
+	}
+	if strings.HasPrefix(line, "without ") {
+		var e events.Excluded
+		_, err := fmt.Sscanf(line, withoutLine, &e.Kind, &e.Epoch, &e.From, &e.To, &e.Got)
+		c.Without = append(c.Without, e)
+		return err
 	}
 	var s events.PeriodSums
 	if _, err := fmt.Sscanf(line, "sum %s %d %d %d %d", &s.Currency, &s.Transactions, &s.Sales, &s.Returns, &s.Tax); err != nil {
@@ -388,6 +448,11 @@ func (h *HQ) certifyAll(ctx context.Context, registers []events.Register, dates 
 			notes.Write([]byte(c.Note))
 			for _, s := range c.Sums {
 				totals.Sums = addSums(totals.Sums, s)
+			}
+			for _, e := range c.Without {
+				if !slices.Contains(totals.Without, e) { // one may be named on more than one day
+					totals.Without = append(totals.Without, e)
+				}
 			}
 		}
 		fact.Registers = append(fact.Registers, totals)

@@ -222,13 +222,13 @@ func TestAccept(t *testing.T) {
 	require.Equal(t, KindFork, found[0].Kind)
 	require.Equal(t, KindGap, found[1].Kind)
 	var r *ledger.Refusal
-	require.ErrorAs(t, o.Accept(t.Context(), found[1].ID, "never mind"), &r)
+	require.ErrorAs(t, o.Accept(t.Context(), found[1].ID, "ann", "never mind"), &r)
 	require.Equal(t, "finding_not_acceptable", r.Code)
-	require.ErrorAs(t, o.Accept(t.Context(), 99, "never mind"), &r)
+	require.ErrorAs(t, o.Accept(t.Context(), 99, "ann", "never mind"), &r)
 	require.Equal(t, "finding_unknown", r.Code)
-	require.ErrorAs(t, o.Accept(t.Context(), found[0].ID, " "), &r)
-	require.NoError(t, o.Accept(t.Context(), found[0].ID, "a test image"))
-	require.NoError(t, o.Accept(t.Context(), found[0].ID, "again"))
+	require.ErrorAs(t, o.Accept(t.Context(), found[0].ID, "ann", " "), &r)
+	require.NoError(t, o.Accept(t.Context(), found[0].ID, "ann", "a test image"))
+	require.NoError(t, o.Accept(t.Context(), found[0].ID, "ann", "again"))
 
 	require.NoError(t, o.Close())
 	require.NoError(t, os.Remove(filepath.Join(o.dir, "hq.db")))

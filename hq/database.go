@@ -65,13 +65,14 @@ CREATE TABLE IF NOT EXISTS certificates (register TEXT NOT NULL, date TEXT NOT N
 CREATE TABLE IF NOT EXISTS periods (first TEXT PRIMARY KEY, last TEXT NOT NULL, fact TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted (
 	register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, got TEXT NOT NULL, at TEXT NOT NULL,
+	through INTEGER NOT NULL, why TEXT NOT NULL, who TEXT NOT NULL,
 	PRIMARY KEY (register, epoch, sequence, kind, got)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, hash TEXT NOT NULL); -- the end of head office's own journal
 ` + findingsSchema
 
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
-const schemaVersion = 11
+const schemaVersion = 12
 
 // openDatabase opens hq.db, an empty one where there is none of this version.
 func openDatabase(path string) (*database, error) {
@@ -92,7 +93,7 @@ func openDatabase(path string) (*database, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	if _, err := d.db.Exec(schema + endsSchema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
+	if _, err := d.db.Exec(schema + endsSchema + branchesSchema + keptSchema + activationSchema + settleSchema + fmt.Sprintf("PRAGMA user_version = %d;", schemaVersion)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.close())
 	}
 	return d, nil

@@ -138,10 +138,11 @@ func (v *verifier) compareHashes(j *journal, end uint64) error {
 	// What agrees now, or is known as a wrong branch, does not contradict any more.
 	err = v.exec(`UPDATE findings SET resolved = ?, how = 'the entry came' WHERE register = ? AND epoch = ? AND kind = 'end' AND resolved = ''`, stamp(v.at), register, j.name.Epoch)
 	for _, f := range wrong {
-		var known bool
-		err = errors.Join(err, v.row(`SELECT EXISTS (SELECT 1 FROM findings WHERE register = ?1 AND epoch = ?2 AND sequence = ?3 AND kind = 'fork' AND got = ?4)`,
-			register, f.Epoch, f.Sequence, f.Got).Scan(&known))
-		if err == nil && !known {
+		var hash events.Digest
+		var stray bool
+		err = errors.Join(err, hash.UnmarshalText([]byte(f.Got)),
+			v.row(`SELECT EXISTS (SELECT 1 FROM strays WHERE journal = ? AND sequence = ? AND hash = ?)`, j.id, f.Sequence, hash[:]).Scan(&stray))
+		if err == nil && !stray {
 			err = note(v.ctx, v.tx, f)
 		}
 	}

@@ -3,7 +3,6 @@ package hq
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,6 +45,7 @@ type Finding struct {
 	Epoch    int    `json:"epoch"`
 	Sequence uint64 `json:"sequence"`
 	Through  uint64 `json:"through"` // the last one that it is about
+	Leaves   string `json:"leaves"`  // of a branch: hash of the entry from which its first one follows; else ""
 	Kind     string `json:"kind"`
 	Want     string `json:"want"`
 	Got      string `json:"got"`
@@ -59,7 +59,7 @@ type Finding struct {
 const findingsSchema = `
 CREATE TABLE IF NOT EXISTS findings (
 	id INTEGER PRIMARY KEY, register TEXT NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, through INTEGER NOT NULL,
-	kind TEXT NOT NULL, want TEXT NOT NULL, got TEXT NOT NULL, shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL,
+	kind TEXT NOT NULL, want TEXT NOT NULL, got TEXT NOT NULL, leaves TEXT NOT NULL DEFAULT '', shard TEXT NOT NULL, shard_sequence INTEGER NOT NULL,
 	found TEXT NOT NULL, resolved TEXT NOT NULL DEFAULT '', how TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX IF NOT EXISTS findings_once ON findings (register, epoch, sequence, kind, got) WHERE kind <> 'gap';
@@ -179,14 +179,18 @@ func (h *HQ) Findings(ctx context.Context) ([]Finding, error) {
 
 // findings lists those that a rest of a query selects.
 func (d *database) findings(ctx context.Context, rest string, args ...any) (out []Finding, err error) {
-	rows, err := d.db.QueryContext(ctx, `SELECT id, register, epoch, sequence, through, kind, want, got, shard, shard_sequence, found, resolved, how FROM findings `+rest, args...)
+	return findings(ctx, d.db, rest, args...)
+}
+
+func findings(ctx context.Context, q querier, rest string, args ...any) (out []Finding, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT id, register, epoch, sequence, through, kind, want, got, leaves, shard, shard_sequence, found, resolved, how FROM findings `+rest, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var f Finding
-		if err := rows.Scan(&f.ID, &f.Register, &f.Epoch, &f.Sequence, &f.Through, &f.Kind, &f.Want, &f.Got, &f.Shard, &f.At, &f.Found, &f.Resolved, &f.How); err != nil {
+		if err := rows.Scan(&f.ID, &f.Register, &f.Epoch, &f.Sequence, &f.Through, &f.Kind, &f.Want, &f.Got, &f.Leaves, &f.Shard, &f.At, &f.Found, &f.Resolved, &f.How); err != nil {
 			return nil, err
 		}
 		out = append(out, f)
@@ -196,44 +200,72 @@ func (d *database) findings(ctx context.Context, rest string, args ...any) (out 
 
 // acceptable are the kinds that a person can accept. The others say that entries are
 // missing, or that head office cannot vouch for them: no one can decide that they are there.
-var acceptable = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull, KindFleet, KindEpoch, KindEnd}
+var acceptable = []string{
+	KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindFork, KindRollback, KindClone, KindClock, KindRepairsFull, KindFleet, KindEpoch, KindEnd,
+}
 
-// Accept records that a person has looked into a finding, and why it stands in nobody's way.
-func (h *HQ) Accept(ctx context.Context, id int64, why string) error {
-	if why = strings.TrimSpace(why); why == "" || len(why) > 1000 {
+const (
+	maxWhy = 1000 // bytes
+	maxWho = 100  // bytes
+)
+
+// Accept records that a person has looked into a finding, and why it stands in nobody's way. who is that person, "" where it is not known.
+func (h *HQ) Accept(ctx context.Context, id int64, who, why string) error {
+	if why = strings.TrimSpace(why); why == "" || len(why) > maxWhy {
 		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "why", Why: "why: give a reason of at most 1000 bytes."}
 	}
+	if who = strings.TrimSpace(who); len(who) > maxWho {
+		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "who", Why: "who: give a name of at most 100 bytes."}
+	}
 	_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
-		var f events.FindingAccepted
-		var register, how string
-		err := tx.QueryRowContext(ctx, `SELECT register, epoch, sequence, kind, got, how FROM findings WHERE id = ?`, id).Scan(&register, &f.Epoch, &f.Sequence, &f.Kind, &f.Got, &how)
-		if errors.Is(err, sql.ErrNoRows) {
+		found, err := findings(ctx, tx, `WHERE id = ?`, id)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
 			return nil, &ledger.Refusal{Code: "finding_unknown", Why: fmt.Sprintf("There is no finding %d.", id)}
 		}
-		if err != nil || how == "accepted" {
-			return nil, err
+		f := found[0]
+		if f.How == "accepted" {
+			return nil, nil
 		}
 		if !slices.Contains(acceptable, f.Kind) {
-			return nil, &ledger.Refusal{
-				Code: "finding_not_acceptable", Why: fmt.Sprintf("A finding of kind %s says that entries are missing or not signed.", f.Kind),
-				Instead: "Have the register send them, or leave it out of the period by name.",
-			}
+			return nil, notAcceptable(f)
 		}
-		if f.Of, err = events.ParseRegister(register); err != nil && f.Kind != KindOrigin && f.Kind != KindFleet {
+		fact := &events.FindingAccepted{Epoch: f.Epoch, Sequence: f.Sequence, Kind: f.Kind, Got: f.Got, Why: why, Who: who}
+		if f.Through > f.Sequence {
+			fact.Through = f.Through
+		}
+		if fact.Of, err = events.ParseRegister(f.Register); err != nil && f.Kind != KindOrigin && f.Kind != KindFleet {
 			return nil, err
 		}
-		f.Why = why
-		return &f, nil
+		return fact, nil
 	})
 	return err
 }
 
+func notAcceptable(f Finding) error {
+	return &ledger.Refusal{
+		Code: "finding_not_acceptable", Why: fmt.Sprintf("A finding of kind %s says that entries are missing or not signed.", f.Kind),
+		Instead: "Have the register send them, or leave it out of the period by name.",
+	}
+}
+
 func foldAccepted(ctx context.Context, tx *sql.Tx, e *events.Entry, f *events.FindingAccepted) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got, e.Envelope.Time)
+	of, through := f.Of.String(), max(f.Through, f.Sequence)
+	_, err := tx.ExecContext(ctx, `INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET at = excluded.at, through = excluded.through, why = excluded.why, who = excluded.who WHERE excluded.through > through`,
+		of, f.Epoch, f.Sequence, f.Kind, f.Got, e.Envelope.Time, through, f.Why, f.Who)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'accepted' WHERE register = ? AND epoch = ? AND sequence = ? AND kind = ? AND got = ?`,
-		e.Envelope.Time, f.Of.String(), f.Epoch, f.Sequence, f.Kind, f.Got)
+	_, err = tx.ExecContext(ctx, `UPDATE findings SET resolved = ?, how = 'accepted' WHERE register = ? AND epoch = ? AND sequence = ? AND kind = ? AND got = ? AND through <= ?`,
+		e.Envelope.Time, of, f.Epoch, f.Sequence, f.Kind, f.Got, through)
+	if err != nil || f.Kind != KindFork && f.Kind != KindChain {
+		return err
+	}
+	// Nobody vouches for the entries of the branch that are held, so that they need no signature either.
+	_, err = tx.ExecContext(ctx, `UPDATE findings SET resolved = ?1, how = 'accepted' WHERE register = ?2 AND epoch = ?3 AND kind = 'signature' AND resolved = '' AND sequence BETWEEN ?4 AND ?5
+		AND sequence > (SELECT coalesce(max(sequence), 0) FROM journals WHERE register = ?2 AND epoch = ?3)`, e.Envelope.Time, of, f.Epoch, f.Sequence, through)
 	return err
 }

@@ -75,7 +75,7 @@ func TestFloodOfAnnouncedEpochs(t *testing.T) {
 	evil.send("LS+ $JS.%s.API.>\r\n", till2) // head office asks for its journal, and waits for an answer that never comes
 	announce := func(epoch int) {
 		payload := fmt.Sprintf(`{"epoch":%d,"sequence":1,"hash":%q,"time":%q}`, epoch, strings.Repeat("0", 64), o.at.Format(time.RFC3339))
-		evil.send("LMSG up.%s.ask.announce %d\r\n%s\r\n", till2, len(payload), payload)
+		evil.send("LMSG up.%s.ask.announce down.%s.reply.x %d\r\n%s\r\n", till2, till2, len(payload), payload)
 	}
 	for epoch := range embedded.MaxEpoch {
 		announce(epoch + 1)

@@ -445,7 +445,7 @@ func TestMalformedMemberIsAFinding(t *testing.T) {
 		return all
 	}
 	first := restarted(2)[0]
-	require.NoError(t, o.Accept(t.Context(), first.ID, "came with an answer"))
+	require.NoError(t, o.Accept(t.Context(), first.ID, "ann", "came with an answer"))
 	require.Eventually(t, func() bool {
 		all, err := o.Findings(t.Context())
 		require.NoError(t, err)

@@ -167,8 +167,10 @@ func (d *database) missing(ctx context.Context, r events.Register) (out []events
 	rows, err := d.db.QueryContext(ctx, `
 		SELECT epoch, sequence, through FROM findings WHERE register = ?1 AND kind = 'gap' AND resolved = ''
 		UNION SELECT epoch, lost.sequence, lost.sequence FROM lost JOIN journals ON journals.id = journal WHERE register = ?1
-		UNION SELECT epoch, f.sequence, f.sequence FROM findings f JOIN journals j USING (register, epoch) WHERE register = ?1 AND kind = 'fork' AND resolved = '' AND f.sequence > j.sequence
-			AND NOT EXISTS (SELECT 1 FROM quarantined q WHERE q.register = ?1 AND q.epoch = f.epoch)
+		UNION SELECT epoch, max(b.first, j.sequence + 1), b.last FROM branches b JOIN journals j ON j.id = b.journal WHERE register = ?1 AND b.last > j.sequence
+			AND NOT EXISTS (SELECT 1 FROM quarantined q WHERE q.register = ?1 AND q.epoch = j.epoch)
+			AND NOT EXISTS (SELECT 1 FROM findings f WHERE f.register = ?1 AND f.epoch = j.epoch AND f.sequence = b.first AND f.kind = 'fork' AND f.how = 'accepted')
+		UNION SELECT epoch, sequence, sequence FROM findings WHERE register = ?1 AND kind = 'end' AND resolved = ''
 		ORDER BY 1, 2 LIMIT 2000`, r.String())
 	if err != nil {
 		return nil, err

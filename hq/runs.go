@@ -40,30 +40,20 @@ func (rs runs) holds(sequence uint64) bool {
 	return i >= 0 && sequence <= rs[i].last
 }
 
-// add takes in an entry that is not held. broken are the sequences of the entries that
-// do not follow from the one before them, which is held.
-func (rs *runs) add(sequence uint64, prev, hash events.Digest) (broken []uint64) {
+// add takes in an entry that is not held.
+func (rs *runs) add(sequence uint64, prev, hash events.Digest) {
 	i := rs.at(sequence)
 	added := run{first: sequence, last: sequence, prev: prev, hash: hash}
-	if i >= 0 && (*rs)[i].last+1 == sequence {
-		if (*rs)[i].hash == prev {
-			added.first, added.prev = (*rs)[i].first, (*rs)[i].prev
-			*rs = slices.Delete(*rs, i, i+1)
-			i--
-		} else {
-			broken = append(broken, sequence)
-		}
+	if i >= 0 && (*rs)[i].last+1 == sequence && (*rs)[i].hash == prev {
+		added.first, added.prev = (*rs)[i].first, (*rs)[i].prev
+		*rs = slices.Delete(*rs, i, i+1)
+		i--
 	}
-	if next := i + 1; next < len(*rs) && (*rs)[next].first == sequence+1 {
-		if (*rs)[next].prev == hash {
-			added.last, added.hash = (*rs)[next].last, (*rs)[next].hash
-			*rs = slices.Delete(*rs, next, next+1)
-		} else {
-			broken = append(broken, sequence+1)
-		}
+	if next := i + 1; next < len(*rs) && (*rs)[next].first == sequence+1 && (*rs)[next].prev == hash {
+		added.last, added.hash = (*rs)[next].last, (*rs)[next].hash
+		*rs = slices.Delete(*rs, next, next+1)
 	}
 	*rs = slices.Insert(*rs, i+1, added)
-	return broken
 }
 
 // drop takes out the entry at sequence, which is held. before is the hash of what stays in front of it, own its own,

@@ -45,6 +45,7 @@ type journal struct {
 	mode     modeSeen
 	moved    bool // the runs are to be stored
 	findings bool // there may be open ones
+	strays   bool // there may be entries in places that others have
 }
 
 // modeSeen is the newest change of mode among the entries held, or how the journal began.
@@ -233,7 +234,15 @@ func (v *verifier) again(j *journal, p *prepared) error {
 	if follows {
 		return v.displace(j, p, events.Digest(held))
 	}
-	return v.find(r, KindFork, events.Digest(held).String(), p.hash.String())
+	return v.strayed(j, p, events.Digest(held))
+}
+
+// strayed takes in an entry in a place that another one has. Of what is no entry nothing can follow.
+func (v *verifier) strayed(j *journal, p *prepared, held events.Digest) error {
+	if p.err != nil || !p.belongs() {
+		return v.find(p.received, KindFork, held.String(), p.hash.String())
+	}
+	return v.stray(j, p.received, p.hash, p.entry.PrevHash)
 }
 
 // follows says whether an entry goes on from what is verified, in the first place that is not. Where that place is taken, the
@@ -264,11 +273,15 @@ func (v *verifier) displace(j *journal, p *prepared, held events.Digest) error {
 			return err
 		}
 	}
+	prev := p.entry.PrevHash
+	if at := j.runs[j.runs.at(sequence)]; at.first == sequence {
+		prev = at.prev
+	}
 	j.runs.drop(sequence, p.entry.PrevHash, held)
 	// What does not follow from the one that is held now is found again.
 	err := v.exec(`UPDATE findings SET resolved = ?1, how = 'another entry took the place' WHERE register = ?2 AND epoch = ?3 AND resolved = ''
-		AND (sequence = ?4 AND (kind IN ('signature', 'chain') OR kind = 'fork' AND got = ?5) OR sequence = ?4 + 1 AND kind = 'chain')`,
-		stamp(r.ArrivedAt), register, j.name.Epoch, sequence, p.hash.String())
+		AND sequence = ?4 AND kind = 'signature'`,
+		stamp(r.ArrivedAt), register, j.name.Epoch, sequence)
 	if err != nil {
 		return err
 	}
@@ -284,7 +297,7 @@ func (v *verifier) displace(j *journal, p *prepared, held events.Digest) error {
 		}
 	}
 	r.Shard, r.ShardSequence = "", 0 // where the one is that was held, nobody has kept
-	return errors.Join(v.find(r, KindFork, p.hash.String(), held.String()), v.hold(j, p), v.foundAgain(j, p.received))
+	return errors.Join(v.hold(j, p), v.stray(j, r, held, prev), v.foundAgain(j, p.received))
 }
 
 // foundAgain says of an entry that head office had lost that it is there again.
@@ -428,12 +441,9 @@ func (v *verifier) hold(j *journal, p *prepared) error {
 	if err := v.exec(`INSERT INTO entries VALUES (?, ?, ?)`, j.id, sequence, p.hash[:]); err != nil {
 		return fmt.Errorf("hold entry %d of %s: %w", sequence, j.name, err)
 	}
-	for _, broken := range j.runs.add(sequence, e.PrevHash, p.hash) {
-		at := r
-		if at.Message.Sequence = broken; broken != sequence {
-			at.Shard, at.ShardSequence = "", 0 // it came before
-		}
-		if err := v.find(at, KindChain, fmt.Sprintf("entry %d written after entry %d", broken, broken-1), fmt.Sprintf("entry %d after another, with the coming of %s", broken, p.hash)); err != nil {
+	j.runs.add(sequence, e.PrevHash, p.hash)
+	if j.strays {
+		if err := v.unstray(j, r, p.hash); err != nil {
 			return err
 		}
 	}
@@ -653,7 +663,7 @@ func (v *verifier) journal(name embedded.JournalName) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = v.row(`SELECT EXISTS (SELECT 1 FROM findings WHERE register = ? AND epoch = ? AND resolved = '')`, name.Register.String(), name.Epoch).Scan(&j.findings)
+	err = v.row(`SELECT EXISTS (SELECT 1 FROM findings WHERE register = ? AND epoch = ? AND resolved = ''), EXISTS (SELECT 1 FROM strays WHERE journal = ?)`, name.Register.String(), name.Epoch, j.id).Scan(&j.findings, &j.strays)
 	if err != nil {
 		return nil, err
 	}
@@ -735,6 +745,9 @@ func (v *verifier) storeJournal(j *journal) error {
 		if err := v.exec(`INSERT INTO runs VALUES (?, ?, ?, ?, ?)`, j.id, r.first, r.last, r.prev[:], r.hash[:]); err != nil {
 			return err
 		}
+	}
+	if err := v.syncBranches(j); err != nil {
+		return err
 	}
 	holes, err := v.compareEnds(j)
 	if err != nil {

@@ -278,7 +278,7 @@ func TestShareOfRepairs(t *testing.T) {
 		require.Equal(t, "at most 1048576 bytes of entries sent once more", found[0].Want)
 		return found[0].ID
 	}
-	require.NoError(t, o.Accept(t.Context(), id(), "a broken till"))
+	require.NoError(t, o.Accept(t.Context(), id(), "ann", "a broken till"))
 	for _, suffix := range []string{"", "-wal", "-shm"} { // counted anew, from the stream
 		require.NoError(t, o.Close())
 		require.NoError(t, os.RemoveAll(filepath.Join(o.dir, "hq.db"+suffix)))

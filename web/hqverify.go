@@ -53,11 +53,12 @@ type acceptance struct {
 	ID   int64 `path:"id"`
 	Body struct {
 		Why string `json:"why" maxLength:"1000" doc:"What was found out about it."`
+		Who string `json:"who,omitempty" maxLength:"100" doc:"Who accepts it."`
 	}
 }
 
 func (a *hqAPI) accept(ctx context.Context, in *acceptance) (*struct{}, error) {
-	return nil, a.hq.Accept(ctx, in.ID, in.Body.Why)
+	return nil, a.hq.Accept(ctx, in.ID, in.Body.Who, in.Body.Why)
 }
 
 type period struct {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,10 +60,24 @@ func (c *hqClosePeriodCmd) Run(ctx context.Context, std stdio) error {
 			fmt.Fprintf(std.out, "%s  %s  %d transactions  sales %d  returns %d  tax %d (minor units)\n", r.Of, s.Currency, s.Transactions, s.Sales, s.Returns, s.Tax)
 		}
 	}
+	for _, r := range closed.Registers {
+		printWithout(std.out, r.Of.String()+" is closed", r.Without)
+	}
 	for _, l := range closed.LeftOut {
 		fmt.Fprintf(std.out, "%s is left out: %s\n", l.Of, l.Why)
 	}
 	return nil
+}
+
+// printWithout names the accepted findings that a statement leaves out, a line each.
+func printWithout(w io.Writer, what string, all []events.Excluded) {
+	for _, e := range all {
+		fmt.Fprintf(w, "%s without %s %s, %d entries, %s", what, e.Kind, e.Range, e.Len(), e.Got)
+		if e.Why != "" {
+			fmt.Fprintf(w, ": %s (%s)", e.Why, or(e.Who, "unknown"))
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 type hqCertificateCmd struct {
@@ -92,15 +107,27 @@ type hqAcceptFindingCmd struct {
 	runningHQ
 	ID  int64  `arg:"" help:"Number of the finding, as 'posnode hq findings' lists it."`
 	Why string `arg:"" help:"What was found out about it."`
+	Who string `placeholder:"NAME" help:"Who accepts it; the user of this machine if absent."`
 }
 
 // Run records the acceptance.
 func (c *hqAcceptFindingCmd) Run(ctx context.Context, std stdio) error {
-	if err := c.post(ctx, "/v1/findings/"+strconv.FormatInt(c.ID, 10)+"/accept", map[string]string{"why": c.Why}, nil); err != nil {
+	if err := c.post(ctx, "/v1/findings/"+strconv.FormatInt(c.ID, 10)+"/accept", map[string]string{"why": c.Why, "who": operator(c.Who)}, nil); err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "finding %d is accepted\n", c.ID)
 	return nil
+}
+
+// operator is a name that was given, or the user of this machine.
+func operator(name string) string {
+	if name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }
 
 // hqFindingsCmd lists what does not stand as it must.
@@ -123,7 +150,7 @@ func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
 		return printJSON(std.out, all)
 	}
 	for _, f := range all {
-		fmt.Fprintf(std.out, "%d  %s  %s epoch %d entry %d  found %s\n", f.ID, f.Kind, f.Register, f.Epoch, f.Sequence, f.Found)
+		fmt.Fprintf(std.out, "%d  %s  %s epoch %d %s  found %s\n", f.ID, f.Kind, f.Register, f.Epoch, place(f), f.Found)
 		fmt.Fprintf(std.out, "   want  %s\n   got   %s\n", f.Want, or(f.Got, "nothing"))
 		if f.Resolved != "" {
 			fmt.Fprintf(std.out, "   %s, %s\n", f.How, f.Resolved)
@@ -133,6 +160,18 @@ func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
 		fmt.Fprintln(std.out, "nothing is open")
 	}
 	return nil
+}
+
+// place says which entries a finding is about.
+func place(f hq.Finding) string {
+	out := fmt.Sprintf("entry %d", f.Sequence)
+	if f.Through > f.Sequence {
+		out = fmt.Sprintf("entries %d..%d (%d)", f.Sequence, f.Through, f.Through-f.Sequence+1)
+	}
+	if f.Leaves != "" {
+		out += fmt.Sprintf(", leaving after entry %d %s", f.Sequence-1, f.Leaves)
+	}
+	return out
 }
 
 type hqPublicKeyCmd struct{ runningHQ }
@@ -173,6 +212,7 @@ func (c *auditCertificateCmd) Run(ctx context.Context, std stdio) error {
 	for _, s := range certificate.Sums {
 		fmt.Fprintf(std.out, "%s  %d transactions  sales %d  returns %d  tax %d (minor units)\n", s.Currency, s.Transactions, s.Sales, s.Returns, s.Tax)
 	}
+	printWithout(std.out, "certified", certificate.Without)
 	if c.Journal == "" {
 		return nil
 	}
