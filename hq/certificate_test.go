@@ -271,7 +271,7 @@ func TestAcceptedStaysAccepted(t *testing.T) {
 	all, err := o.Findings(t.Context())
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	require.NoError(t, o.Accept(t.Context(), all[0].ID, "a test image"))
+	require.NoError(t, o.Accept(t.Context(), all[0].ID, "ann", "a test image"))
 	for range 2 {
 		// The same is found again, at another place of the shard.
 		again := other[4]
