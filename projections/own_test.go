@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/ledger"
 )
 
 // TestOwn: what this register has done itself to customers, orders, stock and suspended transactions.
@@ -166,5 +167,58 @@ func TestImportOfPeople(t *testing.T) {
 			_, _, err := kinds[kind].inspect([]byte(record), true)
 			require.Error(t, err, record)
 		}
+	}
+}
+
+// TestReturned: what came back of each line of a document, whatever stands beside it on the document that took it back.
+func TestReturned(t *testing.T) {
+	w := newTill(t)
+	w.sell(3)
+	sold := w.last().Entry.Fact.(*events.SaleConcluded)
+	w.do(100, `{"product":"TEA"}`)
+	for line := 1; line <= 3; line++ {
+		w.do(114, fmt.Sprintf(`{"receipt":%q,"line":%d}`, sold.Receipt, line))
+	}
+	w.do(102, `{"line":3}`) // the second line stays with the customer
+	w.do(206, ``)
+	back := w.last().Entry
+	db := openDB(t)
+	apply(t, db, w.journal)
+	got, err := db.Sold(background, sold.Receipt)
+	require.NoError(t, err)
+	for i, want := range []int64{10_000, 0, 10_000} {
+		line := got.Lines[i]
+		require.Equal(t, want, line.Returned.TenThousandths(), "line %d", i+1)
+		require.Equal(t, events.Money(want/10_000)*sold.Lines[i].Net, line.GivenBack, "line %d", i+1)
+	}
+	// Of an entry that whoever asks has counted already nothing is added.
+	for after, want := range map[events.Head]int64{
+		{}: 10_000,
+		{Epoch: 1, Sequence: back.Head.Sequence - 1}: 10_000,
+		back.Head: 0,
+	} {
+		again := ledger.SoldBy(sold)
+		require.NoError(t, db.AddReturned(background, &again, after))
+		require.Equal(t, want, again.Lines[0].Returned.TenThousandths(), "after %d", after.Sequence)
+	}
+	// What was sold less what came back, after the entries that a figure holds.
+	product := sold.Lines[0].Product
+	place := func(at events.Head) []events.Place { return []events.Place{{Epoch: at.Epoch, Sequence: at.Sequence}} }
+	before := events.Head{Epoch: 1, Sequence: back.Head.Sequence - 1}
+	for _, c := range []struct {
+		what              string
+		included, through []events.Place
+		want              int64
+	}{
+		{"all", nil, nil, 0},
+		{"all but the return is in the figure", place(before), nil, -10_000},
+		{"all is in the figure", place(back.Head), nil, 0},
+		{"all but the return was put to it since", nil, place(before), -10_000},
+		{"all was put to it since", nil, place(back.Head), 0},
+		{"another epoch was put to it", place(before), place(events.Head{Epoch: 2, Sequence: 99}), -10_000},
+	} {
+		q, err := db.Moved(background, product, c.included, "", c.through)
+		require.NoError(t, err, c.what)
+		require.Equal(t, c.want, q.TenThousandths(), c.what)
 	}
 }

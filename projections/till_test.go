@@ -84,6 +84,12 @@ func (w *till) try(op int, input string) (events.CommandKey, error) {
 		switch q.Kind {
 		case "product":
 			c.Reference.Found[q] = testProduct(q.Key)
+		case "receipt":
+			for _, s := range w.journal {
+				if f, ok := s.Entry.Fact.(*events.SaleConcluded); ok && string(f.Receipt) == q.Key {
+					c.Reference.Found[q] = ledger.SoldBy(f)
+				}
+			}
 		case "printed":
 			c.Reference.Found[q] = *w.printed
 		case "customer":

@@ -120,7 +120,7 @@ func documents(t *testing.T) map[string]string {
 		Totals: events.ShiftTotals{
 			Transactions: 2, Voided: 1, NoSale: 3, Sales: 1038, Returns: -795, Discounts: 100, Tax: -36, Rounding: -2, Expense: 500, GiftCards: 2500, Deposits: 560,
 			Taxes:    []events.TaxTotal{{TaxRate: standard, Base: -99, Tax: -40}},
-			Tenders:  []events.TenderTotal{{Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 205, Change: 460, Collected: -255, Starting: 10000, SafeDrop: 2000, Expected: 7745, Declared: true, Counted: 7740, OverShort: -5}},
+			Tenders:  []events.TenderTotal{{Tender: "cash", Currency: "GBP", Transactions: 2, Tendered: 205, Change: 460, Collected: -255, Starting: 10000, SafeDrop: 2000, Expected: 7745, Declared: true, Counted: 7740, OverShort: -5}, {Tender: "check", Currency: "GBP"}},
 			Accounts: []events.AccountTotal{{Account: "window", Name: "Window cleaning", Expense: 500}},
 		},
 		Grand: []events.GrandTotal{{Currency: "GBP", Transactions: 2, Sales: 1038, Returns: -795}},
@@ -288,4 +288,58 @@ func TestQR(t *testing.T) {
 	}
 	_, err = QR(strings.Repeat("x", 5000))
 	require.Error(t, err)
+}
+
+// TestReprintIsOfItsDocument: the epoch, the sequence and the register of the document are those that the reprint names.
+func TestReprintIsOfItsDocument(t *testing.T) {
+	reprint := entry(t, 30, &events.ReceiptReprinted{Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: events.ReceiptCopy, Copy: 1, Epoch: 1, Sequence: 17})
+	for name, change := range map[string]func(*events.Entry){
+		"sequence": func(e *events.Entry) { e.Head.Sequence++ },
+		"epoch":    func(e *events.Entry) { e.Head.Epoch++ },
+		"register": func(e *events.Entry) { e.Register.ID = "r02" },
+	} {
+		original := entry(t, 17, sale())
+		_, err := Reprint(original, reprint)
+		require.NoError(t, err)
+		change(original)
+		_, err = Reprint(original, reprint)
+		require.ErrorContains(t, err, "is not the document", name)
+	}
+}
+
+// TestRows: a label and its value stand on one line where there is room, and nothing that a printer would obey is in either.
+func TestRows(t *testing.T) {
+	for _, c := range []struct{ label, value, want string }{
+		{"Tea", "2.50", "Tea" + strings.Repeat(" ", 35) + "2.50\n"},
+		{"a\x1bb", "c\x1bd", "ab" + strings.Repeat(" ", 38) + "cd\n"},
+		{strings.Repeat("x", 37), "2.50", strings.Repeat("x", 37) + " 2.50\n"},
+		{strings.Repeat("x", 38), "2.50", strings.Repeat("x", 37) + "\nx" + strings.Repeat(" ", 37) + "2.50\n"},
+		// 14 columns are room enough for a label, 13 are not.
+		{"Label", strings.Repeat("9", 27), "Label" + strings.Repeat(" ", 10) + strings.Repeat("9", 27) + "\n"},
+		{"Label", strings.Repeat("9", 28), "Label\n" + strings.Repeat(" ", 14) + strings.Repeat("9", 28) + "\n"},
+		{"Label", strings.Repeat("9", 43), "Label\n" + strings.Repeat("9", 42) + "\n" + strings.Repeat(" ", 41) + "9\n"},
+	} {
+		p := new(paper)
+		p.row(c.label, c.value)
+		require.Equal(t, c.want, p.text.String())
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+	}{
+		{"", []string{""}},
+		{"one two", []string{"one two"}},
+		{"1234567890", []string{"1234567890"}},
+		{"12345678901", []string{"1234567890", "1"}},
+		{"12345 7890", []string{"12345 7890"}},
+		{"12345 78901", []string{"12345", "78901"}},
+		{"  in 34567890", []string{"  in", "  34567890"}},
+		{"      deep indent", []string{"deep", "indent"}},
+		{"茶茶茶茶茶茶", []string{"茶茶茶茶茶", "茶"}},
+	} {
+		require.Equal(t, c.want, wrap(c.text, 10), "%q", c.text)
+	}
 }
