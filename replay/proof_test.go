@@ -25,6 +25,12 @@ func TestNextActivationVouchesForTheEnd(t *testing.T) {
 	previous := w.state.Head
 	w.sale().activate(2, &previous)
 	require.Equal(t, []string{"1/8 behind"}, told(verify(t, lines(w.bodies), replay.Options{}).Findings))
+
+	w = newTill(t).open().sale()
+	previous = w.state.Head
+	w.do(100, `{"product":"TEA"}`)
+	w.activate(2, &previous)
+	require.Equal(t, []string{"1/8 behind"}, told(verify(t, lines(w.bodies), replay.Options{}).Findings), "one entry")
 }
 
 // TestDamageIsToldByPlace has damage in several places: each is a finding of its own, in order.
@@ -61,6 +67,9 @@ func TestDamageIsToldByPlace(t *testing.T) {
 		{"two in a row", register(register(sound, 8), 9), []string{"1/8 register", "1/10 chain"}},
 		{"twice, two places", twice(5, 9), []string{"1/5 duplicate", "1/9 duplicate"}},
 		{"twice, neighbours", twice(5, 6), []string{"1/5 duplicate"}},
+		{"twice, next place of another epoch", twice(5, 19), []string{"1/5 duplicate", "2/6 duplicate"}},
+		{"a signature, and then an entry", register(forged(3), 12), []string{"1/7 checkpoint", "1/12 register", "1/13 chain"}},
+		{"last entry of an epoch missing", slices.Delete(slices.Clone(sound), 12, 13), []string{"1/13 truncated"}},
 		{"two epochs", register(register(sound, 8), 17), []string{"1/8 register", "1/9 chain", "2/4 register", "2/5 chain"}},
 		{"signatures with a true one between", forged(2), []string{"1/7 checkpoint", "1/13 checkpoint"}},
 		{"signatures in a row", forged(3), []string{"1/7 checkpoint"}},
@@ -73,6 +82,44 @@ func TestDamageIsToldByPlace(t *testing.T) {
 			require.Equal(t, test.found, told(r.Findings), "%v", r.Findings)
 		})
 	}
+	r := verify(t, lines(twice(5, 6, 7)), replay.Options{})
+	require.Contains(t, r.Findings[0].Hint, "so for 3 in a row, up to entry 7")
+
+	// A head that is known from elsewhere, one entry behind the end.
+	w := newTill(t).open().sale()
+	known := replay.Options{Heads: []events.Head{w.state.Head}}
+	require.Equal(t, []string{"1/7 truncated"}, told(verify(t, lines(w.bodies[:6]), known).Findings))
+
+	// Each epoch counts its signatures from one.
+	w = newTill(t).open()
+	forge := func(f events.Fact) {
+		if f, ok := f.(events.Checkpointed); ok {
+			f.Sign().Checkpoint = "no note"
+		}
+	}
+	w.forge = forge
+	w.sale()
+	w.forge = nil
+	w.activate(2, &w.state.Head)
+	w.open().sale()
+	w.forge = forge
+	require.Equal(t, []string{"1/7 checkpoint", "2/10 checkpoint"}, told(verify(t, lines(w.sale().bodies), replay.Options{}).Findings))
+}
+
+// TestBytesThatWereWrittenSo chains an entry to bytes that are no entry.
+func TestBytesThatWereWrittenSo(t *testing.T) {
+	w := newTill(t).open()
+	w.bodies = append(w.bodies, []byte("no entry"))
+	w.state.Head.Sequence, w.state.Head.Hash = 5, events.Hash([]byte("no entry"))
+	require.Equal(t, []string{"1/5 undecodable"}, told(verify(t, lines(w.sale().bodies), replay.Options{}).Findings))
+}
+
+// TestEntriesAreCounted counts what is stored, also where it is no entry, and not what is missing.
+func TestEntriesAreCounted(t *testing.T) {
+	sound := newTill(t).open().sale().bodies
+	require.Equal(t, 7, verify(t, stream{bodies: sound}, replay.Options{}).Entries)
+	require.Equal(t, 5, verify(t, stream{sound, map[uint64]bool{6: true, 7: true}}, replay.Options{}).Entries)
+	require.Equal(t, 8, verify(t, lines(append(slices.Clone(sound), []byte("x"))), replay.Options{}).Entries)
 }
 
 // TestEntryThatStandsBehind moves entries back, of which one was altered.
@@ -130,6 +177,10 @@ func TestMessageID(t *testing.T) {
 		})
 		require.Equal(t, found, told(verify(t, src, replay.Options{}).Findings), "id %q", id)
 	}
+	src := readFunc(func(yield func(int, events.Message) error) error {
+		return yield(1, events.Message{Sequence: 1, Subject: "pos.s001.r02.register.activated", ID: e.ID, Body: body})
+	})
+	require.Equal(t, []string{"1/1 subject"}, told(verify(t, src, replay.Options{}).Findings))
 }
 
 // TestActivationRecord begins an epoch with a record that is not one of it.
@@ -157,7 +208,8 @@ func TestActivationRecord(t *testing.T) {
 	t.Run("a second one", func(t *testing.T) {
 		w := newTill(t).open()
 		w.forge = func(events.Fact) {}
-		w.append(&events.RegisterActivated{Record: "{}"}, ledger.Command{})
+		first := must(events.Decode(w.bodies[0])).Fact.(*events.RegisterActivated)
+		w.append(&events.RegisterActivated{Record: first.Record}, ledger.Command{})
 		require.Contains(t, told(verify(t, lines(w.bodies), replay.Options{}).Findings), "1/5 activation")
 	})
 	t.Run("no record", func(t *testing.T) {

@@ -92,8 +92,8 @@ func (b *books) post(entry *events.Entry) {
 	}
 }
 
-func asText(r events.ShiftReport) string {
-	text, err := json.Marshal(r)
+func asText(v any) string {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err.Error()
 	}

@@ -380,8 +380,11 @@ func TestCommandCarriedOutTwice(t *testing.T) {
 
 func TestFindingsAreReadable(t *testing.T) {
 	sound := week(t).bodies
-	r := verify(t, lines(alter(t, sound, 5, `"Tea"`, `"`+strings.Repeat("Pea", 1000)+`"`)), replay.Options{})
-	for _, f := range r.Findings {
-		require.Less(t, len(f.String()), 800)
+	for _, n := range []int{5, 7} {
+		r := verify(t, lines(alter(t, sound, n, `"Tea"`, `"`+strings.Repeat("Pea", 1000)+`"`)), replay.Options{})
+		require.NotEmpty(t, r.Findings)
+		for _, f := range r.Findings {
+			require.Less(t, len(f.String()), 800)
+		}
 	}
 }
