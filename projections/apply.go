@@ -9,7 +9,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Stored is one entry of the journal: its bytes, and what they decode to.
+// Stored is one entry of the journal: its bytes and the decoded entry.
 type Stored struct {
 	Entry *events.Entry
 	Body  []byte // exactly as stored

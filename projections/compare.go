@@ -15,7 +15,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Difference is one row of a view that is not what it should be.
+// Difference is one wrong row of a view.
 type Difference struct {
 	View string `json:"view"`
 	Key  string `json:"key"`  // of the row
@@ -81,7 +81,7 @@ func (db *DB) Dump(ctx context.Context, to io.Writer) error {
 	return out.Flush()
 }
 
-// listing is what a view is compared by: its rows in the order of their keys.
+// listing holds the columns by which a view is compared: its rows in the order of their keys.
 type listing struct {
 	name  string
 	keys  int
@@ -100,7 +100,7 @@ func listings() []listing {
 	return all
 }
 
-// compare walks both sides in the order of their keys and adds what differs to all.
+// compare walks both sides in the order of their keys and adds each difference to all.
 func (v listing) compare(w, g *snapshot, all []Difference) ([]Difference, error) {
 	want, err := w.rows(v)
 	if err != nil {
@@ -174,7 +174,7 @@ func same(a, b any) bool {
 	return a == b
 }
 
-// snapshot reads one state of the database, whatever is applied meanwhile.
+// snapshot reads one state of the database, also while entries are applied.
 type snapshot struct {
 	ctx context.Context
 	db  *DB
@@ -196,7 +196,7 @@ func (s *snapshot) close() {
 	s.db.file.RUnlock()
 }
 
-// integrity is what SQLite finds wrong with the file.
+// integrity lists the faults that SQLite finds in the file.
 func (s *snapshot) integrity() (all []Difference, err error) {
 	rows, err := s.rows(listing{query: fmt.Sprintf("PRAGMA integrity_check(%d)", MaxDifferences)})
 	if err == nil {

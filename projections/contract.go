@@ -10,8 +10,8 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// The contract of a data request: what a register asks of the Retail Server, and what
-// that answers. The records are those of the reference data, read by the same code.
+// The contract of a data request: the questions of a register to the Retail Server, and the
+// answers. The records are those of the reference data, read by the same code.
 
 // Services of head office that answer data requests.
 const (
@@ -23,7 +23,8 @@ const (
 const (
 	MaxQueries  = 1000 // a cart of 250 lines asks for about as many products
 	MaxQueryKey = 500  // bytes
-	// MaxReply is about how large the records of one reply are in bytes. What does not fit is asked for again.
+	// MaxReply is about how large the records of one reply are in bytes. The register asks again
+	// for the queries that did not fit.
 	MaxReply = 384 << 10
 )
 
@@ -32,8 +33,8 @@ type Question struct {
 	Queries []ledger.Query `json:"queries"`
 }
 
-// Reply is what head office says. It may leave queries out that did not fit, and has
-// results of queries that were not put: those that its records lead to.
+// Reply is the answer of head office. It may leave queries out that did not fit, and has results of
+// queries that were not put: those that its records lead to.
 type Reply struct {
 	Time    time.Time `json:"time"`              // head office's clock
 	Version string    `json:"version,omitempty"` // of its program
@@ -43,15 +44,15 @@ type Reply struct {
 // Result answers one query.
 type Result struct {
 	ledger.Query
-	// Record is what was found, in its form as reference data; absent for nothing.
+	// Record is the record found, in its form as reference data; absent for nothing.
 	Record json.RawMessage `json:"record,omitempty"`
-	// Hits are what a search, a query of kind KIND_search, led to.
+	// Hits are the records found by a search, a query of kind KIND_search.
 	Hits []Result `json:"hits,omitempty"`
 	// NotKept says that head office keeps no records of this kind at all: the register's own count.
 	NotKept bool `json:"not_kept,omitempty"`
 	// Edited is when the details of a customer were last written down, as far as head office knows; RFC 3339.
 	Edited string `json:"edited,omitempty"`
-	// Included is up to which entry of the asking register the record holds what that did.
+	// Included is the last entry of the asking register that the record contains.
 	Included *events.Head `json:"included,omitempty"`
 }
 
@@ -64,7 +65,7 @@ type Greeting struct {
 
 // DecodeRecord reads a record of a kind into its type, a value such as [ledger.Product].
 func DecodeRecord(kindName string, record []byte) (any, error) {
-	switch kindName { // what no reference data holds
+	switch kindName { // kinds that are not reference data
 	case "receipt":
 		var sold ledger.Sold
 		err := json.Unmarshal(record, &sold)

@@ -52,7 +52,7 @@ func (db *DB) Printed(ctx context.Context, number events.ReceiptNumber) (*ledger
 	return doc, nil
 }
 
-// shownWhere selects what a filter selects, given its arguments.
+// shownWhere is the condition of a filter, given its arguments.
 const shownWhere = ` FROM transactions JOIN shifts USING (shift)
 	WHERE (?1 = '' OR date >= ?1) AND (?2 = '' OR date <= ?2) AND (?3 = '' OR transactions.transaction_id = ?3)
 	AND (?4 = '' OR receipt = ?4) AND (?5 = '' OR shift = ?5) AND (?6 = '' OR transactions.staff = ?6)

@@ -17,16 +17,17 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// Format says what the lines of an import are. The zero value is JSON Lines, of any kinds.
+// Format describes the lines of an import. The zero value is JSON Lines, of any kinds.
 type Format struct {
-	// CSV is the table that a CSV file with a header row is: a kind of record, or one of
-	// prices, discounts, taxes, tenders and currencies, whose rows are parts of products or of the store's settings.
+	// CSV is the table in a CSV file with a header row: a kind of record, or one of prices,
+	// discounts, taxes, tenders and currencies. The rows of those are parts of products or of the
+	// store's settings.
 	CSV string
-	// Store is whom CSV rows are for; "" for all. A line of JSON says so itself.
+	// Store is the store of CSV rows; "" for all. A line of JSON says so itself.
 	Store string
 }
 
-// part is a CSV table whose rows are elements of a list or map inside another kind's records.
+// part is a CSV table. Its rows are elements of a list or map inside another kind's records.
 type part struct {
 	kind     string   // of the record
 	key      string   // column that names the record; "" for the store's settings
@@ -211,7 +212,7 @@ func existing(line *Line, patch func([]byte) ([]byte, error)) func([]byte) ([]by
 	}
 }
 
-// object is a JSON object whose values stay as they are written.
+// object is a JSON object. Its values stay as they are written.
 type object map[string]json.RawMessage
 
 // patchObject sets fields of an object; one without a value is taken away.
@@ -318,8 +319,8 @@ func identifies(identity map[string]string, element json.RawMessage) bool {
 	return true
 }
 
-// fieldsOf is a row as the fields of a record: by the type of each, a string, a number
-// or a boolean, and for what is none of these the cell's own JSON. An empty cell is a field without a value.
+// fieldsOf is a row as the fields of a record: by the type of each: a string, a number or a
+// boolean, and otherwise the cell's own JSON. An empty cell is a field without a value.
 func fieldsOf(record reflect.Type, row map[string]string) (object, error) {
 	fields := object{}
 	for column, cell := range row {

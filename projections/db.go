@@ -24,7 +24,7 @@ type DB struct {
 	reader *reader
 	writer *writer // nil: read only
 
-	// applying is held by whoever moves the position.
+	// applying is held while the position moves.
 	applying sync.Mutex
 	position events.Chain // ends at the last applied entry
 }
@@ -65,7 +65,7 @@ func (db *DB) Reset(ctx context.Context) error {
 	if db.writer == nil {
 		return errReadOnly
 	}
-	// What a damaged file says when it is closed does not matter any more.
+	// An error from closing a damaged file does not matter.
 	_ = db.close()
 	if err := remove(db.path); err != nil {
 		return fmt.Errorf("reset offline database: %w", err)

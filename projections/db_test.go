@@ -21,7 +21,7 @@ import (
 
 var background = context.Background()
 
-// requireSame says that db holds exactly what journal folds to.
+// requireSame checks that db equals the fold of the journal.
 func requireSame(t testing.TB, db *DB, journal []Stored) {
 	t.Helper()
 	rebuilt := openDB(t)
@@ -229,7 +229,8 @@ func TestCrashInTheMiddleOfABatch(t *testing.T) {
 	requireSame(t, found, w.journal)
 }
 
-// A power cut leaves any prefix of a log that was not synced, or one with bytes that are not what was written.
+// A power cut leaves any prefix of a log that was not synced, perhaps with other bytes than were
+// written.
 func TestPowerCutLeavesTheStateAfterSomeBatch(t *testing.T) {
 	w := busyTill(t)
 	db := openDB(t)
@@ -242,7 +243,7 @@ func TestPowerCutLeavesTheStateAfterSomeBatch(t *testing.T) {
 	}
 	log, err := os.ReadFile(db.path + "-wal")
 	require.NoError(t, err)
-	// What each prefix of the journal folds to.
+	// The fold of each prefix of the journal.
 	want := map[int]string{}
 	for _, n := range ends {
 		rebuilt := openDB(t)
@@ -564,7 +565,7 @@ func TestReadsGoOnWhileEntriesAreApplied(t *testing.T) {
 	requireSame(t, db, w.journal)
 }
 
-// Whatever a till does, in whatever batches it is applied, the views are what its documents say.
+// The views equal the documents of a till, in whatever batches its entries are applied.
 func TestViewsAddUp(t *testing.T) {
 	products := []string{"TEA", "MUG", "COAL", "JAM"}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -1,28 +1,28 @@
-// Package projections folds a register's journal into read models for people: the
-// offline database. It decides nothing and never writes to a journal; whatever it
-// holds can be deleted and is built again from the entries. [Reference] stands
-// beside it: the reference data that a register keeps for the time without HQ.
+// Package projections folds a register's journal into read models for people: the offline database.
+// It decides nothing and never writes to a journal; all of it can be deleted, and is built again
+// from the entries. [Reference] stands beside it: the reference data that a register keeps for the
+// time without HQ.
 //
 // # One file, one view per table
 //
 // [DB] is one SQLite file. Each view is a Go file with its table, its folds and its reads:
 //
 //	journal       every entry exactly as stored; found by place, type, transaction, command
-//	shifts        what gives every sum its business date and currency
+//	shifts        the business date and currency of every sum
 //	transactions  one row for each that was concluded or voided
-//	totals        what each shift sold; a day is the sum of its shifts
+//	totals        the sales of each shift; a day is the sum of its shifts
 //	products      quantity and amount by shift and product
 //	tenders       payments by shift and tender
 //	postings      debits less credits by shift and account
-//	returned      what came back of each line that was sold
-//	suspended     transactions that are set aside
-//	own_customers customers who were added or edited here
+//	returned      returns of each line sold
+//	suspended     suspended transactions
+//	own_customers customers that were added or edited here
 //	own_orders    customer orders that were placed or picked up here
-//	stock_moved   what was sold and taken back of each product, entry by entry
+//	stock_moved   sales and returns of each product, entry by entry
 //	standings     how each shift stands
 //	reports       where the X and Z reports of each shift stand in the journal
-//	drawers       what became of each tender in each shift besides sales
-//	time_clock    who came, went and took a break
+//	drawers       movements of each tender in each shift besides sales
+//	time_clock    clock-ins, clock-outs and breaks
 //	copies        how often a receipt was printed again
 //
 // Every sum is kept by shift. A shift has one business date and one currency, so
@@ -38,27 +38,25 @@
 //
 // # Position
 //
-// The position is not a row of its own that could disagree with the others: it is
-// the last row of the journal view, written in the same transaction as what the
-// entry did to the rest. [DB.Apply] takes entries that follow it, in the chain's own
-// sense ([events.Chain]), and all of a batch or none.
+// The position is not a row of its own that could disagree with the others: it is the last row of
+// the journal view, written in the same transaction as the changes to the other views. [DB.Apply]
+// takes entries that follow it, in the chain's own sense ([events.Chain]), and all of a batch or
+// none.
 //
-// The file is in WAL mode with synchronous=NORMAL. A commit is then not synced,
-// and a power cut may take the last batches back, which is allowed: they are in the
-// journal. It cannot take back a part of one. SQLite appends a transaction to its
-// log with checksums that chain; it syncs the log before it moves any page of it to
-// the file, and syncs the file before it uses the log again. So what is found after
-// a power cut is the state after some batch, position and rows together. With
-// synchronous=OFF pages could reach the file in any order, and it could claim a
-// position that its rows do not have.
+// The file is in WAL mode with synchronous=NORMAL. A commit is then not synced, and a power cut may
+// take the last batches back, which is allowed: they are in the journal. It cannot take back a part
+// of one. SQLite appends a transaction to its log with checksums that chain; it syncs the log
+// before it moves any page of it to the file, and syncs the file before it uses the log again. So a
+// power cut leaves the state after some batch, position and rows together. With synchronous=OFF
+// pages could reach the file in any order, and it could claim a position that its rows do not have.
 //
 // # Damage
 //
-// [Open] checks what is cheap to check: that the file is ours, that its tables are
-// word for word those of this program, that it is as long as it says, and that the last entry
-// decodes. A file that fails is dropped and begun anew at position zero, and [DB.Dropped]
-// says why. Damage that a read meets later is an [ErrDamaged], and [DB.Reset] is the remedy.
-// Only [Differences] from a rebuilt database sees what neither notices: a row that someone has altered.
+// [Open] makes the cheap checks: that the file is ours, that its tables are word for word those of
+// this program, that it is as long as it says, and that the last entry decodes. A file that fails
+// is dropped and begun anew at position zero, and [DB.Dropped] says why. Damage that a read meets
+// later is an [ErrDamaged], and [DB.Reset] is the remedy. Only [Differences] from a rebuilt
+// database finds the rest: a row that someone has altered.
 //
 // # Cost
 //

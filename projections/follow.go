@@ -17,7 +17,7 @@ type Feed struct {
 	Stream    string    `json:"stream,omitempty"` // of head office; "" where there has been none
 	Position  uint64    `json:"position,omitempty"`
 	Confirmed time.Time `json:"confirmed,omitzero"` // when head office last said that there is nothing newer
-	Skipped   []Skipped `json:"skipped,omitempty"`  // what this program does not understand of it
+	Skipped   []Skipped `json:"skipped,omitempty"`  // the parts that this program does not understand
 }
 
 // Skipped is something in the reference data that this program does not understand,
@@ -31,8 +31,8 @@ type Skipped struct {
 // maxSkipped is how many different things are named.
 const maxSkipped = 100
 
-// openFeed reads what is kept of the feed. What was skipped by the program that ran
-// before is read again by this one, which may be a later version.
+// openFeed reads the stored state of the feed. Records that an earlier run skipped are read again,
+// because this program may be a later version.
 func (r *referenceFile) openFeed(ctx context.Context) error {
 	if _, err := r.writer.ExecContext(ctx, "UPDATE feed SET position = 0 WHERE EXISTS (SELECT 1 FROM skipped)"); err != nil {
 		return damage(err)
@@ -76,7 +76,7 @@ func (r *referenceFile) Confirmed() time.Time {
 // confirmEvery is how often the time of a confirmation is written: a restart may show one that is as much older.
 const confirmEvery = time.Minute
 
-// Confirm notes that head office has said at a time that there is nothing newer than what is here.
+// Confirm notes that, at a time, head office had nothing newer than the records here.
 func (r *Reference) Confirm(ctx context.Context, at time.Time) error {
 	r.mu.Lock()
 	r.confirmed = at
@@ -94,8 +94,8 @@ func (r *Reference) Confirm(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// Commit is the message of the reference stream that ends a batch: what stands
-// before it becomes visible with it. It says when each kind was last spoken of.
+// Commit is the message of the reference stream that ends a batch: the records before it become
+// visible with it. It says when each kind was last spoken of.
 type Commit struct {
 	Committed map[string]time.Time `json:"committed"`
 }
@@ -155,8 +155,8 @@ func (in *importing) takeOver(stream string) (position uint64, err error) {
 	return 0, err
 }
 
-// follow takes in one message of the stream. What it does not understand it leaves as it was, and
-// notes. A record that the store may not have is taken away.
+// follow takes in one message of the stream. It leaves records that it does not understand as they
+// were, and notes them. A record that the store may not have is taken away.
 func (in *importing) follow(seq uint64, body []byte, has func(record any) bool) error {
 	var message struct {
 		Line
@@ -223,7 +223,7 @@ func (in *importing) skip(kind, what string) error {
 	return err
 }
 
-// PageAsked is a register's question for what is new.
+// PageAsked is a register's question for new records.
 type PageAsked struct {
 	Stream string `json:"stream,omitempty"` // that it has a copy of
 	After  uint64 `json:"after,omitempty"`  // how far the copy goes
@@ -248,8 +248,8 @@ type Placed struct {
 // MaxPage bounds the bytes of the records of a page, about.
 const MaxPage = 256 << 10
 
-// Page is what the view's store has after a position of the stream, deletions included, in the order of the stream. It
-// holds only what is committed.
+// Page returns the records of the view's store after a position of the stream, deletions included,
+// in the order of the stream. It holds only committed records.
 func (r *Reference) Page(ctx context.Context, after uint64) (Page, error) {
 	feed, err := r.Feed(ctx)
 	if err != nil {

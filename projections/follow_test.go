@@ -34,8 +34,8 @@ func tea(price string, more string) string {
 	return fmt.Sprintf(`{"kind":"product","key":"TEA","record":{"product":"TEA","description":"Tea","price":%q%s}}`, price, more)
 }
 
-// A later head office says things that this program does not know: it keeps what it
-// understands, names the rest, and tries that again when it is opened, by whatever version.
+// A later head office says things that this program does not know: it keeps the records that it
+// understands, names the rest, and tries the rest again when it is opened.
 func TestFollowALaterVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reference.db")
 	r := openReferenceAt(t, path)
@@ -80,7 +80,7 @@ func TestFollowALaterVersion(t *testing.T) {
 	require.EqualValues(t, 2, feed.Position)
 }
 
-// What breaks off in the middle is not seen at all.
+// A batch that breaks off in the middle is not visible at all.
 func TestFollowIsAllOrNothing(t *testing.T) {
 	r := openReferenceAt(t, filepath.Join(t.TempDir(), "reference.db"))
 	require.NoError(t, follow(t, r, "REFERENCE_1@x", 1, tea("2", "")))
@@ -182,7 +182,7 @@ func TestScopes(t *testing.T) {
 	require.True(t, page.Lines[0].Deleted)
 }
 
-// plan is what a CSV file would change, as JSON lines, or what is wrong with it.
+// plan returns the changes that a CSV file would make, as JSON lines, or its faults.
 func plan(t testing.TB, r *Reference, table, rows string) string {
 	report, changes, err := r.Plan(background, strings.NewReader(rows), Format{CSV: table})
 	if err != nil {
@@ -298,7 +298,7 @@ func FuzzCSV(f *testing.F) {
 	})
 }
 
-// A copy lets go of the staff of other stores, whoever sent them.
+// A copy drops the staff of other stores.
 func TestFollowDropsStaffOfOtherStores(t *testing.T) {
 	r := openReferenceAt(t, filepath.Join(t.TempDir(), "reference.db")).For(events.Register{Store: "s001", ID: "r01"})
 	member := func(stores string) string {

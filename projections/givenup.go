@@ -7,8 +7,8 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// givenUpView holds the commands whose card payment was given up while the terminal did
-// not answer. No entry carries their key as its own: the request had none, and what gave
+// givenUpView holds the commands with a card payment that was given up while the terminal did not
+// answer. No entry carries their key as its own: the request had none, and the operation that gave
 // it up has another.
 var givenUpView = view{
 	name: "given_up",

@@ -32,7 +32,7 @@ type Problem struct {
 	What string `json:"what"`
 }
 
-// ImportReport says what an import did, or would do.
+// ImportReport lists the changes that an import made, or would make.
 type ImportReport struct {
 	Lines     int       `json:"lines"` // that are not blank
 	Stored    int       `json:"stored"`
@@ -61,7 +61,7 @@ type Line struct {
 	patch func(old []byte) ([]byte, error) // makes Record of the record that is there, nil for none
 }
 
-// scope is for whom the line is.
+// scope is the store that the line is for.
 func (l *Line) scope() string {
 	if l.Store == "" {
 		return Everybody
@@ -74,7 +74,8 @@ func (l *Line) Subject(of func(store, kind, key string) string) string {
 	return of(l.scope(), l.Kind, l.Key)
 }
 
-// source yields the lines of an import, each with its number and what is wrong with it. It ends early with yield's error.
+// source yields the lines of an import, each with its number and its fault. It ends early with
+// yield's error.
 type source func(yield func(number int, line Line, wrong error) error) error
 
 // Import stores reference data from JSON Lines, all of them or none, with at as
@@ -103,14 +104,14 @@ func (r *Reference) Import(ctx context.Context, lines io.Reader, at time.Time, d
 	})
 }
 
-// Changes are what an import would change, and which kinds it is about.
+// Changes are the changes that an import would make, and the kinds that it is about.
 type Changes struct {
 	Lines []Line
 	Kinds []string
 }
 
-// Plan checks an import and says what it would change, and changes nothing. Format
-// says what the lines are; see [Format].
+// Plan checks an import and returns the changes that it would make. It stores nothing. Format
+// describes the lines; see [Format].
 func (r *Reference) Plan(ctx context.Context, lines io.Reader, format Format) (ImportReport, Changes, error) {
 	var changes Changes
 	src, err := format.source(lines)
@@ -244,7 +245,7 @@ type importing struct {
 	tx      *sql.Tx
 	kinds   map[string]bool // that had a line
 	changes []Line
-	planned map[recordPlace]*hit // what was changed so far where nothing is to be stored; nil where it is
+	planned map[recordPlace]*hit // the changes so far where nothing is to be stored; nil where it is
 	fresh   bool                 // nothing was there before: nobody needs to look
 
 	find, insert, update, indexNew, index, unindex *sql.Stmt
@@ -278,7 +279,7 @@ func (r *Reference) begin(ctx context.Context) (*importing, error) {
 	return in, nil
 }
 
-// line stores one line, or reports what is wrong with it. Its error is one of the database.
+// line stores one line, or reports its fault. Its error is one of the database.
 func (in *importing) line(report *ImportReport, number int, line Line, wrong error) error {
 	if wrong == nil && line.patch != nil {
 		old, err := in.patched(&line)

@@ -60,21 +60,21 @@ func (b *batch) keep(s Stored) error {
 // MaxEntries is how many entries [DB.Journal] gives at most.
 const MaxEntries = 1000
 
-// maxJournalBytes bounds what one call of [DB.Journal] holds in memory.
+// maxJournalBytes bounds the memory of one call of [DB.Journal].
 const maxJournalBytes = 8 << 20
 
 // Filter selects entries of one epoch.
 type Filter struct {
 	Epoch       int                  // 0 for the newest
 	From        uint64               // sequence of the first one wanted
-	Limit       int                  // at most MaxEntries, which is also what 0 means
+	Limit       int                  // at most MaxEntries; 0 means MaxEntries
 	Type        string               // as stored, "" for all
 	Transaction events.TransactionID // "" for all
 }
 
-// Journal gives entries exactly as stored, in order. It may give fewer than there
-// are and than Limit says, to bound memory: whoever wants the rest asks again, from
-// after the last one, until nothing comes.
+// Journal gives entries exactly as stored, in order. It may give fewer than there are and than
+// Limit says, to bound memory: for the rest the caller asks again, from after the last one, until
+// nothing comes.
 func (db *DB) Journal(ctx context.Context, f Filter) ([][]byte, error) {
 	if f.Epoch == 0 {
 		head, err := db.Position(ctx)

@@ -25,12 +25,12 @@ type kind struct {
 	inspect func(record []byte, strict bool) (key, text string, err error)
 	// keyless says that the record does not say its own key.
 	keyless bool
-	// record is the zero value of the type, for who wants to know its fields.
+	// record is the zero value of the type, from which the fields are read.
 	record any
 }
 
-// kinds are all kinds of reference data. What is checked of a record is what the
-// ledger takes for granted, not what a retailer may wish.
+// kinds are all kinds of reference data. A record is checked for the conditions that the ledger
+// takes for granted, and for no wish of a retailer.
 var kinds = map[string]kind{
 	"barcode":         kindOf(inspectBarcode),
 	"product":         kindOf(inspectProduct),
@@ -136,7 +136,7 @@ func inspectProduct(p ledger.Product) (key, text string, err error) {
 	return string(p.ID), p.Description, err
 }
 
-// inspectPrices checks what a product can cost besides its price.
+// inspectPrices checks the prices of a product besides its own.
 func inspectPrices(p ledger.Product) error {
 	negative := func(price *events.Price) bool { return price != nil && price.Sign() < 0 }
 	for _, u := range p.Units {

@@ -10,8 +10,8 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// What this register has done itself to things that head office keeps: the
-// reference data answers without it until head office has seen it.
+// Changes by this register to records that head office keeps: the reference data answers without it
+// until head office has seen it.
 
 // ownCustomersView holds the customers that were added or edited here, as they were left.
 var ownCustomersView = view{
@@ -52,7 +52,8 @@ type OwnCustomer struct {
 
 func (c *OwnCustomer) columns() []any { return []any{&c.ID, &c.Time, jsonText{&c.Details}} }
 
-// OwnCustomer is a customer who was added or edited here under one of some numbers, as the last entry left them; nil for any other.
+// OwnCustomer returns a customer that was added or edited here under one of some numbers, as the
+// last entry left it; nil for any other.
 func (db *DB) OwnCustomer(ctx context.Context, ids ...events.CustomerID) (newest *OwnCustomer, err error) {
 	for _, id := range ids {
 		own, err := one(ctx, db, "own customers", (*OwnCustomer).columns, "SELECT customer, at_time, details FROM own_customers WHERE customer = ?", string(id))
@@ -66,8 +67,8 @@ func (db *DB) OwnCustomer(ctx context.Context, ids ...events.CustomerID) (newest
 	return newest, nil
 }
 
-// SearchOwnCustomers gives the customers who were added or edited here and have all words of
-// text somewhere in their number, name, phone, e-mail or city, at most limit of them.
+// SearchOwnCustomers returns customers that were added or edited here, at most limit of them. All
+// words of text stand somewhere in their number, name, phone, e-mail or city.
 func (db *DB) SearchOwnCustomers(ctx context.Context, text string, limit int) ([]OwnCustomer, error) {
 	words := strings.Fields(strings.ToLower(text))
 	if len(words) == 0 {
@@ -146,8 +147,8 @@ func (db *DB) OwnOrder(ctx context.Context, id events.OrderID) (*OwnOrder, error
 	return one(ctx, db, "own orders", (*OwnOrder).columns, "SELECT status, placed FROM own_orders WHERE order_id = ?", string(id))
 }
 
-// stockMovedView holds what was sold and taken back of each product, entry by entry,
-// so that what head office has not seen yet can be told from what it has.
+// stockMovedView holds the sales and returns of each product, entry by entry, so that movements
+// that head office has not received can be told from the others.
 var stockMovedView = view{
 	name: "stock_moved",
 	keys: 2,
@@ -184,8 +185,9 @@ func InOwnUnit(line *events.Line) int64 {
 	return line.Quantity.Decimal().Mul(line.Factor.Decimal()).Shift(events.QuantityDecimals).IntPart()
 }
 
-// Moved is what was sold of a product less what was taken back, after those entries that a figure holds: up to the last
-// of included, or where there are none up to a time, RFC 3339 in UTC; and in each epoch up to the entry of through.
+// Moved returns the sales less returns of a product after the entries that a figure contains: up to
+// the last of included, or where there are none up to a time, RFC 3339 in UTC; and in each epoch up
+// to the entry of through.
 func (db *DB) Moved(ctx context.Context, product events.ProductID, included []events.Place, since string, through []events.Place) (events.Quantity, error) {
 	from := int64(-1)
 	for _, p := range included {

@@ -10,7 +10,7 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// TestOwn: what this register has done itself to customers, orders, stock and suspended transactions.
+// TestOwn: changes by this register to customers, orders, stock and suspended transactions.
 func TestOwn(t *testing.T) {
 	w := newTill(t)
 	w.do(612, `{"name":"Ada Lovelace","city":"York","email":"ADA@example.org"}`)
@@ -151,7 +151,7 @@ func TestOwn(t *testing.T) {
 	require.Empty(t, waiting, "nobody can recall it any more")
 }
 
-// TestImportOfPeople: what is wrong with a record is said when it is imported.
+// TestImportOfPeople: a faulty record is refused when it is imported.
 func TestImportOfPeople(t *testing.T) {
 	for kind, records := range map[string][]string{
 		"customer": {`{"customer":"X","kind":"person","name":"A","as_of":"yesterday"}`, `{"customer":"X","kind":"person","name":"A","credit_limit":-1}`},

@@ -6,7 +6,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// postingsView holds what was posted to each account in each shift.
+// postingsView holds the postings to each account in each shift.
 var postingsView = view{
 	name: "postings",
 	keys: 2,
@@ -47,7 +47,7 @@ func (b *batch) post(shift events.ShiftID, postings []events.Posting) error {
 	return nil
 }
 
-// Balance is what was posted to one account on one business date.
+// Balance is the sum of the postings to one account on one business date.
 type Balance struct {
 	Date     string       `json:"business_date"` // YYYY-MM-DD
 	Account  string       `json:"account"`
@@ -60,8 +60,8 @@ func (b *Balance) columns() []any {
 	return []any{&b.Date, &b.Account, &b.Currency, &b.Digits, &b.Amount}
 }
 
-// TrialBalance lists what was posted in a period, by business date and account.
-// The amounts of a date and currency sum to zero.
+// TrialBalance lists the postings of a period, by business date and account. The amounts of a date
+// and currency sum to zero.
 func (db *DB) TrialBalance(ctx context.Context, p Period) ([]Balance, error) {
 	return list(ctx, db, "postings", (*Balance).columns, `
 		SELECT date, account, currency, digits, sum(amount)

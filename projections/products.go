@@ -7,7 +7,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// productsView holds what was sold of each product in each shift.
+// productsView holds the sales of each product in each shift.
 var productsView = view{
 	name: "products",
 	keys: 2,
@@ -58,7 +58,7 @@ func (q tenThousandths) Scan(v any) error {
 	return err
 }
 
-// ProductTotal is what was sold of one product in a period.
+// ProductTotal is the sales of one product in a period.
 type ProductTotal struct {
 	Product  events.ProductID `json:"product"`
 	Currency string           `json:"currency"` // ISO 4217
@@ -71,7 +71,7 @@ func (t *ProductTotal) columns() []any {
 	return []any{&t.Product, &t.Currency, &t.Digits, tenThousandths{&t.Quantity}, &t.Amount}
 }
 
-// Products lists what was sold of each product in a period, by product.
+// Products lists the sales of a period by product.
 func (db *DB) Products(ctx context.Context, p Period) ([]ProductTotal, error) {
 	return list(ctx, db, "products sold", (*ProductTotal).columns, `
 		SELECT product, currency, digits, sum(quantity), sum(amount)

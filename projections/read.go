@@ -89,7 +89,8 @@ func each[T any](ctx context.Context, r *reader, into columns[T], query string, 
 	return damage(rows.Err())
 }
 
-// list reads what a query of the offline database gives. what names it in errors.
+// list reads the rows of a query of the offline database. the argument what names the rows in
+// errors.
 func list[T any](ctx context.Context, db *DB, what string, into columns[T], query string, args ...any) ([]T, error) {
 	db.file.RLock()
 	defer db.file.RUnlock()

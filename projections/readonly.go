@@ -11,11 +11,10 @@ import (
 	"syscall"
 )
 
-// OpenReadOnly opens the offline database of a node that is stopped, and changes
-// nothing on disk. Where the node did not close it, a part of it is still in
-// SQLite's log, and a copy in the directory for temporary files is what is read.
-// It fails with [ErrDamaged], [ErrVersion] or [ErrEmpty] where [Open] would begin anew, and with
-// [ErrNotFile] where the path names no regular file.
+// OpenReadOnly opens the offline database of a node that is stopped, and changes nothing on disk.
+// Where the node did not close it, a part of it is still in SQLite's log. Then a copy in the
+// directory for temporary files is read. It fails with [ErrDamaged], [ErrVersion] or [ErrEmpty]
+// where [Open] would begin anew, and with [ErrNotFile] where the path names no regular file.
 func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 	db := &DB{path: path}
 	if err := db.openReadOnly(ctx); err != nil {
@@ -67,8 +66,8 @@ var ErrEmpty = errors.New("database file is empty")
 // ErrNotFile says that there is something else where a database file should be.
 var ErrNotFile = errors.New("not a regular file")
 
-// checkRegular refuses what SQLite must not open: a link leads elsewhere, and a named pipe keeps
-// its reader waiting.
+// checkRegular refuses files that SQLite must not open: a link leads elsewhere, and a named pipe
+// keeps its reader waiting.
 func checkRegular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {

@@ -28,7 +28,7 @@ type Reference struct {
 	register events.Register
 }
 
-// referenceFile is what all views of one file share.
+// referenceFile is the shared part of all views of one file.
 type referenceFile struct {
 	writer *sql.DB
 	reader *reader
@@ -38,7 +38,7 @@ type referenceFile struct {
 	mu        sync.Mutex
 	read      map[storeQuery]any
 	counted   map[events.StoreID][]AsOf // without confirmed
-	imports   int                       // that have been committed: what was read before one is not kept after it
+	imports   int                       // that have been committed: records read before an import are not kept after it
 	confirmed time.Time                 // when head office last said that there is nothing newer
 	persisted time.Time                 // the one of these that was last written
 }
@@ -60,7 +60,7 @@ func (r *Reference) For(register events.Register) *Reference {
 // maxRead bounds the records that are kept in memory; when there are as many, it begins anew.
 const maxRead = 1000
 
-// forget drops what was read, because something else is stored.
+// forget drops the records that were read, because others are stored.
 func (r *referenceFile) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +118,8 @@ CREATE TABLE imports (
 ) WITHOUT ROWID;
 CREATE VIRTUAL TABLE search USING fts5 (key, text, tokenize = 'unicode61 remove_diacritics 2')`
 
-// fromVersion1 brings a file of the version before any stream up to date: what it holds came from a file.
+// fromVersion1 brings a file of the version before any stream up to date: its records came from a
+// file.
 const fromVersion1 = "ALTER TABLE records RENAME TO old;" + recordsSchema + `;
 INSERT INTO records SELECT id, 'all', kind, key, record, 0 FROM old;
 DROP TABLE old`
@@ -220,7 +221,8 @@ func (r *Reference) has(record any) bool {
 	return !staff || r.register.Store == "" || member.WorksAt(r.register.Store)
 }
 
-// findByProvisional is the customer who was written down under a provisional number, nil for none.
+// findByProvisional returns the customer that was recorded under a provisional number, nil for
+// none.
 func (r *Reference) findByProvisional(ctx context.Context, provisional string) (any, error) {
 	number, found, err := r.Find(ctx, ledger.Query{Kind: "customer_number", Key: provisional})
 	if err != nil || !found {
@@ -252,10 +254,9 @@ const MaxHits = 100
 // maxWords is how many words of its text a search looks at.
 const maxWords = 16
 
-// Search gives the records of a kind, as Find does, that text leads to, at most
-// limit or [MaxHits], which is also what 0 means: first the one whose key it is, then those whose key or
-// description has all of its words, then those that have words beginning so.
-// Text is never taken for a query language.
+// Search returns records of a kind, as Find does, for a text: at most limit, or [MaxHits] for 0.
+// The record with that key comes first, then those with all its words in key or description, then
+// those with words that begin so. Text is never taken for a query language.
 func (r *Reference) Search(ctx context.Context, kindName, text string, limit int) ([]any, error) {
 	k, known := kinds[kindName]
 	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })

@@ -36,7 +36,7 @@ func (b *batch) report(e *events.Entry, shift events.ShiftID, z int) error {
 type Report struct {
 	Shift  events.ShiftID     `json:"shift"`
 	Z      int                `json:"z,omitempty"` // number of a Z report, 0 for an X report
-	Staff  events.StaffID     `json:"staff"`       // who had it made
+	Staff  events.StaffID     `json:"staff"`       // the member of staff that asked for it
 	Time   string             `json:"time"`        // RFC 3339, nanoseconds, UTC
 	Report events.ShiftReport `json:"report"`
 
@@ -85,7 +85,7 @@ func (db *DB) reports(ctx context.Context, query string, args ...any) ([]Report,
 	return all, nil
 }
 
-// standingsView holds how each shift stands, and what its tenders came to when it was closed.
+// standingsView holds the state of each shift, and the totals of its tenders when it was closed.
 var standingsView = view{
 	name: "standings",
 	keys: 1,
@@ -124,7 +124,7 @@ func (b *batch) stand(e *events.Entry, shift events.ShiftID, status string, z in
 type Shift struct {
 	Shift    events.ShiftID `json:"shift"`
 	Number   int            `json:"number"`
-	Staff    events.StaffID `json:"staff"` // who opened it
+	Staff    events.StaffID `json:"staff"` // the member of staff that opened it
 	Date     string         `json:"business_date"`
 	Currency string         `json:"currency"`
 	Digits   int            `json:"digits"`
@@ -145,7 +145,7 @@ func (db *DB) Shifts(ctx context.Context, p Period) ([]Shift, error) {
 		FROM shifts JOIN standings USING (shift) WHERE`+inPeriod+`ORDER BY opened, shift`, p.args()...)
 }
 
-// drawersView holds what became of each tender and currency in each shift besides sales.
+// drawersView holds the movements of each tender and currency in each shift besides sales.
 var drawersView = view{
 	name: "drawers",
 	keys: 3,
@@ -225,8 +225,8 @@ func (b *batch) drawer(shift events.ShiftID, d Drawer) error {
 		int64(d.SafeDrop), int64(d.BankDrop), int64(d.Income), int64(d.Expense), counted)
 }
 
-// Drawer is what became of one tender and currency in one shift besides sales. Amounts
-// are in minor units of its currency.
+// Drawer is the movements of one tender and currency in one shift besides sales. Amounts are in
+// minor units of its currency.
 type Drawer struct {
 	Shift    events.ShiftID  `json:"shift"`
 	Tender   events.TenderID `json:"tender"`
@@ -245,7 +245,8 @@ func (d *Drawer) columns() []any {
 	return []any{&d.Shift, &d.Tender, &d.Currency, &d.Starting, &d.Added, &d.Removed, &d.SafeDrop, &d.BankDrop, &d.Income, &d.Expense, &d.Counted}
 }
 
-// Drawers lists what became of the drawers of a period besides sales, by shift, tender and currency.
+// Drawers lists the movements of the drawers in a period besides sales, by shift, tender and
+// currency.
 func (db *DB) Drawers(ctx context.Context, p Period) ([]Drawer, error) {
 	return list(ctx, db, "drawers", (*Drawer).columns, `
 		SELECT drawers.shift, tender, drawers.currency, starting, added, removed, safe_drop, bank_drop, income, expense, counted

@@ -55,7 +55,7 @@ func TestReports(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, report)
 
-	// The views add up to what the Z report says.
+	// The views add up to the Z report.
 	cash := closed.Report.Totals.Tenders[0]
 	drawers, err := db.Drawers(background, Period{Shift: closed.Shift})
 	require.NoError(t, err)

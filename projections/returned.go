@@ -7,8 +7,8 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// returnedView holds what came back of each line that was sold, entry by entry, so that
-// what head office has not seen yet can be told from what it has.
+// returnedView holds the returns of each sold line, entry by entry, so that returns that head
+// office has not received can be told from the others.
 var returnedView = view{
 	name: "returned",
 	keys: 3,
@@ -51,8 +51,8 @@ func (l *returnedLine) columns() []any {
 	return []any{&l.line, tenThousandths{&l.quantity}, &l.amount}
 }
 
-// Sold is the document with that receipt number, by which its products can be
-// returned, with what was returned of it already; nil for none that sold anything.
+// Sold returns the document with that receipt number, by which its products can be returned, with
+// its earlier returns; nil for none that sold anything.
 func (db *DB) Sold(ctx context.Context, number events.ReceiptNumber) (*ledger.Sold, error) {
 	doc, err := db.Receipt(ctx, number)
 	if err != nil || doc == nil {
@@ -66,7 +66,7 @@ func (db *DB) Sold(ctx context.Context, number events.ReceiptNumber) (*ledger.So
 	return &sold, db.AddReturned(ctx, &sold, events.Head{})
 }
 
-// AddReturned adds to a document what came back of it at this register in the entries after one.
+// AddReturned adds to a document its returns at this register in the entries after one.
 func (db *DB) AddReturned(ctx context.Context, sold *ledger.Sold, after events.Head) error {
 	back, err := list(ctx, db, "what was returned", (*returnedLine).columns,
 		"SELECT line, quantity, amount FROM returned WHERE transaction_id = ? AND at > ?", string(sold.Transaction), place(after))

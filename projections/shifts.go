@@ -8,7 +8,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// shiftsView holds one row for each shift: what gives every sum its business date and currency.
+// shiftsView holds one row for each shift: the business date and currency of every sum.
 var shiftsView = view{
 	name: "shifts",
 	keys: 1,
@@ -31,14 +31,14 @@ func addShift(b *batch, e *events.Entry, f *events.ShiftOpened) error {
 		string(f.Shift), f.Number, string(f.Staff), f.BusinessDate, f.Currency, f.Digits, e.Envelope.Time)
 }
 
-// shift is what a fold needs of a shift.
+// shift holds the parts of a shift that a fold needs.
 type shift struct {
 	id       events.ShiftID
 	currency string
 	digits   int
 }
 
-// find looks a shift up. What is summed by shift needs one that was opened.
+// find looks a shift up. A sum by shift needs a shift that was opened.
 func (b *batch) find(id events.ShiftID) (shift, error) {
 	if b.shift.id == id && id != "" {
 		return b.shift, nil

@@ -17,8 +17,8 @@ import (
 	"github.com/posnode/posnode/internal/files"
 )
 
-// ErrDamaged says that a database file is not what was written to it: SQLite
-// cannot make sense of it, or what it holds contradicts itself.
+// ErrDamaged says that a database file is damaged: SQLite cannot read it, or its rows contradict
+// one another.
 var ErrDamaged = errors.New("database file is damaged")
 
 // ErrVersion says that a database file was laid out by another version of this program.
@@ -36,7 +36,7 @@ func openFile(path string, connections int, parameters ...string) (*sql.DB, erro
 	}
 	query := []string{
 		fmt.Sprintf("_pragma=cache_size(-%d)", cacheKiB),
-		// Our own connections never write at the same time; whoever looks in with another program may.
+		// Our own connections never write at the same time; another program that looks in may.
 		"_pragma=busy_timeout(5000)",
 	}
 	u := url.URL{Scheme: "file", Path: path, RawQuery: strings.Join(append(query, parameters...), "&")}
@@ -92,9 +92,9 @@ func damage(err error) error {
 	return err
 }
 
-// remove deletes a database file and what SQLite keeps beside it. The file goes
-// first and for certain: a log that outlives its file is thrown away by SQLite,
-// but a file that outlives its log may lack what was in it.
+// remove deletes a database file and the files that SQLite keeps beside it. The file goes first and
+// for certain: SQLite throws away a log without its file, but a file without its log may lack
+// committed rows.
 func remove(path string) error {
 	for _, step := range [][]string{{path}, {path + "-wal", path + "-shm", path + "-journal"}} {
 		for _, name := range step {

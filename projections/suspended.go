@@ -27,7 +27,7 @@ CREATE TABLE suspended (
 		on(func(b *batch, e *events.Entry, f *events.SaleRecalled) error { return b.unsuspend(f.Transaction) }),
 		on(func(b *batch, e *events.Entry, f *events.SaleVoided) error { return b.unsuspend(f.Transaction) }),
 		on(func(b *batch, e *events.Entry, f *events.SaleHandedOver) error { return b.unsuspend(f.Transaction) }),
-		// What was set aside in an epoch does not wait in the next.
+		// A transaction that was suspended in an epoch does not wait in the next.
 		on(func(b *batch, e *events.Entry, f *events.RegisterActivated) error {
 			return b.exec("DELETE FROM suspended")
 		}),
@@ -42,7 +42,7 @@ func (b *batch) unsuspend(id events.TransactionID) error {
 type SuspendedTransaction struct {
 	ID       events.TransactionID `json:"transaction"`
 	Shift    events.ShiftID       `json:"shift"` // in which it was suspended
-	Staff    events.StaffID       `json:"staff"` // who suspended it
+	Staff    events.StaffID       `json:"staff"` // the member of staff that suspended it
 	Currency string               `json:"currency"`
 	Digits   int                  `json:"digits"`
 	Lines    int                  `json:"lines"` // that were not voided

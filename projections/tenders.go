@@ -6,7 +6,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// tendersView holds what was paid in each shift, by tender.
+// tendersView holds the payments in each shift, by tender.
 var tendersView = view{
 	name: "tenders",
 	keys: 2,
@@ -47,14 +47,14 @@ func addDeposit(b *batch, e *events.Entry, f *events.OrderPlaced) error {
 	return addPayments(b, e, &f.SaleConcluded)
 }
 
-// TenderTotal is what was paid by one tender on one business date. Amounts are in minor units.
+// TenderTotal is the payments by one tender on one business date. Amounts are in minor units.
 type TenderTotal struct {
 	Date     string          `json:"business_date"` // YYYY-MM-DD
 	Tender   events.TenderID `json:"tender"`
 	Currency string          `json:"currency"` // ISO 4217
 	Digits   int             `json:"digits"`   // of its minor unit
 	Payments int             `json:"payments"` // how many
-	Tendered events.Money    `json:"tendered"` // handed over by customers, less what was paid out to them
+	Tendered events.Money    `json:"tendered"` // handed over by customers, less paid out to them
 	Change   events.Money    `json:"change"`   // given back
 	Kept     events.Money    `json:"kept"`     // tendered less change
 }
@@ -63,7 +63,7 @@ func (t *TenderTotal) columns() []any {
 	return []any{&t.Date, &t.Tender, &t.Currency, &t.Digits, &t.Payments, &t.Tendered, &t.Change, &t.Kept}
 }
 
-// Tenders lists what was paid in a period, by business date and tender.
+// Tenders lists the payments of a period, by business date and tender.
 func (db *DB) Tenders(ctx context.Context, p Period) ([]TenderTotal, error) {
 	return list(ctx, db, "tenders", (*TenderTotal).columns, `
 		SELECT date, tender, currency, digits, sum(payments), sum(tendered), sum(change), sum(tendered - change)

@@ -6,7 +6,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// totalsView holds what each shift sold. The totals of a day are those of its shifts.
+// totalsView holds the sales of each shift. The totals of a day are those of its shifts.
 var totalsView = view{
 	name: "totals",
 	keys: 1,
@@ -71,7 +71,7 @@ type Totals struct {
 	Rounding  events.Money `json:"rounding"` // settled beyond the money taken
 }
 
-// Day is what was sold on one business date in one currency.
+// Day is the sales of one business date in one currency.
 type Day struct {
 	Date     string `json:"business_date"` // YYYY-MM-DD
 	Currency string `json:"currency"`      // ISO 4217
@@ -93,11 +93,11 @@ func (db *DB) Days(ctx context.Context, p Period) ([]Day, error) {
 		GROUP BY date, currency, digits ORDER BY date, currency, digits`, p.args()...)
 }
 
-// ShiftTotal is what was sold in one shift.
+// ShiftTotal is the sales of one shift.
 type ShiftTotal struct {
 	Shift    events.ShiftID `json:"shift"`
 	Date     string         `json:"business_date"` // YYYY-MM-DD
-	Staff    events.StaffID `json:"staff"`         // who opened it
+	Staff    events.StaffID `json:"staff"`         // the member of staff that opened it
 	Opened   string         `json:"opened"`        // RFC 3339, nanoseconds, UTC
 	Currency string         `json:"currency"`      // ISO 4217
 	Digits   int            `json:"digits"`        // of its minor unit

@@ -56,7 +56,7 @@ func voidTransaction(b *batch, e *events.Entry, f *events.SaleVoided) error {
 	return b.addTransaction(e, &events.OfSale{Transaction: f.Transaction}, f.Receipt, Voided, 0, 0)
 }
 
-// placeOrder records the document of a customer order. Its amounts are those of what was ordered.
+// placeOrder records the document of a customer order. Its amounts are those of the order.
 func placeOrder(b *batch, e *events.Entry, f *events.OrderPlaced) error {
 	if err := b.findFor(e.Shift, f.Terms.Currency, f.Terms.Digits); err != nil {
 		return err
@@ -79,7 +79,7 @@ type Transaction struct {
 	Status   string               `json:"status"`        // concluded, ordered or voided
 	Date     string               `json:"business_date"` // of its shift, YYYY-MM-DD
 	Shift    events.ShiftID       `json:"shift"`
-	Staff    events.StaffID       `json:"staff"` // who ended it
+	Staff    events.StaffID       `json:"staff"` // the member of staff that ended it
 	Currency string               `json:"currency"`
 	Digits   int                  `json:"digits"`
 	Lines    int                  `json:"lines"` // that were not voided
@@ -103,8 +103,8 @@ func (t *Transaction) columns() []any {
 // MaxTransactions is how many rows [DB.Transactions] gives at most.
 const MaxTransactions = 1000
 
-// Transactions lists the transactions of a period that ended last, the last one
-// first, at most limit or [MaxTransactions] of them, which is also what 0 means.
+// Transactions lists the transactions of a period that ended last, the last one first: at most
+// limit, or [MaxTransactions] for 0.
 func (db *DB) Transactions(ctx context.Context, p Period, limit int) ([]Transaction, error) {
 	return list(ctx, db, "transactions", (*Transaction).columns, `
 		SELECT `+transactionColumns+` FROM transactions JOIN shifts USING (shift)

@@ -6,8 +6,8 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// view is one read model: a table, and what each fact does to it. Each stands in
-// a file of its own, with what reads it.
+// view is one read model: a table, and the change that each fact makes to it. Each stands in a file
+// of its own, with its queries.
 type view struct {
 	name   string
 	keys   int    // how many of its first columns are its primary key
@@ -15,7 +15,7 @@ type view struct {
 	folds  []fold
 }
 
-// fold is what the facts of one type do to a view.
+// fold is the change that the facts of one type make to a view.
 type fold struct {
 	fact  string // stored name
 	apply func(b *batch, e *events.Entry) error
@@ -99,7 +99,7 @@ var journalOnly = []events.Fact{
 	(*events.DepositOverridden)(nil),
 	(*events.OrderRecalled)(nil),
 	(*events.SaleTakenOver)(nil),
-	// Inquiries, and what is posted at head office.
+	// Inquiries, and facts that head office posts.
 	(*events.SearchAnswered)(nil),
 	(*events.StockLookedUp)(nil),
 	(*events.StockCounted)(nil),
@@ -123,7 +123,7 @@ func newFolds() map[string][]fold {
 	return all
 }
 
-// application marks the file as ours, for whoever meets it: "posn".
+// application marks the file as ours: "posn".
 const application = 0x706f736e
 
 // meaning goes up when a fold comes to mean something else though its table stays

@@ -7,7 +7,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// startAmount is the slip of what a drawer began with.
+// startAmount is the slip of a start amount.
 func (p *paper) startAmount(e *events.Entry, f *events.StartAmountDeclared) {
 	p.slip(e, &f.Printed, "START AMOUNT", f.Shift, f.Comment)
 	p.amount(&f.Printed, events.Count{Tender: f.Tender, Currency: f.Currency, Amount: f.Amount})
@@ -44,7 +44,8 @@ func (p *paper) bankDropped(e *events.Entry, f *events.BankDropped) {
 	p.drop(e, "BANK DROP", &f.Dropped, "Bag "+f.Bag)
 }
 
-// declared is the slip of what was counted. It does not say what there should have been: the drawer is counted blind.
+// declared is the slip of a count. It does not show the expected amount: the drawer is counted
+// blind.
 func (p *paper) declared(e *events.Entry, f *events.DrawerDeclared) {
 	var about []string
 	if f.Recount > 0 {
@@ -100,7 +101,8 @@ func inCurrency(printed *events.Printed, currency string, m events.Money) string
 	return fmt.Sprintf("%d minor units", m) // of an entry that does not say
 }
 
-// sign is where whoever handed the money over, or counted it, signs; and what stands below every document.
+// sign is the line for the signature of the person that handed over or counted the money; and the
+// foot of every document.
 func (p *paper) sign(e *events.Entry, printed *events.Printed) {
 	p.line("")
 	p.line("Signature " + strings.Repeat("_", Width-len("Signature ")))

@@ -31,7 +31,7 @@ func (p *paper) center(s string) {
 	}
 }
 
-// row writes a label and, at the end of its last line, what it comes to.
+// row writes a label and, at the end of its last line, an amount.
 func (p *paper) row(label, value string) {
 	value = clean(value)
 	room := Width - width(value) - 1
@@ -54,8 +54,8 @@ func (p *paper) row(label, value string) {
 // width is how many columns s takes.
 func width(s string) int { return uniseg.StringWidth(s) }
 
-// clean takes out what a printer could take for a command, or what would turn the
-// direction of the text: a description comes from outside.
+// clean removes characters that a printer could take for a command, or that turn the direction of
+// the text: a description comes from outside.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -15,8 +15,8 @@ const (
 	qrQuiet  = 4 // modules of white around it, as the standard wants
 )
 
-// QR draws a signed checkpoint as a QR code: a PNG in black and white, which
-// whoever scans it reads as the note, letter by letter.
+// QR draws a signed checkpoint as a QR code: a PNG in black and white. A scanner reads it as the
+// note, letter by letter.
 func QR(checkpoint string) ([]byte, error) {
 	code, err := qr.Encode(checkpoint, qr.M, qr.Unicode)
 	if err != nil {

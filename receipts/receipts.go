@@ -86,7 +86,7 @@ func local(e *events.Entry, offset int) string {
 	return e.Time.Add(time.Duration(offset) * time.Minute).Format("2006-01-02 15:04")
 }
 
-// head is what stands above every document.
+// head is printed above every document.
 func (p *paper) head(e *events.Entry, printed *events.Printed, title string, about ...string) {
 	if printed.Shop.Name != "" {
 		p.center(printed.Shop.Name)
@@ -104,8 +104,8 @@ func (p *paper) head(e *events.Entry, printed *events.Printed, title string, abo
 	p.rule()
 }
 
-// foot is what stands below every document: the entry that it is printed from, by
-// which anyone can prove it, and what the shop has to say.
+// foot is printed below every document: the entry that it is printed from, by which anyone can
+// prove it, and the shop's own text.
 func (p *paper) foot(e *events.Entry, printed *events.Printed) {
 	hash := e.Head.Hash.String()
 	p.rule()
@@ -160,7 +160,7 @@ func (p *paper) order(e *events.Entry, f *events.OrderPlaced) {
 	p.foot(e, &f.Printed)
 }
 
-// about says whom a document is for, and what was noted on it.
+// about prints the customer of a document and its comments.
 func about(f *events.SaleConcluded) (lines []string) {
 	if c := f.Customer; c != nil {
 		lines = append(lines, "Customer "+string(c.Customer)+" "+c.Name)
@@ -174,7 +174,7 @@ func about(f *events.SaleConcluded) (lines []string) {
 	return lines
 }
 
-// items are the lines of a document and what they add up to.
+// items prints the lines of a document and their sums.
 func (p *paper) items(f *events.SaleConcluded) {
 	digits, column := f.Terms.Digits, codesWidth(f.Lines)
 	money := func(m events.Money) string { return m.Decimal(digits) }
@@ -281,10 +281,11 @@ func price(pr events.Price, digits int) string {
 	return exact.StringFixed(max(int32(digits), -exact.Exponent()))
 }
 
-// payment is what was handed over, and what was given back for it.
+// payment prints the amount handed over and the change.
 func (p *paper) payment(pay *events.Payment, printed *events.Printed, digits int, gap string) {
 	if pay.Rounding != 0 {
-		// As the customer sees it: what is added to the amount due for want of small coins.
+		// As the customer sees it: the amount added to the amount due where small coins do not
+		// exist.
 		p.row("Rounding", (-pay.Rounding).Decimal(digits)+gap)
 	}
 	p.row(tenderName(printed, pay.Tender), pay.Tendered.Decimal(digits)+gap)
@@ -312,7 +313,7 @@ func (p *paper) payment(pay *events.Payment, printed *events.Printed, digits int
 	}
 }
 
-// tenderName is what the tender was called when the document was made.
+// tenderName returns the name of the tender when the document was made.
 func tenderName(printed *events.Printed, tender events.TenderID) string {
 	for _, t := range printed.Tenders {
 		if t.Tender == tender {
@@ -339,7 +340,7 @@ func (p *paper) suspended(e *events.Entry, f *events.SaleSuspended) {
 	p.foot(e, &f.Printed)
 }
 
-// gift is a receipt without prices: what can be brought back by whoever got it.
+// gift is a receipt without prices: the goods that the receiver can bring back.
 func (p *paper) gift(e *events.Entry, f *events.SaleConcluded) {
 	p.head(e, &f.Printed, "GIFT RECEIPT", "Receipt "+string(f.Receipt))
 	for i := range f.Lines {

@@ -206,7 +206,7 @@ func TestPaper(t *testing.T) {
 	}
 }
 
-// TestDeclarationIsBlind: what was expected does not stand on paper that the cashier holds.
+// TestDeclarationIsBlind: the expected amount does not stand on paper that the cashier holds.
 func TestDeclarationIsBlind(t *testing.T) {
 	require.NotContains(t, documents(t)["declaration"], "120.70")
 }
@@ -220,7 +220,8 @@ func TestCopyHoldsTheOriginal(t *testing.T) {
 	require.NotContains(t, all["gift"], "10.38")
 }
 
-// TestExchange: where something is sold a document is no return, and its gift receipt lists only what was sold.
+// TestExchange: where something is sold a document is no return, and its gift receipt lists only
+// the goods sold.
 func TestExchange(t *testing.T) {
 	all := documents(t)
 	require.NotContains(t, all["exchange"], "RETURN")
@@ -246,7 +247,7 @@ func requireFits(t require.TestingT, text string) {
 	}
 }
 
-// TestAnythingFits: whatever the texts and amounts are, no line is wider than the paper.
+// TestAnythingFits: no line is wider than the paper, for any texts and amounts.
 func TestAnythingFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := sale()
@@ -260,7 +261,7 @@ func TestAnythingFits(t *testing.T) {
 		}
 		f.Lines[0].Taxes = []events.TaxRate{{Code: text.Draw(t, "code"), Rate: standard.Rate}}
 		f.Printed.Tenders = []events.TenderName{{Tender: "cash", Name: text.Draw(t, "tender")}}
-		// Not through an entry: what cannot be stored must not break the paper either.
+		// Not through an entry: text that cannot be stored must not break the paper either.
 		e := entry(t, 17, sale())
 		e.Fact = f
 		out, ok := Text(e)

@@ -11,12 +11,12 @@ func (p *paper) xReport(e *events.Entry, f *events.XPrinted) {
 	p.shiftReport(e, &f.Printed, "X REPORT", f.Shift, &f.Report)
 }
 
-// zReport is the sums of a shift that is closed, with what was counted.
+// zReport prints the sums of a closed shift, with the counted amounts.
 func (p *paper) zReport(e *events.Entry, f *events.ShiftClosed) {
 	p.shiftReport(e, &f.Printed, fmt.Sprintf("Z REPORT %d", f.Z), f.Shift, &f.Report)
 }
 
-// shiftReport is what X and Z have in common.
+// shiftReport prints the common part of X and Z.
 func (p *paper) shiftReport(e *events.Entry, printed *events.Printed, title string, shift events.ShiftID, r *events.ShiftReport) {
 	t := &r.Totals
 	money := func(m events.Money) string { return m.Decimal(r.Digits) }
@@ -64,7 +64,7 @@ func (p *paper) shiftReport(e *events.Entry, printed *events.Printed, title stri
 	p.foot(e, printed)
 }
 
-// tenderTotal is what became of one tender in a shift.
+// tenderTotal prints the movements of one tender in a shift.
 func (p *paper) tenderTotal(t *events.TenderTotal, printed *events.Printed, digits int) {
 	p.row(tenderName(printed, t.Tender)+" "+t.Currency, fmt.Sprintf("%d payments", t.Transactions))
 	for _, a := range []struct {
