@@ -134,7 +134,7 @@ func (k *knownHeads) UnmarshalText(b []byte) error {
 }
 
 func (k *knownHeads) readFile(path string) error {
-	raw, err := os.ReadFile(path)
+	raw, err := readGiven(path)
 	if err != nil {
 		return err
 	}

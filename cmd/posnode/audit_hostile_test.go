@@ -272,3 +272,19 @@ func TestHeadOfficesWordInTheDirectory(t *testing.T) {
 		require.Contains(t, out, "nothing outside the directory vouches that the journal ends here", name)
 	}
 }
+
+// TestAuditOfAGivenFileMadeToHurt gives a report and a certificate that are none.
+func TestAuditOfAGivenFileMadeToHurt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	huge, pipe, bundle := filepath.Join(dir, "huge"), filepath.Join(dir, "pipe"), filepath.Join(dir, "day.jsonl")
+	require.NoError(t, os.WriteFile(bundle, nil, 0o600))
+	require.NoError(t, os.WriteFile(huge, nil, 0o600))
+	require.NoError(t, os.Truncate(huge, 6<<30))
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	require.Contains(t, ends(t, exitUsage, posnode("audit", "verify", bundle, "--head", huge)), "has more than")
+	ends(t, exitUsage, posnode("audit", "verify", bundle, "--head", pipe))
+	require.Contains(t, ends(t, exitFailed, posnode("audit", "certificate", huge, "--key", "hq+00000000+AAAA")), "has more than")
+	ends(t, exitFailed, posnode("audit", "certificate", pipe, "--key", "hq+00000000+AAAA"))
+	ends(t, exitFailed, posnode("audit", "verify", pipe))
+}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/user"
 	"slices"
 	"strconv"
@@ -195,7 +194,7 @@ type auditCertificateCmd struct {
 
 // Run checks the signature, prints what is certified, and compares it with a journal.
 func (c *auditCertificateCmd) Run(ctx context.Context, std stdio) error {
-	note, err := os.ReadFile(c.File)
+	note, err := readGiven(c.File)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
@@ -247,6 +249,23 @@ func (j audited) snapshot(v *verdict) (*ledger.State, error) {
 		return nil, nil
 	}
 	return shot, err
+}
+
+// maxGiven is the largest report or certificate that is read, in bytes.
+const maxGiven = 64 << 20
+
+// readGiven reads a report or a certificate that the auditor was given. It waits for nobody to write it.
+func readGiven(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxGiven+1))
+	if err == nil && len(raw) > maxGiven {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxGiven)
+	}
+	return raw, err
 }
 
 // failure is the error by which the command says what it found.
