@@ -11,7 +11,8 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// BenchmarkVerify is verification without reading: 20 entries to a sale, as posnode bench has them.
+// BenchmarkVerify measures verification without reading from disk. A sale has 20 entries, as in
+// posnode bench.
 func BenchmarkVerify(b *testing.B) {
 	w := newTill(b).open()
 	for range 1000 {
@@ -34,7 +35,7 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportMetric(float64(bytes)/float64(len(w.bodies)), "B/entry")
 }
 
-// BenchmarkDecode is what of that is events.Decode, on one core.
+// BenchmarkDecode measures the share of events.Decode in that time, on one core.
 func BenchmarkDecode(b *testing.B) {
 	w := newTill(b).open().day(100, `{"product":"TEA","quantity":"2"}`)
 	cpu := cpuTime(b)
@@ -45,7 +46,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
 }
 
-// cpuTime is what this process has used: a busy machine makes it no longer.
+// cpuTime returns the CPU time of this process. A busy machine does not make it longer.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))

@@ -11,25 +11,26 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// books folds the entries of one epoch with the ledger's own Apply, and adds up
-// beside it. It compares sums with sums and never prices, taxes or rounds again.
+// books folds the entries of one epoch with the ledger's own Apply, and adds up sums of its own. It
+// compares sums with sums. It never calculates a price, a tax or a rounding again.
 //
-// After damage it does not know what it missed. It then keeps still about what
-// may follow from that until the next transaction, or shift, begins afresh.
+// After damage, entries are missing from its sums. It then reports nothing that the missing entries
+// may explain, until the next transaction or shift begins.
 type books struct {
 	epoch *epoch
 	state *ledger.State
-	// transactionUnsure and shiftUnsure say that what began them, or happened in them, may have been missed.
+	// transactionUnsure and shiftUnsure report that entries of the open transaction, or of the open
+	// shift, may be missing.
 	transactionUnsure, shiftUnsure bool
-	// off is by how much the totals of the open transaction are known to be wrong:
-	// said once, not again with every entry that carries it on.
+	// off is the known error in the totals of the open transaction. It is reported once, and not
+	// again with every entry that carries it on.
 	off      events.Totals
 	receipts receipts
-	// missed says that entries were missed, and seen are the shifts of which none was: what
-	// is said of any other may follow from what was missed.
+	// missed reports that entries are missing. seen holds the shifts that were opened after the
+	// last missing entry. In every other shift, missing entries may explain a difference.
 	missed bool
 	seen   map[events.ShiftID]bool
-	// posted is what the documents of each shift posted, by account.
+	// posted holds the sums of the postings of each shift's documents, by account.
 	posted map[events.ShiftID]map[string]events.Money
 }
 
@@ -37,26 +38,28 @@ func (b *books) add(kind string, want, got any, hint string) {
 	b.epoch.add(Finding{Sequence: b.epoch.head.Sequence, Kind: kind, Want: fmt.Sprint(want), Got: fmt.Sprint(got), Hint: hint})
 }
 
-// doubt says that entries were missed, or could not be understood.
+// doubt records that entries are missing, or could not be decoded.
 func (b *books) doubt() {
 	b.transactionUnsure, b.shiftUnsure = true, true
 	b.missed, b.seen = true, nil
 	b.receipts.doubt()
 }
 
-// fold takes an entry that was decoded. inChain says that nothing is known against it.
+// fold applies a decoded entry and checks it. inChain reports that the entry follows the head in
+// the chain.
 func (b *books) fold(entry *events.Entry, inChain bool) {
 	if b.state == nil {
 		b.state = ledger.NewState(entry.Register, entry.Epoch, entry.PrevHash)
 	}
 	if !inChain {
-		// What the chain says has been reported; here it must not stand in the way.
+		// The break in the chain is reported already. Here it must not stop Apply.
 		b.state.Register = entry.Register
 	}
 	b.state.Head = events.Head{Epoch: entry.Head.Epoch, Sequence: entry.Head.Sequence - 1, Hash: entry.PrevHash}
 	b.checkCommand(entry)
 	b.resume(entry.Fact)
-	// The document is compared with the transaction that it ends, which Apply clears away.
+	// Keep the open transaction: Apply clears it, and the document that ends it is compared with
+	// it.
 	open := b.state.Transaction
 	b.checkReport(entry)
 	err := apply(b.state, entry)
@@ -70,8 +73,8 @@ func (b *books) fold(entry *events.Entry, inChain bool) {
 	b.post(entry)
 }
 
-// apply is State.Apply for entries that owe nothing to the state: a hostile one may
-// hold numbers on which its arithmetic panics.
+// apply calls State.Apply with an entry that may be hostile. Such an entry may hold numbers on
+// which the arithmetic panics. The panic becomes a *[events.CorruptError].
 func apply(s *ledger.State, e *events.Entry) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -81,7 +84,8 @@ func apply(s *ledger.State, e *events.Entry) (err error) {
 	return s.Apply(e)
 }
 
-// checkCommand reports a command that was carried out twice, as far back as the state remembers.
+// checkCommand reports a command that was carried out twice. It knows the commands that the state
+// still holds.
 func (b *books) checkCommand(entry *events.Entry) {
 	if entry.Command == "" {
 		return
@@ -91,7 +95,9 @@ func (b *books) checkCommand(entry *events.Entry) {
 	}
 }
 
-// resume makes room for a fact that begins something of which the end was missed, or ends something of which the beginning was.
+// resume prepares the state for fact after entries were missed. A fact may begin a transaction or a
+// shift while the end of the one before is missing. Or it may end one while the beginning is
+// missing.
 func (b *books) resume(fact events.Fact) {
 	s := b.state
 	switch f := fact.(type) {
@@ -108,7 +114,7 @@ func (b *books) resume(fact events.Fact) {
 		}
 	case *events.ShiftOpened:
 		if b.shiftUnsure {
-			s.Shift = nil // its end was missed
+			s.Shift = nil // the entry that closed it is missing
 		}
 		b.shiftUnsure = false
 		if b.seen == nil {
@@ -122,7 +128,7 @@ func (b *books) resume(fact events.Fact) {
 	}
 }
 
-// takesMoney says whether fact puts payments in the drawer.
+// takesMoney reports whether fact puts payments in the drawer.
 func takesMoney(fact events.Fact) bool {
 	switch fact.(type) {
 	case *events.SaleConcluded, *events.OrderPlaced:
@@ -131,10 +137,10 @@ func takesMoney(fact events.Fact) bool {
 	return false
 }
 
-// unsure says whether fact may follow from what was missed.
+// unsure reports whether missing entries may explain fact.
 func (b *books) unsure(fact events.Fact) bool {
 	if f, sale := fact.(events.OfTransaction); sale {
-		// A transaction that was suspended may have been missed long ago.
+		// The entry that suspended the transaction may be missing from long before.
 		return b.transactionUnsure || b.missed && f.Sale().Begins == nil && b.state.Transaction == nil
 	}
 	if _, handed := fact.(*events.SaleHandedOver); handed {
@@ -146,7 +152,8 @@ func (b *books) unsure(fact events.Fact) bool {
 	return b.shiftUnsure
 }
 
-// lost goes on after a fact that could not be applied.
+// lost records that fact could not be applied. Its transaction, or else all shifts, are unsure from
+// here.
 func (b *books) lost(fact events.Fact) {
 	if _, sale := fact.(events.OfTransaction); sale {
 		b.transactionUnsure, b.state.Transaction = true, nil
@@ -191,13 +198,12 @@ func (b *books) checkReceipt(number events.ReceiptNumber) {
 	b.receipts.last = string(number)
 }
 
-// checkRunning compares the totals of an entry with what the lines and payments so
-// far add up to. The tax and the discount are taken as they are said: making them
-// again would be pricing.
+// checkRunning compares the totals of an entry with the sums of the lines and payments so far. It
+// takes the tax and the discount from the entry, because to calculate them again would be pricing.
 func (b *books) checkRunning(said events.Totals, t *ledger.Transaction) {
 	sums := events.Totals{Lines: t.Sums.Lines, Subtotal: t.Sums.Net, Discount: said.Discount, Tax: said.Tax}
 	if t.Order != nil {
-		sums.Elsewhere = said.Elsewhere // the deposit is a percentage: making it again would be pricing
+		sums.Elsewhere = said.Elsewhere // the deposit is a percentage: to calculate it again would be pricing
 	}
 	if t.Discount.None() {
 		sums.Discount = 0
@@ -215,7 +221,7 @@ func (b *books) checkRunning(said events.Totals, t *ledger.Transaction) {
 	b.off = off
 }
 
-// settle fills in what follows from the other totals.
+// settle calculates Total and Due from the other totals.
 func settle(t *events.Totals, taxIncluded bool) {
 	t.Total = t.Subtotal - t.Discount
 	if !taxIncluded {
@@ -231,8 +237,8 @@ func minus(a, b events.Totals) events.Totals {
 	}
 }
 
-// checkDocument adds up a concluded document for itself: that of a sale, or with
-// placed that of an order.
+// checkDocument checks that a concluded document adds up in itself. The document is an order if
+// placed is not nil, and a sale otherwise.
 func (b *books) checkDocument(f *events.SaleConcluded, placed *events.Placement) {
 	sums := events.Totals{}
 	var sales, returns, giftCards events.Money
@@ -284,7 +290,7 @@ func (b *books) checkDocument(f *events.SaleConcluded, placed *events.Placement)
 	b.checkDepositPostings(f, placed)
 }
 
-// checkDepositPostings compares what was posted to deposits with what the order says.
+// checkDepositPostings compares the postings to deposits with the deposit of the order.
 func (b *books) checkDepositPostings(f *events.SaleConcluded, placed *events.Placement) {
 	var want, posted events.Money
 	if f.Order != nil {
@@ -364,7 +370,8 @@ func (b *books) checkBalance(postings []events.Posting) {
 	}
 }
 
-// checkTenderPostings compares what was posted to each tender, and to gift cards, with what was paid by it or put on them.
+// checkTenderPostings compares the postings to each tender with its payments. It compares the
+// postings to gift cards with the amounts put on them and paid with them.
 func (b *books) checkTenderPostings(f *events.SaleConcluded) {
 	posted := map[string]events.Money{}
 	for _, p := range f.Postings {
@@ -390,7 +397,8 @@ func (b *books) checkTenderPostings(f *events.SaleConcluded) {
 	}
 }
 
-// checkAgainst compares a concluded document with the transaction that led to it.
+// checkAgainst compares a concluded document with the transaction before it: terms, lines and
+// payments.
 func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
 	if f.Terms != t.Terms {
 		b.add(KindLines, termsText(t.Terms), termsText(f.Terms), "")
@@ -402,7 +410,7 @@ func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
 	for i, line := range t.Lines {
 		if got := &f.Lines[i]; !sameLine(&got.Line, &line.Line) || got.Voided != line.Voided {
 			want, other := describe(&line.Line, line.Voided), describe(&got.Line, got.Voided)
-			if want == other { // they differ in what the description leaves out
+			if want == other { // they differ in a field outside the description
 				left, right := asText(line.Line), asText(got.Line)
 				want, other = clipped(left, right), clipped(right, left)
 			}
@@ -412,14 +420,14 @@ func (b *books) checkAgainst(f *events.SaleConcluded, t *ledger.Transaction) {
 	b.checkTaken(f, t)
 }
 
-// same says whether two values are stored alike.
+// same reports whether two values have the same JSON.
 func same[T any](a, b T) bool {
 	left, err := json.Marshal(a)
 	right, err2 := json.Marshal(b)
 	return err == nil && err2 == nil && string(left) == string(right)
 }
 
-// sameLine says whether two lines are alike in all that they say.
+// sameLine reports whether two lines are the same in every field.
 func sameLine(a, b *events.Line) bool { return reflect.DeepEqual(a, b) || same(a, b) }
 
 func describe(l *events.Line, voided bool) string {
@@ -430,8 +438,8 @@ func describe(l *events.Line, voided bool) string {
 	return s
 }
 
-// checkTaken compares the payments of a document with those that were taken before
-// its last one, which stands in no other entry.
+// checkTaken compares the payments of a document with the payments taken before it. The last
+// payment may stand in the document alone, without an entry of its own.
 func (b *books) checkTaken(f *events.SaleConcluded, t *ledger.Transaction) {
 	var taken []events.Payment
 	for _, p := range t.Payments {

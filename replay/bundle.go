@@ -24,7 +24,8 @@ const bundleSuffix = ".zst"
 // epochs one after the other. A name that ends in .zst is compressed with zstd.
 type Bundle struct{ path string }
 
-// OpenBundle finds a bundle. The file is opened anew for each reading, and only to read.
+// OpenBundle checks that path is a regular file that can be opened. Each Read opens the file again,
+// for reading only.
 func OpenBundle(path string) (*Bundle, error) {
 	f, _, err := openFile(path)
 	if err != nil {
@@ -33,7 +34,8 @@ func OpenBundle(path string) (*Bundle, error) {
 	return &Bundle{path}, f.Close()
 }
 
-// openFile opens a regular file. It does not wait for somebody to write to a named pipe.
+// openFile opens a regular file. On a named pipe it returns an error and does not wait for a
+// writer.
 func openFile(path string) (*os.File, int64, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -49,17 +51,19 @@ func openFile(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// A compressed file of a few bytes can stand for any amount of data. These bounds are far above
-// what entries need: their hashes and ids alone keep a journal from shrinking more than some twenty times.
+// A compressed file of a few bytes can stand for any amount of data. These bounds are far above the
+// needs of a journal. Hashes and ids do not compress well, so that a journal becomes about twenty
+// times smaller at most.
 const (
-	// maxWindow is how many bytes back the decoder looks. Export needs 8 MiB.
+	// maxWindow is the largest window of the decoder, in bytes. Export needs 8 MiB.
 	maxWindow = 32 << 20
-	// maxRatio is how many times as large as the file its content may be, beyond freeBytes.
+	// The content may have freeBytes bytes, and maxRatio times the size of the file in addition.
 	maxRatio  = 1000
 	freeBytes = 16 << 20
 )
 
-// contextReader reads until ctx ends: one line may be as long as the file.
+// contextReader reads until ctx ends. It checks ctx at each read, because one line may be as long
+// as the file.
 type contextReader struct {
 	ctx context.Context
 	in  io.Reader
@@ -72,7 +76,7 @@ func (r contextReader) Read(p []byte) (int, error) {
 	return r.in.Read(p)
 }
 
-// boundedReader fails with errTooLarge once more than left bytes were read.
+// boundedReader returns errTooLarge when more than left bytes have been read.
 type boundedReader struct {
 	in   io.Reader
 	left int64
@@ -88,8 +92,8 @@ func (b *boundedReader) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Read implements [Source]. A line that does not end, or compressed data that
-// cannot be read on, is a *[events.CorruptError] without a sequence.
+// Read implements [Source]. It returns a *[events.CorruptError] without a sequence for a line
+// without an end, and for compressed data that cannot be read further.
 func (b *Bundle) Read(ctx context.Context, yield func(int, events.Message) error) error {
 	f, size, err := openFile(b.path)
 	if err != nil {
@@ -136,8 +140,8 @@ func readLines(ctx context.Context, in io.Reader, yield func(int, events.Message
 	}
 }
 
-// readLine reads one line with its end. Of a line that is longer than any entry
-// it keeps only so much that everyone can see that it is too long.
+// readLine reads one line with its end. If the line is longer than any entry, it keeps just more
+// than [events.MaxBody] bytes. That is enough for Decode to refuse it as too long.
 func readLine(r *bufio.Reader) (line []byte, err error) {
 	for {
 		var part []byte
@@ -162,9 +166,9 @@ func unreadable(line int, err error) error {
 	}
 }
 
-// WriteBundle writes the whole of src to w as the lines of a bundle. A stored
-// entry that cannot be a line is left out, and the last of them returned as a
-// *[events.CorruptError]: only damage makes one.
+// WriteBundle writes the whole of src to w as the lines of a bundle. It leaves out an entry that
+// cannot be a line, because it has no body or holds a line end. Only damage makes such an entry.
+// WriteBundle returns the last of them as a *[events.CorruptError].
 func WriteBundle(ctx context.Context, w io.Writer, src Source) error {
 	out := bufio.NewWriterSize(w, 256<<10)
 	var left error
@@ -180,9 +184,9 @@ func WriteBundle(ctx context.Context, w io.Writer, src Source) error {
 	return errors.Join(err, left, out.Flush())
 }
 
-// Export writes src to a new bundle file, compressed where its name ends in
-// .zst. It never overwrites a file. Of a damaged journal it keeps what could be
-// read and returns the *[events.CorruptError]; after any other error there is no file.
+// Export writes src to a new bundle file, compressed if the name ends in .zst. It never overwrites
+// a file. If the journal is damaged, the file holds the readable entries and Export returns the
+// *[events.CorruptError]. After any other error it removes the file.
 func Export(ctx context.Context, path string, src Source) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

@@ -51,7 +51,7 @@ func TestExportOfDamagedJournalKeepsTheRest(t *testing.T) {
 	require.Equal(t, string(joined(sound[:6])), string(written))
 }
 
-// TestCutOff cuts the file itself, in a line and between two.
+// TestCutOff cuts off the end of the file itself, within a line and between two lines.
 func TestCutOff(t *testing.T) {
 	w := newTill(t).open().sale()
 	whole := joined(w.bodies)
@@ -101,8 +101,8 @@ func TestWhatIsNoBundle(t *testing.T) {
 
 // TestAnyByteIsGuarded changes one byte anywhere in a bundle.
 //
-// What is not found without a head from elsewhere is only a change to the last
-// entry of an epoch that leaves it a possible one: nothing is chained to it yet.
+// One change needs a head from elsewhere: a change to the last entry of an epoch that leaves it
+// valid. No entry is chained to the last one yet.
 func TestAnyByteIsGuarded(t *testing.T) {
 	w := week(t)
 	whole := joined(w.bodies)
@@ -123,7 +123,8 @@ func TestAnyByteIsGuarded(t *testing.T) {
 	})
 }
 
-// TestAnyByteOfACompressedBundle allows a change that leaves the content as it was.
+// TestAnyByteOfACompressedBundle changes one byte of a compressed bundle. A change passes only if
+// it leaves the content the same.
 func TestAnyByteOfACompressedBundle(t *testing.T) {
 	w := week(t)
 	path := filepath.Join(t.TempDir(), "week.jsonl.zst")
@@ -146,7 +147,8 @@ func TestAnyByteOfACompressedBundle(t *testing.T) {
 	})
 }
 
-// TestAnyLinesAreSurvived shuffles, drops and repeats lines: nothing panics, and what is not the journal is not sound.
+// TestAnyLinesAreSurvived shuffles, drops and repeats lines. Nothing panics, and every wrong
+// journal has findings.
 func TestAnyLinesAreSurvived(t *testing.T) {
 	w := week(t)
 	known := replay.Options{Heads: []events.Head{w.state.Head}}
@@ -160,7 +162,8 @@ func TestAnyLinesAreSurvived(t *testing.T) {
 	})
 }
 
-// TestReadingLeavesTheInputUntouched looks at the bytes and at the file.
+// TestReadingLeavesTheInputUntouched compares the content, time and mode of the file before and
+// after.
 func TestReadingLeavesTheInputUntouched(t *testing.T) {
 	w := week(t)
 	path := bundle(t, "week.jsonl", alter(t, w.bodies, 5, "Tea", "Pea"))

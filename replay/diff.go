@@ -9,18 +9,19 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Difference is the first place at which two journals are not the same.
+// Difference is the first place at which two journals differ.
 type Difference struct {
 	Epoch    int    `json:"epoch"`
 	Sequence uint64 `json:"sequence"`
-	// A and B are what is stored there, with its own place: one journal can begin a new epoch
-	// where the other goes on in the old one. One is nil where that journal has ended.
+	// A and B are the entries stored there. Each has a place of its own, because one journal can
+	// begin a new epoch while the other continues the old one. A or B is nil if that journal has
+	// ended.
 	A *events.Head `json:"a"`
 	B *events.Head `json:"b"`
 }
 
-// Diff compares two journals byte by byte and returns their first difference, nil
-// for none. Both may be damaged: what is stored is compared, not what it means.
+// Diff compares two journals byte by byte and returns their first difference, nil for none. Both
+// may be damaged, because Diff compares the stored bytes and not their meaning.
 func Diff(ctx context.Context, a, b Source) (*Difference, error) {
 	nextA, stopA := iter.Pull2(stored(ctx, a))
 	defer stopA()
@@ -44,7 +45,8 @@ func Diff(ctx context.Context, a, b Source) (*Difference, error) {
 	}
 }
 
-// difference names the place behind same, and what stands there; nil stands for nothing.
+// difference returns the place after the entry same, with the bodies a and b that stand there. A
+// nil body means that the journal has ended.
 func difference(same, a, b []byte) *Difference {
 	d := &Difference{Epoch: 1, Sequence: 1}
 	if e, err := events.Decode(same); err == nil {
@@ -52,12 +54,12 @@ func difference(same, a, b []byte) *Difference {
 	}
 	d.A, d.B = d.standing(a), d.standing(b)
 	if begins := cmp.Or(d.A, d.B); begins.Epoch > d.Epoch && (d.A == nil || d.B == nil || d.A.Epoch == d.B.Epoch) {
-		d.Epoch, d.Sequence = begins.Epoch, begins.Sequence // nothing more of the old epoch is anywhere
+		d.Epoch, d.Sequence = begins.Epoch, begins.Sequence // no journal has more of the old epoch
 	}
 	return d
 }
 
-// standing is the place and the hash of a body that stands at the difference.
+// standing returns the place and the hash of a body at the difference, nil for no body.
 func (d *Difference) standing(body []byte) *events.Head {
 	if body == nil {
 		return nil
@@ -68,7 +70,7 @@ func (d *Difference) standing(body []byte) *events.Head {
 	return &events.Head{Epoch: d.Epoch, Sequence: d.Sequence, Hash: events.Hash(body)}
 }
 
-// stored are the entries of src, and at the end the error of reading, if there was one.
+// stored iterates over the entries of src. If reading fails, it yields the error last.
 func stored(ctx context.Context, src Source) iter.Seq2[events.Message, error] {
 	return func(yield func(events.Message, error) bool) {
 		wanted := true

@@ -9,19 +9,19 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// epoch follows the entries of one epoch, in the order in which they are stored.
+// epoch verifies the entries of one epoch, in the order of the source.
 type epoch struct {
 	number   int
 	verifier *verifier
 	register events.Register
 	record   events.ActivationRecord
-	// head is the last entry. Its hash is that of the bytes that are stored.
+	// head is the last entry. Its hash is the hash of the stored bytes.
 	head events.Head
-	read events.Head // the last entry that was there, which a gap has not moved
-	// broken says that the hash of the entry before the next one is not known.
+	read events.Head // the last entry that was read; unlike head, a gap does not move it
+	// broken reports that the hash of the entry before the next one is unknown.
 	broken bool
-	// certain is the last sequence that an entry said itself. What lies between it
-	// and the head are undecodable lines, numbered by their place alone.
+	// certain is the last sequence that came from a decoded entry. Between it and the head are only
+	// undecodable lines, numbered by their place.
 	certain uint64
 	lastID  string
 	gaps    []*gap
@@ -29,20 +29,21 @@ type epoch struct {
 	books   books
 }
 
-// gap is a run of sequences that were passed over: missing, unless they come later.
+// gap is a run of skipped sequences. The entries are missing, unless they come later.
 type gap struct {
 	from, to uint64
-	before   *events.Digest // hash of the entry in front of it, if that is known
-	after    *events.Digest // prevhash of the entry behind it, if that could be decoded
+	before   *events.Digest // hash of the entry before it, if known
+	after    *events.Digest // prevhash of the entry after it, if it could be decoded
 	found    map[uint64]link
-	index    int // of its finding, -1 where that is only counted
+	index    int // of its finding in the list; -1 if the finding is only counted
 }
 
-// link is what an entry that came late says of its neighbours in the chain.
+// link holds the hashes of an entry that came late. They are compared with its neighbours in the
+// chain.
 type link struct{ prev, hash events.Digest }
 
-// maxGaps is how many gaps of an epoch are kept. An entry that comes later and belongs in
-// another gap counts as a duplicate.
+// maxGaps is the largest number of gaps of an epoch in memory. A late entry of any other gap counts
+// as a duplicate.
 const maxGaps = 1000
 
 func newEpoch(n int, v *verifier) *epoch {
@@ -56,7 +57,7 @@ func (e *epoch) add(f Finding) (index int) {
 	return e.verifier.add(f)
 }
 
-// precedes says whether entry was, by its prevhash, written after the head.
+// precedes reports whether the head precedes entry: the prevhash of entry is the hash of the head.
 func (e *epoch) precedes(entry *events.Entry) bool {
 	return e.head.Sequence > 0 && !e.broken && entry.PrevHash == e.head.Hash
 }
@@ -77,9 +78,9 @@ func (e *epoch) visit(it *item) {
 	}
 }
 
-// place is the sequence at which an entry is stored. A source that knows only the
-// order leaves it to the entry, and its prevhash has the better word: an altered
-// sequence is one finding, not a gap and a duplicate.
+// place returns the sequence at which an entry is stored. If the source knows only the order, the
+// entry decides. An entry that follows the head by its prevhash is the next one, even if it names
+// another sequence. So an altered sequence is one finding, and not a gap and a duplicate.
 func (e *epoch) place(it *item) uint64 {
 	switch {
 	case it.Sequence != 0:
@@ -89,13 +90,14 @@ func (e *epoch) place(it *item) uint64 {
 	}
 	at := it.entry.Head.Sequence
 	if e.certain < at && at <= e.head.Sequence {
-		// There were more undecodable lines than entries: one was torn into several.
+		// There are more undecodable lines than entries, because one line was torn into several.
 		e.head.Sequence, e.broken = at-1, true
 	}
 	return at
 }
 
-// missing reports the entries from next up to the one at which something is stored.
+// missing reports that the entries from next up to the one before at are missing. If it has no
+// body, the entry at is missing too.
 func (e *epoch) missing(next, at uint64, it *item) {
 	g := &gap{from: next, to: at - 1, found: map[uint64]link{}}
 	if !e.broken && e.head.Sequence > 0 {
@@ -120,7 +122,8 @@ func (e *epoch) missing(next, at uint64, it *item) {
 	e.books.doubt()
 }
 
-// behind takes an entry whose sequence has been passed: one that a gap misses, or one too many.
+// behind handles an entry with a sequence at or before the head. Either the entry belongs in a gap,
+// or it is a duplicate.
 func (e *epoch) behind(it *item, at uint64) {
 	i := slices.IndexFunc(e.gaps, func(g *gap) bool {
 		_, found := g.found[at]
@@ -143,7 +146,7 @@ func (e *epoch) behind(it *item, at uint64) {
 	}
 }
 
-// hashBefore is the hash of the entry in front of one of the gap's, nil where that is not known.
+// hashBefore returns the hash of the entry before the entry at in the gap, nil if unknown.
 func (g *gap) hashBefore(at uint64) *events.Digest {
 	if at == g.from {
 		return g.before
@@ -154,7 +157,7 @@ func (g *gap) hashBefore(at uint64) *events.Digest {
 	return nil
 }
 
-// prevAfter is the prevhash of the entry behind one of the gap's, nil where that is not known.
+// prevAfter returns the prevhash of the entry after the entry at in the gap, nil if unknown.
 func (g *gap) prevAfter(at uint64) *events.Digest {
 	if at == g.to {
 		return g.after
@@ -165,7 +168,8 @@ func (g *gap) prevAfter(at uint64) *events.Digest {
 	return nil
 }
 
-// checkLink reports an entry that was not written after the one in front of it. One of the two came late.
+// checkLink reports an entry that was not written after the entry before it. One of the two came
+// late.
 func (e *epoch) checkLink(at uint64, want, got *events.Digest) {
 	if want != nil && got != nil && *want != *got {
 		e.add(Finding{Sequence: at, Kind: KindChain, Want: "prevhash " + want.String(), Got: got.String(), Hint: afterOther(at)})
@@ -182,7 +186,7 @@ func (e *epoch) undecodable(it *item, at uint64) {
 	e.books.doubt()
 }
 
-// follow takes an entry that stands where it should.
+// follow verifies the entry that is stored next after the head.
 func (e *epoch) follow(it *item, at uint64) {
 	entry := it.entry
 	chain := events.Chain{Register: e.register, Head: e.head}
@@ -210,14 +214,15 @@ func (e *epoch) follow(it *item, at uint64) {
 	e.books.fold(entry, err == nil)
 }
 
-// outOfChain reports what events.Chain said. A run of another register's entries is one finding.
+// outOfChain reports the error of events.Chain. A run of entries of another register is one
+// finding.
 func (e *epoch) outOfChain(entry *events.Entry, at uint64, err error) {
 	c, ok := errors.AsType[*events.CorruptError](err)
 	if !ok {
 		panic(fmt.Sprintf("chain: %v", err))
 	}
 	if c.Kind != KindChain {
-		e.books.doubt() // it may belong elsewhere
+		e.books.doubt() // the entry may belong to another journal
 	}
 	if c.Kind != KindRegister {
 		e.verifier.corrupt(e.number, c)
@@ -228,7 +233,7 @@ func (e *epoch) outOfChain(entry *events.Entry, at uint64, err error) {
 	})
 }
 
-// moveTo makes an entry the head, and compares it with those that are known from elsewhere.
+// moveTo makes an entry the head, and compares it with the heads known from elsewhere.
 func (e *epoch) moveTo(head events.Head) {
 	e.head, e.read, e.broken = head, head, false
 	for _, want := range e.verifier.opts.Heads {
@@ -238,7 +243,8 @@ func (e *epoch) moveTo(head events.Head) {
 	}
 }
 
-// checkMessage compares what a stream says of an entry with the entry. A bundle says nothing.
+// checkMessage compares the subject and id of the stream's message with the entry. A bundle has
+// neither.
 func (e *epoch) checkMessage(it *item) {
 	if it.Subject == "" {
 		return
@@ -248,7 +254,7 @@ func (e *epoch) checkMessage(it *item) {
 	}
 }
 
-// activate reads the record that an epoch begins with.
+// activate reads the activation record at the beginning of an epoch.
 func (e *epoch) activate(entry *events.Entry, f *events.RegisterActivated) {
 	wrong := func(kind, want, got string) {
 		e.add(Finding{Sequence: e.head.Sequence, Kind: kind, Want: want, Got: got})
@@ -265,7 +271,8 @@ func (e *epoch) activate(entry *events.Entry, f *events.RegisterActivated) {
 	if record.Register != entry.Register || record.Epoch != entry.Epoch {
 		wrong(KindActivation, fmt.Sprintf("%s, epoch %d", entry.Register, entry.Epoch), fmt.Sprintf("%s, epoch %d", record.Register, record.Epoch))
 	}
-	// Its hash begins the chain, so that its word on the register is better than the entry's.
+	// The chain begins with the hash of the record. So the record, and not the entry, decides which
+	// register this is.
 	e.register, e.record = record.Register, record
 	if c := record.Carried; c != nil {
 		e.books.receipts.begun = uint64(max(0, c.Receipts))
@@ -275,8 +282,8 @@ func (e *epoch) activate(entry *events.Entry, f *events.RegisterActivated) {
 	}
 }
 
-// checkpoint hands a signed note to the notary. Without an activation there is no
-// key to check it with, and that is a finding already.
+// checkpoint hands a signed note to the notary. Without an activation record there is no key to
+// check the note. That is a finding already.
 func (e *epoch) checkpoint(entry *events.Entry, at uint64) {
 	f, ok := entry.Fact.(events.Checkpointed)
 	if !ok {
@@ -288,7 +295,8 @@ func (e *epoch) checkpoint(entry *events.Entry, at uint64) {
 	}
 	e.verifier.notary.check(signed{
 		ordinal: e.notes, note: f.Sign().Checkpoint, key: e.record.Key, at: at, origin: fmt.Sprintf("%s/%d", e.register, e.number),
-		// What the entry says that it was written after: whether it was, the chain says.
+		// The place and prevhash that the entry names. The chain check proves whether they are
+		// true.
 		head: events.Head{Epoch: e.number, Sequence: at - 1, Hash: entry.PrevHash},
 	})
 }

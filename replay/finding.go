@@ -8,25 +8,25 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Report is what [Verify] found out about a journal.
+// Report is the result of [Verify].
 type Report struct {
 	Register events.Register `json:"register"`
-	Entries  int             `json:"entries"` // that are stored, whatever their state
-	// Heads says where each epoch ends, as far as it could be read. Kept elsewhere,
-	// it is what shows a tail that is cut off later: see [Options.Heads].
+	Entries  int             `json:"entries"` // stored entries, damaged ones included
+	// Heads holds the last entry of each epoch that could be read. Keep it elsewhere: only a kept
+	// head shows a tail that is cut off later, see [Options.Heads].
 	Heads []events.Head `json:"heads"`
-	// Keys are the public keys that the activation records name, by epoch in the order of Heads.
+	// Keys are the public keys in the activation records, one per epoch in the order of Heads.
 	Keys []string `json:"keys"`
-	// Signed says up to where the register has signed each epoch, in the order of Heads. What
-	// stands behind can be changed by anyone who can write the journal.
+	// Signed holds the last entry of each epoch that the register has signed, in the order of
+	// Heads. Write access to the journal is enough to change the entries behind it.
 	Signed   []events.Head `json:"signed"`
 	Findings []Finding     `json:"findings"` // by epoch and sequence; empty, never nil
 }
 
-// Finding is one thing that is wrong with a journal.
+// Finding is one fault of a journal.
 type Finding struct {
 	Epoch    int    `json:"epoch,omitempty"`
-	Sequence uint64 `json:"sequence"` // of the entry at which it shows; 0 when it is about none
+	Sequence uint64 `json:"sequence"` // of the entry at which it shows; 0 if it concerns no entry
 	Kind     string `json:"kind"`
 	Want     string `json:"want"`
 	Got      string `json:"got"`
@@ -43,56 +43,56 @@ func (f Finding) String() string {
 
 // The kinds of finding. Those of [events.Chain] are named here too.
 const (
-	// Of the bytes.
+	// Findings in the bytes.
 	KindUnreadable  = "unreadable"  // the file cannot be read on
 	KindTruncated   = "truncated"   // the end is missing
-	KindTooLarge    = "too_large"   // there is more than any register writes, and the rest was not read
+	KindTooLarge    = "too_large"   // more than any register writes; the rest was not read
 	KindUndecodable = "undecodable" // the bytes are not an entry
-	// Of the order.
+	// Findings in the order.
 	KindGap       = "gap"       // entries are missing
 	KindOrder     = "order"     // an entry stands behind a later one
-	KindDuplicate = "duplicate" // a second entry with a sequence that is taken
-	KindSequence  = "sequence"  // the entry says another sequence than its place
-	KindEpoch     = "epoch"     // the entry says another epoch than its place
+	KindDuplicate = "duplicate" // a second entry with the same sequence
+	KindSequence  = "sequence"  // the entry names another sequence than its place
+	KindEpoch     = "epoch"     // the entry names another epoch than its place
 	KindRegister  = "register"  // the entry is another register's
 	KindID        = "id"        // the ULID is not above the one before
 	KindSubject   = "subject"   // the message's subject or id is not the entry's
-	// Of the proof.
+	// Findings in the proof.
 	KindChain      = "chain"      // the prevhash is not the hash of the entry before
 	KindActivation = "activation" // the epoch does not begin with a valid activation record
-	KindBehind     = "behind"     // entries behind the end of an epoch that the next activation names
-	KindHead       = "head"       // the entry is not the one that a known head names
+	KindBehind     = "behind"     // entries behind the end of an epoch, as the next activation names it
+	KindHead       = "head"       // the entry is not the one of a known head
 	KindKey        = "key"        // the epoch's public key is not one of those expected
-	KindCheckpoint = "checkpoint" // the signed note is not one of the chain before the entry
-	// Of the books.
-	KindImpossible = "impossible" // the fact cannot have followed
+	KindCheckpoint = "checkpoint" // the signed note is not for the chain before the entry
+	// Findings in the books.
+	KindImpossible = "impossible" // the fact cannot follow the facts before it
 	KindCommand    = "command"    // one command was recorded twice
-	KindTotals     = "totals"     // sums are not what the lines and payments add up to
+	KindTotals     = "totals"     // the totals are not the sums of the lines and payments
 	KindLines      = "lines"      // the document's lines are not those that were entered
-	KindTaxes      = "taxes"      // the tax table is not what the lines' taxes add up to
+	KindTaxes      = "taxes"      // the tax table does not hold the sums of the lines' taxes
 	KindPayments   = "payments"   // the payments are not those that were taken, or do not settle the total
 	KindPostings   = "postings"   // the postings do not balance, or not with the document
 	KindReceipt    = "receipt"    // the receipt number is not the one after the last
-	// Of what lies beside the journal.
+	// Findings in the files beside the journal.
 	KindProjection = "projection" // the offline database differs from a replay
 	KindSnapshot   = "snapshot"   // the register's snapshot differs from a replay
-	KindMark       = "mark"       // head office's word is not signed by head office
+	KindMark       = "mark"       // head office did not sign the mark
 	KindFile       = "file"       // a file that no register writes
-	// Of the list itself.
-	KindMore = "more" // how many findings are not listed
+	// Findings about the list itself.
+	KindMore = "more" // the number of findings that are not listed
 )
 
-// A file that somebody else wrote may hold any number of faults. These bounds keep a report
-// readable, and keep it in memory.
+// A file from an attacker may hold any number of faults. These bounds keep a report readable, and
+// its memory small.
 const (
-	// maxOfKind is how many findings of one kind an epoch lists one by one.
+	// maxOfKind is the largest number of findings of one kind that are listed in an epoch.
 	maxOfKind = 100
-	// maxFindings is how many findings a report lists.
+	// maxFindings is the largest number of findings in a report.
 	maxFindings = 2000
 )
 
-// findings collects findings. Consequences of one cause are one finding. Beyond [maxOfKind] and
-// [maxFindings] the rest is counted in one finding.
+// findings collects findings. The consequences of one cause are one finding. Beyond [maxOfKind] and
+// [maxFindings] one finding counts the rest.
 type findings struct {
 	list []Finding
 	runs map[string]*run
@@ -113,7 +113,7 @@ type rest struct {
 	last   Finding
 }
 
-// run is a finding that the entries after it share.
+// run is one finding for several entries in a row.
 type run struct {
 	index int // in list
 	first Finding
@@ -149,7 +149,8 @@ func (fs *findings) restOf(key restKey) *rest {
 	return fs.rest[key]
 }
 
-// fold counts f in one finding, which stands where the first of those counted was found.
+// fold counts f in the finding for the rest. That finding has the place of the first finding that
+// it counts.
 func (fs *findings) fold(of *rest, f Finding) {
 	if of.folded == 0 {
 		of.index = len(fs.list)
@@ -159,7 +160,7 @@ func (fs *findings) fold(of *rest, f Finding) {
 	of.last = f
 }
 
-// finish returns all findings. Those that count others say how many.
+// finish returns all findings, sorted. A finding that counts others has their number in its hint.
 func (fs *findings) finish() []Finding {
 	for key, of := range fs.rest {
 		if of.folded == 0 {
@@ -176,7 +177,7 @@ func (fs *findings) finish() []Finding {
 	return append([]Finding{}, fs.list...)
 }
 
-// moveTo makes the findings so far findings of an epoch.
+// moveTo moves all findings so far to an epoch.
 func (fs *findings) moveTo(epoch int) {
 	for i := range fs.list {
 		fs.list[i].Epoch = epoch
@@ -192,8 +193,8 @@ func (fs *findings) moveTo(epoch int) {
 	fs.rest = moved
 }
 
-// follow adds f, unless a finding of its kind was made at the place just before:
-// then it is told with that one. place counts what can have such a finding from 1.
+// follow adds f. If the place just before has a finding of the same kind, that finding counts f
+// instead. Places are counted from 1.
 func (fs *findings) follow(place uint64, f Finding) {
 	key := fmt.Sprint(f.Kind, f.Epoch)
 	r := fs.runs[key]
@@ -212,7 +213,7 @@ func (fs *findings) follow(place uint64, f Finding) {
 	fs.list[r.index].Hint = fmt.Sprintf("%s; so for %d in a row, up to entry %d", r.first.Hint, r.count, f.Sequence)
 }
 
-// corrupt adds what a check of the events package said.
+// corrupt adds an error of the events package as a finding.
 func (fs *findings) corrupt(epoch int, err *events.CorruptError) {
 	fs.add(Finding{Epoch: epoch, Sequence: err.Sequence, Kind: err.Kind, Want: err.Want, Got: err.Got, Hint: err.Hint})
 }
@@ -223,7 +224,7 @@ func sortFindings(list []Finding) {
 	})
 }
 
-// clip keeps what a damaged entry says from filling a screen.
+// clip shortens a text from a damaged entry, so that it does not fill a screen.
 func clip[T ~string | ~[]byte](s T) string {
 	const limit = 200
 	if len(s) <= limit {

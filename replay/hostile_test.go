@@ -37,7 +37,7 @@ func compressed(t testing.TB, text string, size int, opts ...zstd.EOption) strin
 	return path
 }
 
-// TestBundleThatUnpacksWithoutEnd reads a small file that stands for very much.
+// TestBundleThatUnpacksWithoutEnd reads a small file that unpacks to very much data.
 func TestBundleThatUnpacksWithoutEnd(t *testing.T) {
 	for name, text := range map[string]string{"empty lines": "\n", "one line": "x", "lines": "{}\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestBundleThatNeedsMuchMemoryToUnpack(t *testing.T) {
 	require.Contains(t, found[0].Got, "window size")
 }
 
-// TestFindingsBeyondABoundAreCounted looks at what a report says where much is wrong.
+// TestFindingsBeyondABoundAreCounted checks the report of a journal with very many faults.
 func TestFindingsBeyondABoundAreCounted(t *testing.T) {
 	sound := newTill(t).open().sale().bodies
 	broken := slices.Clone(sound)
@@ -80,12 +80,12 @@ func TestFindingsBeyondABoundAreCounted(t *testing.T) {
 	require.Equal(t, "1/108 undecodable", told(found)[100])
 	require.Equal(t, "150 further findings of this kind are counted here and not listed; the last is at entry 257 of epoch 1", found[100].Hint)
 
-	// What is of another kind has a place of its own, also behind them.
+	// A finding of another kind is listed on its own, also behind them.
 	found = verify(t, lines(broken), replay.Options{Heads: []events.Head{{Epoch: 1, Sequence: 300}}}).Findings
 	require.Len(t, found, 102)
 	require.Equal(t, "1/258 truncated", told(found)[101])
 
-	// The same before anything says which epoch it is of.
+	// The same, while the epoch of the bodies is not known yet.
 	found = verify(t, lines(append(slices.Repeat([][]byte{[]byte("{}")}, 250), sound...)), replay.Options{}).Findings
 	require.Len(t, found, 101)
 	require.Equal(t, "1/101 undecodable", told(found)[100])
@@ -93,7 +93,7 @@ func TestFindingsBeyondABoundAreCounted(t *testing.T) {
 	require.Contains(t, found[100].Hint, "of epoch 1")
 }
 
-// TestFindingsOfManyEpochs is a bundle in which each entry names an epoch of its own.
+// TestFindingsOfManyEpochs verifies a bundle in which each entry names an epoch of its own.
 func TestFindingsOfManyEpochs(t *testing.T) {
 	body := newTill(t).open().bodies[1]
 	at := func(epoch int) []byte {
@@ -114,7 +114,7 @@ func TestFindingsOfManyEpochs(t *testing.T) {
 	require.Len(t, r.Heads, 10_000)
 }
 
-// TestManyGaps is a bundle in which every second entry is missing, and then stands at the end.
+// TestManyGaps verifies a bundle with every second entry moved to the end.
 func TestManyGaps(t *testing.T) {
 	w := newTill(t).open()
 	for range 800 {
@@ -137,7 +137,8 @@ func TestManyGaps(t *testing.T) {
 	require.Equal(t, 101, count[replay.KindDuplicate], "an entry of a gap that is not kept is one too many")
 }
 
-// TestManyForgedSignatures has more runs of wrong signatures than a report lists.
+// TestManyForgedSignatures verifies a journal with more runs of wrong signatures than a report
+// lists.
 func TestManyForgedSignatures(t *testing.T) {
 	w := newTill(t).open()
 	n := 0
@@ -157,7 +158,7 @@ func TestManyForgedSignatures(t *testing.T) {
 	require.Contains(t, found[100].Hint, "25 further findings of this kind")
 }
 
-// TestReadingEndsWithItsContext cancels in the middle of a line that has no end.
+// TestReadingEndsWithItsContext cancels the context in the middle of a line without an end.
 func TestReadingEndsWithItsContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "endless.jsonl")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))

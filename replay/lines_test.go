@@ -9,7 +9,7 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// TestDocumentIsWhatWasEntered changes one thing of a concluded line that no sum depends on.
+// TestDocumentIsWhatWasEntered changes one field of a concluded line. No sum depends on the field.
 func TestDocumentIsWhatWasEntered(t *testing.T) {
 	for name, change := range map[string]func(*events.ConcludedLine){
 		"nothing":     func(*events.ConcludedLine) {},
@@ -45,7 +45,7 @@ func TestDocumentIsWhatWasEntered(t *testing.T) {
 	}
 }
 
-// TestForgedDocument changes what a document says beside its lines.
+// TestForgedDocument changes fields of a document, most of them outside its lines.
 func TestForgedDocument(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -111,7 +111,8 @@ func TestForgedDocument(t *testing.T) {
 	}
 }
 
-// TestForgedVoid: the last totals of a transaction that is voided are checked, and so is its number.
+// TestForgedVoid shows that the last totals and the receipt number of a voided transaction are
+// checked.
 func TestForgedVoid(t *testing.T) {
 	for name, test := range map[string]struct {
 		forge func(*events.SaleVoided)
@@ -135,7 +136,8 @@ func TestForgedVoid(t *testing.T) {
 	}
 }
 
-// TestRunningTotalsAreWrongOnce: what one entry gets wrong is one finding, as long as it stays as wrong.
+// TestRunningTotalsAreWrongOnce shows that an error in the totals is one finding, as long as it
+// stays the same.
 func TestRunningTotalsAreWrongOnce(t *testing.T) {
 	off := func(by ...events.Money) []string {
 		w := newTill(t).open()
@@ -156,7 +158,7 @@ func TestRunningTotalsAreWrongOnce(t *testing.T) {
 	require.Equal(t, []string{"1/5 totals", "1/7 totals"}, off(1, 0, 1))
 }
 
-// TestPostingsOfAFloatBalance: what moves money without a document balances, too.
+// TestPostingsOfAFloatBalance shows that the postings of a float must balance, too.
 func TestPostingsOfAFloatBalance(t *testing.T) {
 	for _, by := range []events.Money{1, -1} {
 		w := newTill(t).open()
@@ -169,7 +171,7 @@ func TestPostingsOfAFloatBalance(t *testing.T) {
 	}
 }
 
-// TestAnotherMask: where the mask changes, the count goes on, without a gap.
+// TestAnotherMask shows that the receipt numbers continue without a gap when the mask changes.
 func TestAnotherMask(t *testing.T) {
 	for skip, found := range map[int][]string{0: {}, 1: {"1/14 receipt"}} {
 		w := newTill(t)
@@ -183,7 +185,8 @@ func TestAnotherMask(t *testing.T) {
 	}
 }
 
-// TestReportBehindAGap: a shift of which no entry is missing is proven, also where one before it is not.
+// TestReportBehindAGap shows that a complete shift is checked, even if entries of an earlier shift
+// are missing.
 func TestReportBehindAGap(t *testing.T) {
 	w := newTill(t).open().sale().day(1055, `{}`, 700, `{"staff":"7"}`, 1050, `{}`).sale()
 	w.forge = func(f events.Fact) {

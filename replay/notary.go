@@ -11,7 +11,7 @@ import (
 	"github.com/posnode/posnode/internal/checkpoint"
 )
 
-// signed is a checkpoint with what it must say.
+// signed is a checkpoint with the origin and head that it must hold.
 type signed struct {
 	ordinal uint64 // of the checkpoint in its epoch, from 1
 	note    string
@@ -21,16 +21,17 @@ type signed struct {
 	at      uint64 // the sequence of the entry that carries it
 }
 
-// notary checks signatures beside the walk: one costs more than everything else about an entry.
+// notary checks signatures in goroutines of its own, because one signature costs more than the rest
+// of an entry.
 type notary struct {
 	in      chan signed
 	running sync.WaitGroup
 	mu      sync.Mutex
 	wrong   []refuted
-	signed  map[int]events.Head // by epoch, the last entry that a valid signature covers
+	signed  map[int]events.Head // by epoch, the last entry under a valid signature
 }
 
-// refuted is a run of checkpoints that fail, one after the other.
+// refuted is a run of checkpoints in a row that fail.
 type refuted struct {
 	signed        // the first of them
 	why    string // of the first
@@ -38,7 +39,7 @@ type refuted struct {
 	lastAt uint64 // the sequence of the entry that carries it
 }
 
-// maxRefuted is how many runs of checkpoints that fail are kept. The report lists fewer.
+// maxRefuted is the largest number of runs of failed checkpoints in memory. The report lists fewer.
 const maxRefuted = 10_000
 
 func startNotary() *notary {
@@ -76,7 +77,7 @@ func (n *notary) refute(s signed, why string) {
 	}
 }
 
-// join makes one of the runs that touch, and keeps the first [maxRefuted].
+// join merges runs that touch, and keeps the first [maxRefuted].
 func (n *notary) join() {
 	slices.SortFunc(n.wrong, func(a, b refuted) int {
 		return cmp.Or(cmp.Compare(a.head.Epoch, b.head.Epoch), cmp.Compare(a.ordinal, b.ordinal))
@@ -92,8 +93,8 @@ func (n *notary) join() {
 	n.wrong = joined[:min(len(joined), maxRefuted)]
 }
 
-// finish waits for all checks and adds their findings. Everything that follows a
-// forged entry fails the same way, so that checkpoints that fail in a row are one finding.
+// finish waits for all checks and adds their findings. All checkpoints after a forged entry fail
+// the same way. So failed checkpoints in a row are one finding.
 func (n *notary) finish(fs *findings) {
 	close(n.in)
 	n.running.Wait()
@@ -110,7 +111,8 @@ func (n *notary) finish(fs *findings) {
 	}
 }
 
-// refute says why the note does not vouch for the chain that it stands on, or "".
+// refute returns the reason why the note does not prove the chain before its entry. It returns ""
+// if the note does.
 func (s signed) refute() string {
 	if s.note == "" {
 		return "no checkpoint"

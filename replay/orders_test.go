@@ -10,8 +10,8 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// orders places an order, suspends and recalls it, and picks another one up: the
-// order is entry 7, the pick-up entry 12.
+// orders places an order, then suspends, recalls and concludes the pick-up of another one. The
+// order is entry 8, the pick-up entry 12.
 func (w *till) orders() *till {
 	w.store.Orders.DepositPercent = must(events.ParsePercent("20"))
 	return w.day(
@@ -26,7 +26,7 @@ func TestOrdersAreSound(t *testing.T) {
 	require.Empty(t, verify(t, lines(w.bodies), replay.Options{Heads: []events.Head{w.state.Head}}).Findings)
 }
 
-// TestForgedOrders are deposits that someone with the register's key wrote down otherwise.
+// TestForgedOrders forges deposits, as a thief with the register's key could.
 func TestForgedOrders(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -64,7 +64,8 @@ func TestForgedOrders(t *testing.T) {
 	}
 }
 
-// TestSuspensionMissed: after damage, a transaction that was suspended in what was lost may be recalled or given up.
+// TestSuspensionMissed shows that a transaction may be recalled or given up when the entry that
+// suspended it is missing.
 func TestSuspensionMissed(t *testing.T) {
 	for _, goesOn := range []string{"recalled", "given up"} {
 		w := newTill(t).open().day(100, `{"product":"TEA"}`, 503, `{}`).sale()

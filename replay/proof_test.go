@@ -13,14 +13,15 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// TestNextActivationVouchesForTheEnd alters the last entry of an epoch: no entry of that epoch names it.
+// TestNextActivationVouchesForTheEnd alters the last entry of an epoch. No entry of that epoch is
+// chained to it, but the next activation names it.
 func TestNextActivationVouchesForTheEnd(t *testing.T) {
 	w := week(t)
 	r := verify(t, lines(alter(t, w.bodies, 13, `"staff":"7"`, `"staff":"8"`)), replay.Options{})
 	require.Equal(t, []string{"1/13 head"}, told(r.Findings))
 	require.Contains(t, r.Findings[0].Hint, "the activation of epoch 2 names it")
 
-	// An entry that was added behind the end that the activation names.
+	// Entries were added behind the end that the activation names.
 	w = newTill(t).open().sale()
 	previous := w.state.Head
 	w.sale().activate(2, &previous)
@@ -33,7 +34,7 @@ func TestNextActivationVouchesForTheEnd(t *testing.T) {
 	require.Equal(t, []string{"1/8 behind"}, told(verify(t, lines(w.bodies), replay.Options{}).Findings), "one entry")
 }
 
-// TestDamageIsToldByPlace has damage in several places: each is a finding of its own, in order.
+// TestDamageIsToldByPlace damages several places. Each place is a finding of its own, in order.
 func TestDamageIsToldByPlace(t *testing.T) {
 	sound := week(t).bodies
 	register := func(bodies [][]byte, n int) [][]byte { return alter(t, bodies, n, `registers/r01`, `registers/r02`) }
@@ -73,7 +74,7 @@ func TestDamageIsToldByPlace(t *testing.T) {
 		{"two epochs", register(register(sound, 8), 17), []string{"1/8 register", "1/9 chain", "2/4 register", "2/5 chain"}},
 		{"signatures with a true one between", forged(2), []string{"1/7 checkpoint", "1/13 checkpoint"}},
 		{"signatures in a row", forged(3), []string{"1/7 checkpoint"}},
-		// The end of the first epoch is looked at last, and its finding stands first.
+		// The end of the first epoch is checked last, but its finding is listed first.
 		{"end of the first, and the second", register(slices.Delete(slices.Clone(sound), 11, 13), 15), []string{"1/12 truncated", "2/4 register", "2/5 chain"}},
 		{"two holes", slices.Delete(slices.Delete(slices.Clone(sound), 8, 9), 4, 5), []string{"1/5 gap", "1/9 gap"}},
 	} {
@@ -85,7 +86,7 @@ func TestDamageIsToldByPlace(t *testing.T) {
 	r := verify(t, lines(twice(5, 6, 7)), replay.Options{})
 	require.Contains(t, r.Findings[0].Hint, "so for 3 in a row, up to entry 7")
 
-	// A head that is known from elsewhere, one entry behind the end.
+	// A head known from elsewhere is one entry behind the end.
 	w := newTill(t).open().sale()
 	known := replay.Options{Heads: []events.Head{w.state.Head}}
 	require.Equal(t, []string{"1/7 truncated"}, told(verify(t, lines(w.bodies[:6]), known).Findings))
@@ -114,7 +115,8 @@ func TestBytesThatWereWrittenSo(t *testing.T) {
 	require.Equal(t, []string{"1/5 undecodable"}, told(verify(t, lines(w.sale().bodies), replay.Options{}).Findings))
 }
 
-// TestEntriesAreCounted counts what is stored, also where it is no entry, and not what is missing.
+// TestEntriesAreCounted shows that Entries counts stored bodies, also undecodable ones, and no
+// missing ones.
 func TestEntriesAreCounted(t *testing.T) {
 	sound := newTill(t).open().sale().bodies
 	require.Equal(t, 7, verify(t, stream{bodies: sound}, replay.Options{}).Entries)
@@ -122,7 +124,7 @@ func TestEntriesAreCounted(t *testing.T) {
 	require.Equal(t, 8, verify(t, lines(append(slices.Clone(sound), []byte("x"))), replay.Options{}).Entries)
 }
 
-// TestEntryThatStandsBehind moves entries back, of which one was altered.
+// TestEntryThatStandsBehind moves entries back after one of them was altered.
 func TestEntryThatStandsBehind(t *testing.T) {
 	sound := newTill(t).open().sale().sale().sale().bodies
 	moved := func(bodies [][]byte, order ...int) [][]byte {
@@ -159,7 +161,7 @@ func TestIDsOnlyGrow(t *testing.T) {
 	for name, back := range map[string]uint64{"equal": 1, "smaller": 2} {
 		t.Run(name, func(t *testing.T) {
 			w := newTill(t).open()
-			w.forge = func(events.Fact) {} // the state need not take it
+			w.forge = func(events.Fact) {} // the state may refuse the fact
 			w.n -= back
 			w.append(&events.StaffLoggedOff{Staff: "7"}, ledger.Command{})
 			require.Equal(t, []string{"1/5 id"}, told(verify(t, lines(w.bodies), replay.Options{}).Findings))
@@ -167,7 +169,7 @@ func TestIDsOnlyGrow(t *testing.T) {
 	}
 }
 
-// TestMessageID has a stream say another id of an entry than the entry itself.
+// TestMessageID gives a stream's message another id or subject than its entry.
 func TestMessageID(t *testing.T) {
 	body := newTill(t).bodies[0]
 	e := must(events.Decode(body))
@@ -183,7 +185,7 @@ func TestMessageID(t *testing.T) {
 	require.Equal(t, []string{"1/1 subject"}, told(verify(t, src, replay.Options{}).Findings))
 }
 
-// TestActivationRecord begins an epoch with a record that is not one of it.
+// TestActivationRecord begins an epoch with the record of another epoch or register.
 func TestActivationRecord(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -221,7 +223,7 @@ func TestActivationRecord(t *testing.T) {
 	})
 }
 
-// TestReportIsProvenByPostings forges what a Z report says of each account.
+// TestReportIsProvenByPostings forges the sum of each account in a Z report.
 func TestReportIsProvenByPostings(t *testing.T) {
 	for name, forge := range map[string]func(*events.ShiftTotals){
 		"tax":      func(s *events.ShiftTotals) { s.Tax++ },
@@ -248,7 +250,7 @@ func TestReportIsProvenByPostings(t *testing.T) {
 	}
 }
 
-// TestPaymentsThatWereNotTaken has a document with payments that stand in no entry before it.
+// TestPaymentsThatWereNotTaken forges a document with payments that no entry before it holds.
 func TestPaymentsThatWereNotTaken(t *testing.T) {
 	parts := func(count int) func(events.Fact) {
 		return func(f events.Fact) {
@@ -272,7 +274,7 @@ func TestPaymentsThatWereNotTaken(t *testing.T) {
 		w.day(200, `{"amount":5000}`)
 		require.Equal(t, found, told(verify(t, lines(w.bodies), replay.Options{}).Findings), "%d payments", count)
 	}
-	// One that was taken is not in the document.
+	// A payment that was taken is not in the document.
 	w := newTill(t).open().day(100, `{"product":"TEA","quantity":"2"}`, 200, `{"amount":200}`, 200, `{"amount":100}`)
 	w.forge = func(f events.Fact) {
 		if f, ok := f.(*events.SaleConcluded); ok {
@@ -283,7 +285,7 @@ func TestPaymentsThatWereNotTaken(t *testing.T) {
 	require.Contains(t, told(verify(t, lines(w.bodies), replay.Options{}).Findings), "1/8 payments")
 }
 
-// TestCheckpointOfAnother signs with the register's own key what is not the chain before the entry.
+// TestCheckpointOfAnother signs a false checkpoint with the register's own key.
 func TestCheckpointOfAnother(t *testing.T) {
 	for name, change := range map[string]func(*checkpoint.Checkpoint){
 		"epoch":    func(c *checkpoint.Checkpoint) { c.Origin = "s001-r01/2" },
@@ -311,7 +313,7 @@ func TestCheckpointOfAnother(t *testing.T) {
 	}
 }
 
-// TestSignedUpTo says how far the register's signature goes.
+// TestSignedUpTo checks the last signed entry of each epoch in the report.
 func TestSignedUpTo(t *testing.T) {
 	w := week(t).day(100, `{"product":"TEA"}`)
 	r := verify(t, lines(w.bodies), replay.Options{})
@@ -324,7 +326,7 @@ func TestSignedUpTo(t *testing.T) {
 	require.Equal(t, []events.Head{{Epoch: 1}}, r.Signed, "nothing is signed yet")
 }
 
-// TestFirstReceipt has the first receipt of a journal say another number than the first.
+// TestFirstReceipt gives the first receipt of a journal another number than the first.
 func TestFirstReceipt(t *testing.T) {
 	carried := func(receipts int) *till {
 		w := newTill(t)

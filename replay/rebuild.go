@@ -12,11 +12,11 @@ import (
 	"github.com/posnode/posnode/projections"
 )
 
-// rebuildBatch is how many entries go into the database in one transaction.
+// rebuildBatch is the number of entries in one transaction of the database.
 const rebuildBatch = 2000
 
-// Rebuild folds src into db, which must be empty, up to the entry at last; the
-// zero head stands for all of it. An entry that cannot be folded ends it with a *[events.CorruptError].
+// Rebuild folds src into db up to the entry at last. The zero head means the whole of src. db must
+// be empty. An entry that cannot be folded ends Rebuild with a *[events.CorruptError].
 func Rebuild(ctx context.Context, src Source, db *projections.DB, last events.Head) error {
 	var batch []projections.Stored
 	flush := func() error {
@@ -48,19 +48,20 @@ func Rebuild(ctx context.Context, src Source, db *projections.DB, last events.He
 	return flush()
 }
 
-// errEnough ends a walk that has seen what it came for.
+// errEnough ends a walk early, without a fault.
 var errEnough = errors.New("enough")
 
-// undecodable is for whoever cannot go on without the entry; last is the sequence of the one before.
+// undecodable returns the error for a caller that needs the entry. last is the sequence of the
+// entry before.
 func (it *item) undecodable(last uint64) error {
 	return &events.CorruptError{
 		Sequence: cmp.Or(it.Sequence, last+1), Kind: KindUndecodable, Want: "an entry", Got: it.err.Error(), Hint: "verify names everything that is wrong",
 	}
 }
 
-// Compare rebuilds the offline database from src as far as offline has come, and
-// makes a finding of each row that differs. src should have been verified: one that
-// cannot be folded is an error.
+// Compare rebuilds the offline database from src up to the position of offline. It returns a
+// finding for each row that differs. Verify src first: Compare returns an error if src cannot be
+// folded.
 func Compare(ctx context.Context, src Source, offline *projections.DB) (found []Finding, err error) {
 	position, err := offline.Position(ctx)
 	if err != nil || position == (events.Head{}) {
@@ -79,8 +80,8 @@ func Compare(ctx context.Context, src Source, offline *projections.DB) (found []
 	return found, err
 }
 
-// WithRebuilt calls use with an offline database rebuilt from src up to last, as
-// [Rebuild] does, and removes it.
+// WithRebuilt rebuilds an offline database from src up to last, as [Rebuild] does. It calls use
+// with the database and removes it afterwards.
 func WithRebuilt(ctx context.Context, src Source, last events.Head, use func(*projections.DB) error) (err error) {
 	dir, err := os.MkdirTemp("", "posnode-replay-")
 	if err != nil {

@@ -6,27 +6,28 @@ import (
 	"strings"
 )
 
-// receipts checks that receipt numbers are gapless without knowing their mask,
-// which is reference data and not in the journal. A number is a run of digits
-// somewhere in the text, so that each place at which the first receipt has the first
-// number is taken for it, until a receipt says otherwise: one that goes on at no place that
-// is left is not the next.
+// receipts checks that receipt numbers are gapless. The mask of the numbers is unknown, because it
+// is reference data and not in the journal. The number is a run of digits somewhere in the text. So
+// each place where the first receipt has the first number may hold it. A later receipt removes the
+// places where it does not have the next number. If no place is left, the receipt is not the next
+// one.
 type receipts struct {
-	places []place // where the number may be
-	unsure bool    // entries were missed: any number may be next
+	places []place // possible places of the number
+	unsure bool    // entries are missing: any number may be next
 	last   string
-	begun  uint64 // how many there were in the epochs before
+	begun  uint64 // number of receipts in the epochs before
 }
 
-// place is where the number may be: after so many bytes, before so many.
+// place is a possible place of the number in the text: after the first bytes and before the last
+// ones, as counted here.
 type place struct {
 	before, after int
-	next          uint64 // what must stand there
+	next          uint64 // the next number at this place
 }
 
 func (r *receipts) doubt() { r.unsure = true }
 
-// next says whether number can be the next one.
+// next reports whether number can be the next receipt number.
 func (r *receipts) next(number string) bool {
 	if r.places == nil || r.unsure {
 		first := r.last == "" && !r.unsure
@@ -48,7 +49,7 @@ func (r *receipts) next(number string) bool {
 	if sameShape(number, r.last) {
 		return false
 	}
-	// HQ has given the register another mask: the count goes on at a new place.
+	// Head office has given the register another mask: the count continues at a new place.
 	want := r.places[0].next
 	r.places = slices.DeleteFunc(numbersIn(number), func(p place) bool { return p.next != want+1 })
 	return len(r.places) > 0
@@ -67,7 +68,7 @@ func (p place) in(number string) (uint64, bool) {
 	return n, err == nil
 }
 
-// numbersIn lists every place in number that holds digits, with what would follow there.
+// numbersIn returns every place in number that holds digits, with the next number at that place.
 func numbersIn(number string) (all []place) {
 	for before := range len(number) {
 		for end := before + 1; end <= len(number); end++ {
@@ -83,7 +84,8 @@ func numbersIn(number string) (all []place) {
 	return all
 }
 
-// sameShape says whether two numbers are alike but for the digits, however many, in their places.
+// sameShape reports whether two receipt numbers are the same apart from their digits. The runs of
+// digits may differ in length.
 func sameShape(a, b string) bool {
 	digit := func(r rune) bool { return '0' <= r && r <= '9' }
 	return slices.Equal(strings.FieldsFunc(a, digit), strings.FieldsFunc(b, digit))

@@ -8,8 +8,8 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// checkReport compares an X or Z report with what the documents of its shift add
-// up to, before it is applied: sums by the ledger's own Apply, and a Z report by the postings.
+// checkReport compares an X or Z report with the sums of its shift's documents, before the report
+// is applied. The ledger's own Apply made the sums. A Z report is also compared with the postings.
 func (b *books) checkReport(entry *events.Entry) {
 	var id events.ShiftID
 	var report events.ShiftReport
@@ -27,17 +27,18 @@ func (b *books) checkReport(entry *events.Entry) {
 	}
 	want, known := b.state.ReportOf(id)
 	if !known {
-		return // that it cannot follow is said by apply
+		return // apply reports that the fact cannot follow
 	}
 	if b.missed {
-		want.Grand = report.Grand // what came before was missed
+		want.Grand = report.Grand // entries before are missing
 	}
 	if w, g := asText(want), asText(report); w != g {
 		b.add(KindTotals, clipped(w, g), clipped(g, w), "the documents of the shift add up to something else than the report says")
 	}
 }
 
-// checkZ checks that a Z report is provable from what was posted. That its number follows the last one apply has checked.
+// checkZ compares a Z report with the postings of its shift. It does not check the Z number: apply
+// does.
 func (b *books) checkZ(f *events.ShiftClosed) {
 	if b.missed && !b.seen[f.Shift] {
 		return
@@ -57,7 +58,7 @@ func (b *books) checkZ(f *events.ShiftClosed) {
 		if of.Currency == f.Report.Currency {
 			bank += of.BankDrop
 		} else if of.BankDrop != 0 {
-			return // in another currency: its value stands in the postings alone
+			return // in another currency: only the postings hold its value in the currency of the report
 		}
 	}
 	for kind, want := range map[string]events.Money{"tax": -t.Tax, "rounding": t.Rounding, "income": -t.Income, "expense": t.Expense, "bank": bank} {
@@ -67,7 +68,7 @@ func (b *books) checkZ(f *events.ShiftClosed) {
 	}
 }
 
-// post keeps what a shift's documents have posted, until it is closed.
+// post sums the postings of a shift's documents until the shift is closed.
 func (b *books) post(entry *events.Entry) {
 	f, ok := entry.Fact.(events.Posted)
 	if !ok {
@@ -100,7 +101,8 @@ func asText(v any) string {
 	return string(text)
 }
 
-// clipped is a from where it differs from b, with what stands before it on the same way.
+// clipped returns the part of a around the first difference from b: up to 40 bytes before it and 40
+// from it on.
 func clipped(a, b string) string {
 	at := 0
 	for at < len(a) && at < len(b) && a[at] == b[at] {

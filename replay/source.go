@@ -8,13 +8,12 @@ import (
 
 // Source is a journal to be read: all epochs of one register.
 type Source interface {
-	// Read yields every entry that is stored, in the order in which it is stored,
-	// epoch after epoch. It checks nothing and is never stopped by damage: finding
-	// that is for [Verify].
+	// Read yields every stored entry in the stored order, epoch after epoch. It checks nothing, and
+	// damage to an entry does not stop it. Only [Verify] reports damage.
 	//
-	// epoch and m.Sequence say where the entry is stored, and are 0 where the source
-	// knows no more than the order. An entry that should be there and cannot be read
-	// is left out or, at the end of an epoch, yielded without a body. m.Body is the
-	// receiver's to keep. Damage that is no entry's ends the reading as a *[events.CorruptError].
+	// epoch and m.Sequence are the place of the entry. They are 0 if the source knows only the
+	// order. Read leaves out an entry that it cannot read. At the end of an epoch it yields such an
+	// entry without a body. The receiver may keep m.Body. Damage outside the entries ends the
+	// reading with a *[events.CorruptError].
 	Read(ctx context.Context, yield func(epoch int, m events.Message) error) error
 }

@@ -21,8 +21,8 @@ import (
 
 var s001r01 = events.Register{Store: "s001", ID: "r01"}
 
-// till writes a journal as a register does, without a disk: ids and times are the
-// same in every run, only the signing key is new.
+// till writes a journal as a register does, but in memory. Ids and times are the same in every run.
+// Only the signing key is new.
 type till struct {
 	t       testing.TB
 	state   *ledger.State
@@ -55,7 +55,7 @@ func (w *till) activate(epoch int, previous *events.Head) {
 	w.append(&events.RegisterActivated{Record: string(record)}, ledger.Command{})
 }
 
-// day does what the summary of a day's work says, one operation per pair.
+// day carries out pairs of an operation number and its input.
 func (w *till) day(pairs ...any) *till {
 	for i := 0; i < len(pairs); i += 2 {
 		w.do(pairs[i].(int), pairs[i+1].(string))
@@ -121,7 +121,7 @@ func (w *till) append(fact events.Fact, c ledger.Command) {
 		require.NoError(w.t, w.state.Apply(entry))
 		return
 	}
-	_ = w.state.Apply(entry) // what was forged need not fit
+	_ = w.state.Apply(entry) // the state may refuse a forged fact
 	w.state.Head = entry.Head
 }
 
@@ -147,7 +147,7 @@ var records = func() map[ledger.Query]any {
 	return all
 }()
 
-// tenders are ways to pay besides cash.
+// tenders adds the tenders besides cash.
 func (w *till) tenders() *till {
 	for _, kind := range []string{"currency", "card", "check", "giftcard"} {
 		w.store.Tenders[kind] = ledger.Tender{ID: events.TenderID(kind), Name: kind, Kind: kind, OverPaid: true, Refund: true}
@@ -157,7 +157,7 @@ func (w *till) tenders() *till {
 	return w
 }
 
-// card settles what the card terminal was asked last: approved, or declined.
+// card settles the last request to the card terminal: approved or declined.
 func (w *till) card(approved bool) *till {
 	request := w.state.Transaction.Requested
 	fact := ledger.Settle(w.state, ledger.Command{Date: "2026-03-02", Reference: ledger.Reference{Store: w.store}}, ledger.CardOutcome{Approved: approved, Scheme: "VISA"})
@@ -184,7 +184,7 @@ func (l lines) Read(_ context.Context, yield func(int, events.Message) error) er
 	return nil
 }
 
-// stream is a journal as a stream holds it: with places, of which some may be lost.
+// stream is a journal as a stream holds it: each entry has a place, and some entries may be lost.
 type stream struct {
 	bodies [][]byte
 	lost   map[uint64]bool
@@ -218,7 +218,7 @@ func joined(bodies [][]byte) []byte {
 	return append(bytes.Join(bodies, []byte("\n")), '\n')
 }
 
-// told is what a finding is told by in these tests: "epoch/sequence kind".
+// told returns each finding as a short text, "epoch/sequence kind".
 func told(findings []replay.Finding) []string {
 	all := []string{}
 	for _, f := range findings {
@@ -235,7 +235,7 @@ func verify(t testing.TB, src replay.Source, opts replay.Options) replay.Report 
 	return r
 }
 
-// readFunc is a source that is only its Read.
+// readFunc is a source made of a function.
 type readFunc func(yield func(int, events.Message) error) error
 
 func (f readFunc) Read(_ context.Context, yield func(int, events.Message) error) error {

@@ -9,8 +9,8 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// At folds src up to one entry of one epoch and returns the state as it was then.
-// Epoch 0 is the newest one. Damage before it is a *[events.CorruptError].
+// At folds src up to one entry of one epoch and returns the state after that entry. Epoch 0 means
+// the newest epoch. Damage before the entry is a *[events.CorruptError].
 func At(ctx context.Context, src Source, epoch int, sequence uint64) (*ledger.State, error) {
 	t := traveller{epoch: epoch, sequence: sequence}
 	if err := walk(ctx, src, t.visit); err != nil && !errors.Is(err, errEnough) {
@@ -25,7 +25,7 @@ func At(ctx context.Context, src Source, epoch int, sequence uint64) (*ledger.St
 	return t.state, nil
 }
 
-// traveller folds each epoch anew, up to the sequence that is wanted.
+// traveller folds each epoch from its beginning, up to the sequence.
 type traveller struct {
 	epoch    int // 0 for the newest
 	sequence uint64
@@ -49,7 +49,7 @@ func (t *traveller) visit(it *item) error {
 	e := it.entry
 	switch {
 	case e == nil && t.state == nil && t.epoch > 1, e != nil && e.Head.Epoch < t.epoch:
-		return nil // of an epoch that nobody asked about
+		return nil // of an earlier epoch than the one asked for
 	case e == nil:
 		return it.undecodable(t.last)
 	}
@@ -63,8 +63,8 @@ func (t *traveller) visit(it *item) error {
 	return apply(t.state, e)
 }
 
-// Show yields the entries of src as they are stored: entry is nil, and err says
-// why, where the bytes are not one.
+// Show yields the entries of src as they are stored. If the bytes are not an entry, entry is nil
+// and err gives the reason.
 func Show(ctx context.Context, src Source, yield func(body []byte, entry *events.Entry, err error) error) error {
 	return walk(ctx, src, func(it *item) error { return yield(it.Body, it.entry, it.err) })
 }

@@ -74,7 +74,8 @@ func TestDiffNamesTheFirstDifference(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, d)
 
-	// A register that was put back to the entry before the last of its first epoch, and began the next from there.
+	// A register was restored to the last entry but one of its first epoch, and began the next
+	// epoch there.
 	restored := slices.Concat(w.bodies[:12], w.bodies[13:])
 	d, err = replay.Diff(t.Context(), lines(w.bodies), lines(restored))
 	require.NoError(t, err)

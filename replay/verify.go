@@ -12,19 +12,19 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Options say what is known of a journal from elsewhere.
+// Options hold facts about a journal that are known from elsewhere.
 type Options struct {
-	// Heads are entries that the journal must have, such as a head that HQ witnessed
-	// or that the offline database stands at. Only they can show a tail that was cut
-	// off, or rewritten by someone who has the register's key. A head at sequence 0 asks for nothing.
+	// Heads are entries that the journal must have, such as the head in head office's witness or
+	// the position of the offline database. Only a head can show a tail that was cut off, or a tail
+	// that was rewritten with the register's key. A head at sequence 0 has no effect.
 	Heads []events.Head
-	// Keys are the public keys that activations may name. None allows any: then a
-	// journal that was forged as a whole, with a key of its own, passes.
+	// Keys are the public keys that activation records may name. If Keys is empty, any key passes.
+	// Then a journal that was forged as a whole, with a key of its own, passes too.
 	Keys []string
 }
 
-// Verify reads the whole of src and reports every finding. Its error says that it
-// could not do so; damage is no error.
+// Verify reads the whole of src and reports every finding. It returns an error only if src could
+// not be read. Damage is a finding and not an error.
 func Verify(ctx context.Context, src Source, opts Options) (Report, error) {
 	// Two witnesses of one head make one finding.
 	opts.Heads = slices.Compact(slices.SortedFunc(slices.Values(opts.Heads), func(a, b events.Head) int {
@@ -40,21 +40,21 @@ func Verify(ctx context.Context, src Source, opts Options) (Report, error) {
 	return v.report(), nil
 }
 
-// maxEpochs bounds what Verify keeps in memory: it keeps the state of every epoch. A register
+// maxEpochs bounds the memory of Verify, because it keeps the state of every epoch. A register
 // begins an epoch when it is activated.
 const maxEpochs = 10_000
 
-// maxNoise is after how many bodies that are no entry Verify reads no further.
+// maxNoise is the largest number of bodies that are not entries. After more, Verify stops reading.
 const maxNoise = 100_000
 
-// verifier reads entries as they are stored and deals them to their epochs.
+// verifier takes entries in the stored order and hands each to its epoch.
 type verifier struct {
 	opts Options
 	findings
 	entries int
 	epochs  map[int]*epoch
 	current *epoch
-	noise   int // stored bodies that are no entry
+	noise   int // stored bodies that are not entries
 	notary  *notary
 }
 
@@ -80,7 +80,7 @@ func (v *verifier) visit(it *item) error {
 	case v.current == nil:
 		v.current = v.epoch(n)
 	case v.current.number == 0 && n != 0:
-		// What came before the first readable entry was of its epoch.
+		// The undecodable bodies before the first readable entry belong to its epoch.
 		delete(v.epochs, 0)
 		v.current.number, v.current.head.Epoch, v.current.read.Epoch = n, n, n
 		v.epochs[n] = v.current
@@ -92,8 +92,8 @@ func (v *verifier) visit(it *item) error {
 	return nil
 }
 
-// epochOf is the epoch that an entry is stored in. Where the source does not know
-// the entry says it, unless its prevhash shows that it says the wrong one.
+// epochOf returns the epoch of a stored entry. If the source does not know it, the entry names it.
+// But an entry that follows the head by its prevhash belongs to the current epoch.
 func (v *verifier) epochOf(it *item) int {
 	if it.epoch != 0 {
 		return it.epoch
@@ -125,7 +125,8 @@ func (v *verifier) epoch(n int) *epoch {
 	return v.epochs[n]
 }
 
-// unread makes findings of what ended the reading, and returns what is not damage.
+// unread turns the error that ended the reading into a finding, if it is damage. It returns any
+// other error.
 func (v *verifier) unread(err error) error {
 	c, ok := errors.AsType[*events.CorruptError](err)
 	if !ok {
@@ -155,7 +156,8 @@ func (v *verifier) finish() {
 
 func (v *verifier) numbers() []int { return slices.Sorted(maps.Keys(v.epochs)) }
 
-// checkPrevious compares where an activation says that the epoch before ended with where it does end.
+// checkPrevious compares the end of the epoch before, as the activation record names it, with its
+// actual end.
 func (v *verifier) checkPrevious(e *epoch) {
 	if e.record.Previous == nil {
 		return
@@ -180,8 +182,8 @@ func (v *verifier) checkPrevious(e *epoch) {
 	}
 }
 
-// checkReached reports a known head that the journal does not come up to.
-// One that it has passed was compared on the way.
+// checkReached reports a known head behind the end of the journal. Heads before the end have been
+// compared already.
 func (v *verifier) checkReached(want events.Head) {
 	e := v.epochs[want.Epoch]
 	if e == nil {

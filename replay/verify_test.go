@@ -22,7 +22,7 @@ func week(t testing.TB) *till {
 	return w.open().sale()
 }
 
-// wholeDay does every operation there is for a till of this kind.
+// wholeDay carries out every operation that this till has.
 func wholeDay(t testing.TB) *till {
 	return newTill(t).open().sale().day(
 		100, `{"product":"TEA","quantity":"3"}`, 100, `{"product":"BOOK"}`, 102, `{"line":1}`, 102, `{"line":1}`,
@@ -42,7 +42,7 @@ func wholeDay(t testing.TB) *till {
 	)
 }
 
-// everyTender pays in every way.
+// everyTender pays with every tender.
 func everyTender(t testing.TB) *till {
 	return newTill(t).tenders().open().day(
 		512, `{"card":"6005","amount":2000}`, 519, `{"card":"6001","amount":500}`, 102, `{"line":2}`, 100, `{"product":"TEA","quantity":"4"}`,
@@ -53,7 +53,8 @@ func everyTender(t testing.TB) *till {
 		109, `{"product":"BOOK"}`, 214, `{"card":"6001","amount":-500}`, 201, `{}`).card(true)
 }
 
-// TestForgedReports: an X or Z report that does not follow from its shift is found, and so are Z reports with a gap.
+// TestForgedReports shows that an X or Z report is a finding if it does not follow from its shift.
+// A gap in the Z numbers is a finding too.
 func TestForgedReports(t *testing.T) {
 	z := func(change func(*events.ShiftClosed)) func(events.Fact) {
 		return func(f events.Fact) {
@@ -94,7 +95,7 @@ func TestForgedReports(t *testing.T) {
 			require.Equal(t, test.found, told(verify(t, lines(w.bodies), replay.Options{}).Findings))
 		})
 	}
-	// A shift of which entries are missing may say what it likes; the next one may not.
+	// The report of a shift with missing entries is not checked. The report of the next shift is.
 	w := newTill(t).open().sale().day(1055, `{}`, 700, `{"staff":"7"}`, 1050, `{}`).sale().day(1055, `{}`)
 	bodies := slices.Delete(slices.Clone(w.bodies), 6, 7)
 	require.Equal(t, []string{"1/7 gap"}, told(verify(t, lines(bodies), replay.Options{}).Findings))
@@ -133,7 +134,7 @@ func alter(t testing.TB, bodies [][]byte, n int, old, new string) [][]byte {
 	return bodies
 }
 
-// TestDamage is the list of what can happen to a bundle, and what is then found: exactly that.
+// TestDamage lists the kinds of damage to a bundle, each with exactly its findings.
 func TestDamage(t *testing.T) {
 	sound := week(t).bodies
 	without := func(from, to int) [][]byte { return slices.Delete(slices.Clone(sound), from-1, to) }
@@ -193,7 +194,7 @@ func prevhash(t testing.TB, body []byte) string {
 	return e.PrevHash.String()
 }
 
-// TestDamageInStream is what a stream shows: it knows its places.
+// TestDamageInStream lists the same for a stream, which knows the place of each entry.
 func TestDamageInStream(t *testing.T) {
 	sound := newTill(t).open().sale().sale().sale().bodies
 	for _, test := range []struct {
@@ -222,7 +223,8 @@ func TestSubjectOfAnotherFact(t *testing.T) {
 	require.Equal(t, []string{"1/1 subject"}, told(r.Findings))
 }
 
-// TestTailNeedsAHead shows what no journal says of itself, and what shows it.
+// TestTailNeedsAHead shows that only a head from elsewhere, or the true key, reveals a lost or
+// forged tail.
 func TestTailNeedsAHead(t *testing.T) {
 	w := newTill(t).open().sale().sale()
 	for name, damaged := range map[string][][]byte{
@@ -247,8 +249,8 @@ func TestTailNeedsAHead(t *testing.T) {
 	})
 }
 
-// TestForgedTail is a thief who can write a journal as well as a register can,
-// but for the register's key.
+// TestForgedTail forges entries as a thief could. The thief has everything except the register's
+// key.
 func TestForgedTail(t *testing.T) {
 	thief := func(t *testing.T) *till {
 		w := newTill(t).open().sale()
@@ -289,8 +291,8 @@ func TestForgedTail(t *testing.T) {
 	})
 }
 
-// TestForgedBooks are entries whose chain and signatures are in order, as a
-// register with a bug, or someone with its key, would write them.
+// TestForgedBooks forges facts in entries with a sound chain and valid signatures. A register with
+// a bug, or a thief with its key, would write such entries.
 func TestForgedBooks(t *testing.T) {
 	concluded := func(change func(*events.SaleConcluded)) func(events.Fact) {
 		return func(f events.Fact) {
@@ -339,7 +341,8 @@ func TestForgedBooks(t *testing.T) {
 	}
 }
 
-// TestNumbersBeyondArithmetic is an entry that no register would write, and that must not make a program fall over.
+// TestNumbersBeyondArithmetic verifies entries with numbers that no register would write. They must
+// not make the program panic.
 func TestNumbersBeyondArithmetic(t *testing.T) {
 	w := newTill(t).open()
 	begins := events.OfSale{Transaction: "s001-r01-1-1", Begins: &events.Terms{Number: 1}}

@@ -12,13 +12,13 @@ import (
 // item is one stored entry on its way through a walk.
 type item struct {
 	events.Message
-	epoch int           // as the source knows it, 0 where it does not
-	entry *events.Entry // nil where err says why
+	epoch int           // from the source, 0 if the source does not know it
+	entry *events.Entry // nil if err is set
 	err   error
 }
 
-// A batch is what one worker decodes at a time: large enough that handing it
-// over costs nothing, small enough that a few of them fit in the caches.
+// A worker decodes one batch at a time. A batch is large enough to make the cost of handing it over
+// small. It is small enough that a few batches fit in the CPU caches.
 const (
 	batchItems = 128
 	batchBytes = 1 << 20
@@ -27,12 +27,12 @@ const (
 type batch struct {
 	items   []item
 	bytes   int
-	decoded chan struct{} // closed once every item is
+	decoded chan struct{} // closed when every item is decoded
 }
 
-// walk reads the whole source and calls visit for each entry in order. One
-// goroutine reads, others decode and hash, and the caller's visits. An error of
-// visit ends the walk and is returned.
+// walk reads the whole source and calls visit for each entry in order. One goroutine reads, others
+// decode and hash, and the caller's goroutine calls visit. An error of visit ends the walk and is
+// returned.
 func walk(ctx context.Context, src Source, visit func(*item) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	workers := runtime.GOMAXPROCS(0)
@@ -64,7 +64,7 @@ func walk(ctx context.Context, src Source, visit func(*item) error) error {
 }
 
 type pipe struct {
-	work    chan *batch // to whichever worker is free
+	work    chan *batch // to the next free worker
 	ordered chan *batch // the same batches, to the visitor
 	readErr error       // set before ordered is closed
 }
@@ -72,7 +72,8 @@ type pipe struct {
 func (p *pipe) read(ctx context.Context, src Source) error {
 	b := &batch{decoded: make(chan struct{})}
 	send := func() error {
-		// In this order: what the visitor waits for is always on its way to a worker.
+		// Send to ordered first, then to work. So the batches in ordered are always sent to a
+		// worker next.
 		for _, to := range []chan *batch{p.ordered, p.work} {
 			select {
 			case to <- b:
@@ -109,5 +110,5 @@ func (b *batch) decode() {
 	close(b.decoded)
 }
 
-// errUnreadable stands for an entry of which the source knows only that it should be there.
+// errUnreadable is the error for an entry that should be stored, but that the source cannot read.
 var errUnreadable = errors.New("the store cannot read it")

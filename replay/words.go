@@ -7,7 +7,8 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// What a finding wants and got is read by a person: amounts have the digits of their currency.
+// People read the fields Want and Got of a finding. So amounts are written with the digits of their
+// currency.
 
 func totalsText(t events.Totals, digits int) string {
 	money := func(m events.Money) string { return m.Decimal(digits) }

@@ -8,7 +8,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// TestWords: what a finding says is read by a person.
+// TestWords shows that the texts of a finding are readable.
 func TestWords(t *testing.T) {
 	require.Equal(t, "1 line, subtotal 5.00, discount 1.00, tax 0.67, total 4.00, elsewhere 3.00, paid 1.00, due 0.00",
 		totalsText(events.Totals{Lines: 1, Subtotal: 500, Discount: 100, Tax: 67, Total: 400, Elsewhere: 300, Paid: 100}, 2))
