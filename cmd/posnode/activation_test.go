@@ -18,9 +18,10 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// As docs/activation.md and docs/operate.md have it, with processes of their own: head office imports a
-// shop, a new till is activated by a code, gets the shop over the link and sells; it starts
-// again without the file that came with the code, and goes on where it was put back from a copy.
+// TestTillIsActivatedOnTheCommandLine follows docs/activation.md and docs/operate.md, with real
+// processes. Head office imports a shop. A new till is activated by a code, receives the shop over
+// the link and sells. It starts again without the file that came with the code. It also goes on
+// after its directory was put back from a copy.
 func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	hqDir := filepath.Join(dir, "hq")
@@ -65,7 +66,8 @@ func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	require.Eventually(t, func() bool { s := status(); return s.HQ.LinkUp && s.Unsent.Entries == 0 }, time.Minute, 50*time.Millisecond)
 	p.stop()
 
-	// Yesterday's copy is put back: it is found, a new code lets the till go on, and a person says what it was.
+	// Yesterday's copy is put back. That is detected, a new code lets the till go on, and a person
+	// accepts the finding.
 	require.NoError(t, os.RemoveAll(p.dir))
 	require.NoError(t, os.Rename(yesterday, p.dir))
 	p.start()
@@ -86,7 +88,7 @@ func TestTillIsActivatedOnTheCommandLine(t *testing.T) {
 	require.Contains(t, command("hq", "findings", "--data", hqDir, "--all"), "accepted")
 }
 
-// firstLine starts a process and returns what it says first.
+// firstLine starts a process and returns the first line of its output.
 func firstLine(t *testing.T, cmd *exec.Cmd) string {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -96,7 +98,7 @@ func firstLine(t *testing.T, cmd *exec.Cmd) string {
 	return line
 }
 
-// The demo's pages are where it says that they are.
+// TestDemoServes shows that the demo's pages are at the addresses that it prints.
 func TestDemoServes(t *testing.T) {
 	cmd := posnode("demo", "--serve")
 	out, err := cmd.StdoutPipe()

@@ -19,7 +19,7 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// auditCmd is the auditor's desk. Nothing here writes to what it reads.
+// auditCmd groups the commands of an auditor. None of them writes to the files that it audits.
 type auditCmd struct {
 	Verify      auditVerifyCmd      `cmd:"" help:"Check everything that a journal says against everything else that it says, and report each finding. Exit code 3 for findings, 4 where the journal is sound and a file made from it is not."`
 	Show        auditShowCmd        `cmd:"" help:"Print entries. Exit code 3 where the journal has findings."`
@@ -35,7 +35,7 @@ type journalArg struct {
 	Path string `arg:"" help:"A bundle (.jsonl or .jsonl.zst), or the data directory of a stopped register."`
 }
 
-// audited is a journal that is open for reading.
+// audited is a journal that is open for an audit.
 type audited struct {
 	replay.Source
 	dir      string             // the data directory, "" for a bundle
@@ -80,7 +80,7 @@ func (s storeSource) Read(ctx context.Context, yield func(int, events.Message) e
 	return nil
 }
 
-// readAround reads a journal and goes on behind each gap.
+// readAround reads a journal. It passes over each gap and goes on with the entry behind it.
 func readAround(ctx context.Context, j *embedded.Journal, yield func(events.Message) error) error {
 	for from := uint64(1); ; {
 		err := j.Read(ctx, from, yield)
@@ -148,7 +148,7 @@ func (k *knownHeads) readFile(path string) error {
 	return nil
 }
 
-// Run verifies the journal, and what lies beside it.
+// Run verifies the journal and the files beside it.
 func (c *auditVerifyCmd) Run(ctx context.Context, std stdio) (err error) {
 	j, err := openAudited(ctx, c.Path)
 	if err != nil {
@@ -176,7 +176,7 @@ type auditShowCmd struct {
 	JSON        bool                 `name:"json" help:"Print the entries exactly as stored, one per line."`
 }
 
-// Run prints the entries that the filters leave.
+// Run prints the entries that pass the filters.
 func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
 	j, err := openAudited(ctx, c.Path)
 	if err != nil {
@@ -189,7 +189,7 @@ func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	told := std.out
 	if c.JSON {
-		told = std.err // standard output has the entries as stored, and nothing else
+		told = std.err // standard output carries the stored entries and nothing else
 	}
 	unverified := sayUnverified(told, report)
 	shown := 0
@@ -219,7 +219,7 @@ func (c *auditShowCmd) Run(ctx context.Context, std stdio) (err error) {
 
 var errShown = errors.New("as many as were wanted")
 
-// wants says whether the filters leave an entry; nil stands for one that cannot be read.
+// wants reports whether an entry passes the filters. A nil entry is one that cannot be decoded.
 func (c *auditShowCmd) wants(e *events.Entry) bool {
 	if e == nil {
 		return c.From == 0 && c.Type == "" && c.Transaction == ""
@@ -228,13 +228,14 @@ func (c *auditShowCmd) wants(e *events.Entry) bool {
 		(c.Transaction == "" || e.Subject == string(c.Transaction))
 }
 
-// teller tells entries to a person.
+// teller prints entries for a person.
 type teller struct {
 	w      io.Writer
 	digits int // of the currency's minor unit
 }
 
-// learn notes what later entries leave out.
+// learn remembers the number of digits of the currency. A fact states it once, and the facts after
+// it do not repeat it.
 func (t *teller) learn(fact events.Fact) {
 	switch f := fact.(type) {
 	case *events.ShiftOpened:
@@ -256,7 +257,8 @@ func (t *teller) entry(e *events.Entry, broken error) error {
 	return err
 }
 
-// fact is what the type and the subject of an entry do not tell.
+// fact returns the details of a fact for a printed line. The type and the subject of the entry are
+// printed elsewhere.
 func (t *teller) fact(fact events.Fact) string {
 	money := func(m events.Money) string { return m.Decimal(t.digits) }
 	switch f := fact.(type) {
@@ -317,9 +319,9 @@ type auditReportCmd struct {
 	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
-// audit is what audit report prints.
+// audit is the output of 'audit report'.
 type audit struct {
-	// Verified says that the journal has no finding. Without that the sums prove nothing.
+	// Verified is true if the journal has no finding. If it is false, the sums prove nothing.
 	Verified bool                       `json:"verified"`
 	Findings int                        `json:"findings"`
 	AsOf     events.Head                `json:"as_of"`
@@ -408,7 +410,7 @@ type auditAtCmd struct {
 	Epoch    int    `placeholder:"N" help:"Of which epoch; the newest if absent."`
 }
 
-// Run prints a JSON object: a state has no other form that shows all of it.
+// Run prints the state as a JSON object, because no other form shows all of it.
 func (c *auditAtCmd) Run(ctx context.Context, std stdio) (err error) {
 	j, err := openAudited(ctx, c.Path)
 	if err != nil {
@@ -424,10 +426,10 @@ func (c *auditAtCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	err = printJSON(std.out, struct {
-		// Verified says that the journal has no finding, also behind the entry.
+		// Verified is true if the whole journal has no finding, also behind the entry.
 		Verified bool `json:"verified"`
 		*ledger.State
-		Commands any `json:"commands,omitempty"` // hides the register's memory of idempotency keys
+		Commands any `json:"commands,omitempty"` // hides the idempotency keys of the state
 	}{Verified: len(report.Findings) == 0, State: s})
 	return errors.Join(err, sayUnverified(std.err, report))
 }
@@ -437,7 +439,7 @@ type auditExportCmd struct {
 	File string `arg:"" help:"The bundle to write; compressed where its name ends in .zst. It must not exist."`
 }
 
-// Run writes the bundle. What of a damaged journal can be read is in it.
+// Run writes the bundle. Of a damaged journal the bundle holds every entry that can be read.
 func (c *auditExportCmd) Run(ctx context.Context, std stdio) (err error) {
 	j, err := openAudited(ctx, c.Path)
 	if err != nil {
@@ -461,7 +463,7 @@ type auditDiffCmd struct {
 	JSON bool   `name:"json" help:"Print the difference as a JSON object, null for none."`
 }
 
-// Run compares two journals. That one of them ends earlier is a difference, but no damage.
+// Run compares two journals. If one of them only ends earlier, that is a difference but no damage.
 func (c *auditDiffCmd) Run(ctx context.Context, std stdio) (err error) {
 	a, err := openAudited(ctx, c.A)
 	if err != nil {

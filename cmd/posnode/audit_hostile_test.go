@@ -28,8 +28,8 @@ func soldDirectory(t *testing.T) string {
 	return p.dir
 }
 
-// ends runs a command that must end by itself with an exit code, and returns what it printed. It may
-// take no more memory than a small machine has.
+// ends runs a command that must end by itself with an exit code, and returns its output. The
+// command may take no more memory than a small machine has.
 func ends(t *testing.T, code int, c *exec.Cmd) string {
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
@@ -44,7 +44,8 @@ func ends(t *testing.T, code int, c *exec.Cmd) string {
 	return out.String()
 }
 
-// TestAuditOfADirectoryMadeToHurt has an auditor verify a directory in which nothing is what it seems.
+// TestAuditOfADirectoryMadeToHurt has an auditor verify data directories that were forged to do
+// harm.
 func TestAuditOfADirectoryMadeToHurt(t *testing.T) {
 	t.Parallel()
 	sparse := func(path string, size int64) {
@@ -136,7 +137,8 @@ func tree(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// TestAuditOfABundleThatUnpacksWithoutEnd: some hundred bytes that stand for 256 MiB of line ends.
+// TestAuditOfABundleThatUnpacksWithoutEnd audits a bundle of some hundred bytes that unpack to 256
+// MiB of line ends.
 func TestAuditOfABundleThatUnpacksWithoutEnd(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "bomb.jsonl.zst")
@@ -157,7 +159,8 @@ func TestAuditOfABundleThatUnpacksWithoutEnd(t *testing.T) {
 	require.Contains(t, out, "findings: 102\n")
 }
 
-// TestSignalEndsAnAudit: whatever an audit is at, it ends and leaves no copy behind.
+// TestSignalEndsAnAudit shows that a signal ends an audit at every stage, and that no copy is left
+// behind.
 func TestSignalEndsAnAudit(t *testing.T) {
 	t.Parallel()
 	endless := filepath.Join(t.TempDir(), "endless.jsonl")
@@ -221,7 +224,8 @@ func fill(t *testing.T, w *os.File) {
 	}
 }
 
-// TestHeadOfficesWordInTheDirectory: with head office's key its mark vouches for the end, and no other does.
+// TestHeadOfficesWordInTheDirectory shows that head office's mark vouches for the end with head
+// office's key, and that no other mark does.
 func TestHeadOfficesWordInTheDirectory(t *testing.T) {
 	t.Parallel()
 	dir := soldDirectory(t)

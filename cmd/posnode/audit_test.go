@@ -20,7 +20,7 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// scriptCommands are what scripts do besides calling posnode.
+// scriptCommands are the commands of the scripts besides posnode itself.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"sell":        scriptSell,
 	"hold":        scriptHold,
@@ -29,8 +29,8 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"fingerprint": scriptFingerprint,
 }
 
-// scriptSell makes a register in a data directory, or takes the one that is
-// there, and sells so many invoices: sell DIR N.
+// scriptSell sells N invoices at the register in a data directory, and makes the register if there
+// is none: sell DIR N.
 func scriptSell(ts *testscript.TestScript, _ bool, args []string) {
 	t := openScriptTill(ts, args[0])
 	invoices, err := strconv.Atoi(args[1])

@@ -37,8 +37,8 @@ type figure struct {
 	Name    string  `json:"name"`
 	Value   float64 `json:"value"`
 	Unit    string  `json:"unit"`
-	Floor   float64 `json:"floor,omitempty"`    // the least work that could do it, in the same run
-	FloorIs string  `json:"floor_is,omitempty"` // what the floor is
+	Floor   float64 `json:"floor,omitempty"`    // the least work that could do the same, measured in the same run
+	FloorIs string  `json:"floor_is,omitempty"` // name of the measurement that is the floor
 	Goal    string  `json:"goal"`
 	Met     bool    `json:"met"`
 }
@@ -53,7 +53,7 @@ type bench struct {
 
 var benchRegister = events.Register{Store: "s001", ID: "r01"}
 
-// Run measures one thing after the other, so that none disturbs another.
+// Run takes the measurements one after the other, so that none disturbs another.
 func (c *benchCmd) Run(ctx context.Context, std stdio) error {
 	dir, err := os.MkdirTemp(c.Data, "posnode-bench-")
 	if err != nil {
@@ -98,8 +98,8 @@ func (b *bench) config(hqURL, creds string) register.Config {
 	}
 }
 
-// latency fills the journal with a day of sales at a shop of 10,000 products and
-// times every operation; a bare durable publish of no more bytes is timed in turns with it.
+// latency fills the journal with a day of sales at a shop of 10,000 products and times every
+// operation. In turns with the operations it times a bare durable publish of no more bytes.
 func (b *bench) latency(ctx context.Context) (err error) {
 	b.say("recording %d operations", b.entries)
 	r, err := register.Open(ctx, b.config("", ""))
@@ -131,7 +131,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 			return err
 		}
 		operations = append(operations, time.Since(began))
-		// Every so often the floor, so that both see the same moods of the machine.
+		// The floor is measured in between, so that load on the machine affects both alike.
 		if n%5 == 0 && len(publishes) < 20_000 {
 			took, err := floor.publish(ctx)
 			if err != nil {
@@ -150,7 +150,7 @@ func (b *bench) latency(ctx context.Context) (err error) {
 	return nil
 }
 
-// quantile is in microseconds; sorted must not be empty.
+// quantile returns a quantile in microseconds. sorted must not be empty.
 func quantile(sorted []time.Duration, q float64) float64 {
 	return float64(sorted[int(q*float64(len(sorted)-1))].Microseconds())
 }
@@ -167,7 +167,8 @@ func benchShop(products int) []byte {
 	return referenceLines(lines...)
 }
 
-// floorBytes is what a floor writes: no more than the entry of a line.
+// floorBytes is the size of each message of a floor. It is no larger than the entry of a sale's
+// line.
 const floorBytes = 600
 
 // floor is a bare stream with the journal's durability and nothing else.
@@ -201,7 +202,8 @@ func (f *floor) publish(ctx context.Context) (time.Duration, error) {
 
 func (f *floor) close() error { return f.node.Close() }
 
-// replay verifies the whole journal; a bare ordered consumer reads the same stream.
+// replay times the verification of the whole journal. Its floor is a bare ordered consumer that
+// reads the same stream.
 func (b *bench) replay(ctx context.Context) (err error) {
 	b.say("replaying %d entries", b.entries)
 	node, err := embedded.StartRegister(ctx, embedded.RegisterConfig{Dir: filepath.Join(b.dir, "register"), Register: benchRegister, Epoch: 1})
@@ -263,10 +265,10 @@ func orderedConsumer(ctx context.Context, node *embedded.RegisterNode) (rate flo
 	return float64(n) / time.Since(began).Seconds(), nil
 }
 
-// catchUp links the register, which has never been linked, to a new head office:
-// once to bare nodes, timed until the stream holds everything, and once with
-// head office's reader, timed until everything is verified. Each time it is a
-// register with everything still to send, so that the first works on a copy.
+// catchUp links the register, which has never been linked, to a new head office, twice. The first
+// time it uses bare nodes, and times them until the stream holds every entry. The second time it
+// uses the whole head office, and times it until every entry is verified. Each time the register
+// must have everything still to send, so the first time works on a copy.
 func (b *bench) catchUp(ctx context.Context) error {
 	b.say("catching up with %d entries", b.entries)
 	if err := os.CopyFS(filepath.Join(b.dir, "register-bare"), os.DirFS(filepath.Join(b.dir, "register"))); err != nil {
@@ -353,8 +355,8 @@ func (b *bench) enroll(hqDir string) (path string, err error) {
 	return path, os.WriteFile(path, creds, 0o600)
 }
 
-// rate is how fast a count grows from its first entry to the last: without the
-// time that the link takes to come up, which is another matter.
+// rate returns how many entries a second a count grows, from its first entry to the last. The time
+// that the link takes to come up does not count.
 func (b *bench) rate(ctx context.Context, count func() (uint64, error)) (float64, error) {
 	var began time.Time
 	var first uint64
@@ -374,7 +376,8 @@ func (b *bench) rate(ctx context.Context, count func() (uint64, error)) (float64
 	return 0, ctx.Err()
 }
 
-// startUp starts the register as a process of its own and looks at its time and memory.
+// startUp starts the register as a process of its own and measures its start-up time and its
+// memory.
 func (b *bench) startUp(ctx context.Context) error {
 	b.say("starting a register with %d entries", b.entries)
 	program, err := os.Executable()
@@ -396,7 +399,7 @@ func (b *bench) startUp(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("start a register: %w", err), cmd.Wait())
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	time.Sleep(2 * time.Second) // the check in the background runs: the larger figure is the honest one
+	time.Sleep(2 * time.Second) // the check in the background runs meanwhile; the figure with it is larger and honest
 	mib, err := residentMiB(cmd.Process.Pid)
 	if err != nil {
 		return err
@@ -413,7 +416,7 @@ func (b *bench) startUp(ctx context.Context) error {
 	return nil
 }
 
-// residentMiB is the resident memory of a process, as the kernel counts it.
+// residentMiB returns the resident memory of a process in MiB, as the kernel counts it.
 func residentMiB(pid int) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

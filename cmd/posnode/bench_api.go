@@ -21,11 +21,11 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// The long carts that are scanned over HTTP.
+// Sizes of the long carts that are scanned over HTTP.
 const (
 	longCarts    = 3
 	longCart     = 1000   // lines of each
-	cartEnd      = 100    // how many lines its beginning and its end are
+	cartEnd      = 100    // lines at its beginning, and as many at its end, that are timed apart
 	cartProducts = 50_000 // in the catalogue
 )
 
@@ -35,9 +35,9 @@ type scans struct {
 	operations       []time.Duration // scans and payments
 }
 
-// throughAPI scans long carts over HTTP, at a register as 'posnode register' runs it, one
-// operation after the other as a till does. In turns with it a bare durable publish and a write with fsync
-// of no more bytes are timed.
+// throughAPI scans long carts over HTTP, at a register as 'posnode register' runs it. It sends one
+// operation after the other, as a till does. In turns with the scans it times a bare durable
+// publish, and a write with fsync, of no more bytes.
 func (b *bench) throughAPI(ctx context.Context) (err error) {
 	b.say("scanning %d carts of %d lines over HTTP, of %d products", longCarts, longCart, cartProducts)
 	config := b.config("", "")

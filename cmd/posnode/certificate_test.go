@@ -15,9 +15,11 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// As docs/operate.md has it, with processes of their own: a till sells, is cut off, sells on and closes its shift. Head office says who
-// stands in the way of the period and with what, and, when everything is there and the till has seen the next day, certifies the
-// day and closes the period. Who has the public key and the till's directory checks the certificate.
+// TestPeriodIsClosedOnTheCommandLine follows docs/operate.md, with real processes. A till sells, is
+// cut off, sells on and closes its shift. Head office names the register that stands in the way of
+// the period, and the reason. When every entry has arrived and the till has seen the next day, head
+// office certifies the day and closes the period. An auditor with the public key and the till's
+// directory checks the certificate.
 func TestPeriodIsClosedOnTheCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	hqDir := filepath.Join(dir, "hq")
@@ -39,7 +41,8 @@ func TestPeriodIsClosedOnTheCommandLine(t *testing.T) {
 	bootstrap := filepath.Join(dir, "s001-r01.creds")
 	code, _, _ := strings.Cut(command(0, "hq", "code", "--data", hqDir, "s001-r01", "--bootstrap", bootstrap), "\n")
 
-	// West of it all the day is yesterday's, or the one before, of a till that is east of it all.
+	// At the western end of the time zones the date is one or two days behind that of a till at the
+	// eastern end.
 	const west, east = "Etc/GMT+12", "Etc/GMT-14"
 	p := &process{t: t, dir: filepath.Join(dir, "till"), args: []string{"--zone", west, "--hq", leaf[1], "--bootstrap", bootstrap}}
 	p.start()
@@ -64,7 +67,7 @@ func TestPeriodIsClosedOnTheCommandLine(t *testing.T) {
 	require.Len(t, opened, 1)
 	date := opened[0].Data.BusinessDate
 
-	// Without head office it sells on, and closes its shift.
+	// The till sells on without head office and closes its shift.
 	p.stop()
 	p.args = []string{"--zone", west}
 	p.start()
@@ -77,7 +80,7 @@ func TestPeriodIsClosedOnTheCommandLine(t *testing.T) {
 	require.Contains(t, refused, "posnode: hint: Have what is missing sent")
 	require.Contains(t, command(1, "hq", "certificate", "--data", hqDir, "s001-r01", date), "no certificate: s001-r01 on "+date+": shift s001-r01-1-s1 is open")
 
-	// What it had not sent comes. The day may go on: another shift can be opened.
+	// The unsent entries arrive. The day is not over: another shift can be opened.
 	p.stop()
 	p.args = []string{"--zone", west, "--hq", leaf[1]}
 	p.start()

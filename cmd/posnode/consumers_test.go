@@ -20,7 +20,7 @@ import (
 	"github.com/posnode/posnode/schemas"
 )
 
-// headOffice is `posnode hq` as a process of its own, and a reader enrolled there.
+// headOffice runs `posnode hq` as a process of its own, with an enrolled reader.
 type headOffice struct {
 	t      *testing.T
 	dir    string
@@ -33,7 +33,7 @@ type headOffice struct {
 
 func startHeadOffice(t *testing.T) *headOffice {
 	h := &headOffice{t: t, dir: filepath.Join(t.TempDir(), "hq")}
-	made := filepath.Join(t.TempDir(), "made") // a cluster's, of which only a certificate is of use here; node checks names and no addresses
+	made := filepath.Join(t.TempDir(), "made") // files of a cluster; only a certificate is used here, because node checks names and no addresses
 	require.NoError(t, embedded.InitCluster(made, []embedded.ClusterServer{{Name: "n1", Host: "localhost"}}))
 	h.ca = filepath.Join(made, "ca.pem")
 	h.run("localhost:0", "localhost:0")
@@ -105,7 +105,7 @@ func (h *headOffice) till(name string) *process {
 	return p
 }
 
-// consume runs a consumer and returns what it prints.
+// consume runs a consumer and returns its output.
 func (h *headOffice) consume(t *testing.T, command ...string) string {
 	t.Helper()
 	cmd := exec.Command(command[0], command[1:]...)
@@ -117,8 +117,8 @@ func (h *headOffice) consume(t *testing.T, command ...string) string {
 	return string(out)
 }
 
-// TestConsumers runs the programs of docs/consumers against a head office and two tills
-// that sell, by TLS: they come to the same, and it is what the tills say.
+// TestConsumers runs the programs of docs/consumers, by TLS, against a head office and two tills
+// that sell. The programs must agree with each other and with the tills.
 func TestConsumers(t *testing.T) {
 	h := startHeadOffice(t)
 	goConsumer := filepath.Join(t.TempDir(), "consumer")
@@ -149,7 +149,8 @@ func TestConsumers(t *testing.T) {
 		return last
 	}
 	day := regexp.MustCompile(`\d{4}-\d\d-\d\d`)
-	// settled reads until everything is there, and checks it against what the tills answered.
+	// settled reads until every entry has arrived, and compares the result with the answers of the
+	// tills.
 	settled := func(last []reply, command ...string) (said string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -218,9 +219,9 @@ func TestConsumers(t *testing.T) {
 		}
 	})
 
-	// Head office loses the ends of its streams and goes on where it believes that it was; then an entry in the middle cannot be
-	// read any more. It has what it lost sent once more: whoever reads from the beginning has the whole truth, and so has
-	// who goes on from before.
+	// Head office loses the ends of its streams and goes on at the place that it remembers. Then an
+	// entry in the middle cannot be read any more. Head office has the lost entries sent again. A
+	// reader that begins anew gets every entry, and so does a reader that goes on.
 	h.damage(func(block string, raw []byte) {
 		require.NoError(t, os.Truncate(block, int64(len(raw)/2)))
 		require.NoError(t, os.Remove(filepath.Join(filepath.Dir(block), "index.db")))
@@ -246,7 +247,8 @@ func TestConsumers(t *testing.T) {
 		require.Equal(t, want, h.consume(t, append(fromJS, state+".js")...))
 	}
 
-	// Another register sends what it must not: findings that are its own, and the others' chains are as they were.
+	// Another register sends forged entries. They become findings against that register, and the
+	// chains of the others do not change.
 	evil := events.Register{Store: "s001", ID: "r66"}
 	sendForged(t, h, evil)
 	require.Eventually(t, func() bool { return strings.Count(h.consume(t, fromGo...), "finding: ") == 3 }, time.Minute, 200*time.Millisecond)
@@ -267,7 +269,7 @@ func TestConsumers(t *testing.T) {
 		require.Contains(t, h.consume(t, fromShell...), astray)
 	}
 
-	// What the tills stored is what the schemas describe.
+	// The tills' entries fit the schemas.
 	schema := entrySchema(t)
 	for _, p := range tills {
 		p.do(1052, `{"counts":[{"tender":"cash","currency":"GBP","amount":1000}]}`)
@@ -311,7 +313,7 @@ func TestConsumersOnCluster(t *testing.T) {
 	t.Run("js", func(t *testing.T) { require.Equal(t, said, h.consume(t, installJS(t, h)...)) })
 }
 
-// entrySchema is what posnode schemas prints, compiled.
+// entrySchema returns the schema that 'posnode schemas' prints, compiled.
 func entrySchema(t *testing.T) *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemas.Whole()))
 	require.NoError(t, err)
@@ -323,7 +325,8 @@ func entrySchema(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// shellConsumer is the consumer in shell, where its tools are.
+// shellConsumer returns the command of the shell consumer, or an error if one of its tools is
+// missing.
 func shellConsumer(h *headOffice, dir string) (command []string, missing error) {
 	for _, tool := range []string{"bash", "jq", "sha256sum", "nats"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -333,7 +336,8 @@ func shellConsumer(h *headOffice, dir string) (command []string, missing error) 
 	return []string{"../../docs/consumers/cli.sh", h.client, h.creds, "books", dir}, nil
 }
 
-// installJS makes the JavaScript consumer ready, where its packages can be had. It stays until the whole test ends.
+// installJS installs the JavaScript consumer. If its packages cannot be had, the test is skipped.
+// The installation stays until the whole test ends.
 func installJS(t *testing.T, h *headOffice) (command []string) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -350,8 +354,9 @@ func installJS(t *testing.T, h *headOffice) (command []string) {
 	return []string{"node", filepath.Join(dir, "main.js"), h.client, h.creds, "books"}
 }
 
-// sendForged lets a register with credentials of its own send two entries that are not sound, one
-// that says it is another register's and one that is none; and once more one that follows nothing.
+// sendForged sends two forged entries from a register with credentials of its own. One claims to be
+// another register's, and one is no entry at all. As a repair it also sends an entry that follows
+// no other.
 func sendForged(t *testing.T, h *headOffice, r events.Register) {
 	n, err := embedded.StartRegister(t.Context(), embedded.RegisterConfig{Dir: t.TempDir(), Register: r, Epoch: 1, HQ: h.leaf, CA: h.ca, Creds: h.enroll(r.String())})
 	require.NoError(t, err)
@@ -363,7 +368,7 @@ func sendForged(t *testing.T, h *headOffice, r events.Register) {
 		m := events.Message{Subject: "pos.s001.r66.register.activated", ID: newKey(), Sequence: uint64(i + 1), Body: body}
 		require.NoError(t, n.Journal().Append(t.Context(), uint64(i), m))
 	}
-	require.Eventually(t, func() bool { // head office begins to receive when it has heard of the journal
+	require.Eventually(t, func() bool { // head office begins to receive a journal after the journal was announced
 		_, err := n.Ask(t.Context(), "announce", []byte(`{"epoch":1,"sequence":2,"hash":"`+strings.Repeat("0", 64)+`","time":"`+time.Now().UTC().Format(time.RFC3339)+`"}`))
 		return err == nil
 	}, time.Minute, 200*time.Millisecond)

@@ -14,7 +14,7 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// done is an operation that was acknowledged.
+// done is an acknowledged operation.
 type done struct {
 	key, id, hash string
 	sequence      uint64
@@ -22,17 +22,17 @@ type done struct {
 
 var killTimes = flag.Int("kills", 200, "how often TestKilledAtRandomMoments kills the register")
 
-// crasher sells at a register that ends without warning again and again, as a client that
-// repeats with the same key whatever it got no answer for.
+// crasher sells at a register that crashes again and again. It is a client that repeats an
+// unanswered operation with the same key.
 type crasher struct {
 	*process
 	random *rand.Rand
 	ends   int
 	done   []done
 
-	arm   func()      // sees to it that the process ends some time from now
-	again func()      // starts it again after that
-	gone  func() bool // says that it has ended or is about to: what it answers now need not hold
+	arm   func()      // makes the process end some time from now
+	again func()      // starts the process again after that
+	gone  func() bool // reports that the process has ended or is about to; its answer need not be durable then
 }
 
 func TestKilledAtRandomMoments(t *testing.T) {
@@ -57,7 +57,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		c.sale()
 	}
 	timer.Stop()
-	c.again() // whether or not the last timer fired
+	c.again() // the last timer may have fired or not
 	c.logOn()
 	c.finishSale()
 	c.stop()
@@ -65,7 +65,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	t.Logf("%d kills, %d acknowledged operations", c.ends, len(c.done))
 }
 
-// must carries an operation out, over as many lives of the process as it takes.
+// must carries an operation out, and restarts the process as often as that takes.
 func (c *crasher) must(operation int, params string) reply {
 	key := newKey()
 	for {
@@ -77,12 +77,14 @@ func (c *crasher) must(operation int, params string) reply {
 			}
 			return r
 		}
-		// No answer: the process has ended. Whether it had recorded the operation the next life tells.
+		// Without an answer the process has ended. The repetition after the restart shows whether
+		// the operation was recorded.
 		c.revive()
 	}
 }
 
-// revive starts the process again and signs on. That may be cut off as well.
+// revive starts the process again and signs on. A crash may cut that off as well, and then it tries
+// again.
 func (c *crasher) revive() {
 	for {
 		c.ends++
@@ -98,8 +100,8 @@ func (c *crasher) revive() {
 	}
 }
 
-// sale is one of three: paid whole; paid in part, with a line voided until nothing
-// is left to pay, and concluded; or voided.
+// sale makes one of three sales. The first is paid whole. The second is paid in part, its lines are
+// voided until nothing is due, and it is concluded. The third is voided.
 func (c *crasher) sale() {
 	lines := 1 + c.random.IntN(4)
 	for range lines {
@@ -119,7 +121,7 @@ func (c *crasher) sale() {
 	}
 }
 
-// finishSale ends what is open: the last sale may have been cut off by the end of the test.
+// finishSale checks that no sale is open.
 func (c *crasher) finishSale() {
 	var open *struct {
 		Lines []any `json:"lines"`
@@ -128,7 +130,8 @@ func (c *crasher) finishSale() {
 	require.Nil(c.t, open, "every sale was finished before the test ended")
 }
 
-// audit reads the journal as an auditor does: sound, every acknowledged operation in it, none twice.
+// audit reads the journal as an auditor does. It must be sound, with every acknowledged operation
+// in it, and none twice.
 func (c *crasher) audit(dir string) {
 	journal, err := openAudited(c.t.Context(), dir)
 	require.NoError(c.t, err)

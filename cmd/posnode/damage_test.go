@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// blocks are the files that hold the journal's entries.
+// blocks returns the paths of the files that hold the journal's entries.
 func (p *process) blocks() []string {
 	paths, err := filepath.Glob(filepath.Join(p.dir, "jetstream", "*", "streams", "JOURNAL_1", "msgs", "*.blk"))
 	require.NoError(p.t, err)
@@ -19,7 +19,7 @@ func (p *process) blocks() []string {
 	return paths
 }
 
-// damages are what can happen to a journal's files while nobody looks.
+// damages holds kinds of damage to the files of a stopped journal.
 var damages = map[string]func(t *testing.T, p *process){
 	"flipped bit": func(t *testing.T, p *process) {
 		path := p.blocks()[0]
@@ -47,7 +47,8 @@ func TestDamagedJournal(t *testing.T) {
 	t.Parallel()
 	for name, damage := range damages {
 		t.Run(name+", switched off", func(t *testing.T) { testDamage(t, (*process).stop, damage) })
-		// No snapshot was written, and the server cuts off what stands behind the damage.
+		// After a crash there is no snapshot, and the server cuts off the entries behind the
+		// damage.
 		t.Run(name+", after a crash", func(t *testing.T) { testDamage(t, (*process).kill, damage) })
 	}
 }
@@ -60,7 +61,7 @@ func testDamage(t *testing.T, end func(*process), damage func(*testing.T, *proce
 		p.do(100, `{"product":"BISC-GIN"}`)
 		p.do(206, `{}`)
 	}
-	// The offline database is what knows of the end: it follows within moments.
+	// Only the offline database remembers the journal's end. It follows the journal within moments.
 	require.Eventually(t, func() bool {
 		var status struct {
 			Head    struct{ Sequence uint64 } `json:"head"`
@@ -83,7 +84,7 @@ func testDamage(t *testing.T, end func(*process), damage func(*testing.T, *proce
 	require.Regexp(t, `entry \d+|epoch 1`, string(out), "it names the place")
 
 	p.start()
-	// The start may find it, or the check that follows.
+	// Either the start detects the damage, or the check after it.
 	var status struct {
 		Damage *struct{ Sequence uint64 } `json:"damage"`
 	}
@@ -99,7 +100,8 @@ func testDamage(t *testing.T, end func(*process), damage func(*testing.T, *proce
 	p.stop()
 }
 
-// The journal's share of the disk is full: nothing half written, and selling goes on once there is room.
+// TestJournalFull shows that nothing is half written when the journal's share of the disk is full.
+// Selling goes on once there is room.
 func TestJournalFull(t *testing.T) {
 	p := newProcess(t)
 	bounded := p.args
@@ -130,7 +132,7 @@ func TestJournalFull(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// lines is how many lines the open transaction has.
+// lines returns the number of lines of the open transaction.
 func (p *process) lines() int {
 	var open struct {
 		Lines []any `json:"lines"`

@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The day that is sold again, and the file that it is in.
+// The date of the invoices that the test sells again, and the file that holds them.
 const (
 	realDay  = "2010-12-01"
 	realFile = "online-retail-2010-12.csv.gz"
 )
 
-// realInvoices are the invoices of a day of a real shop. The data is not in the
-// repository: without it the test is skipped.
+// realInvoices returns a day of invoices of a real shop. The data is not in the repository. Without
+// it the test is skipped.
 func realInvoices(t *testing.T) []*invoice {
 	t.Helper()
 	path := ""
@@ -58,8 +58,8 @@ func realInvoices(t *testing.T) []*invoice {
 	return all
 }
 
-// money is what an invoice comes to in pence, worked out here by another way than
-// the ledger's: the exact product of each line, rounded once, half away from zero.
+// money returns the sales and the returns of an invoice in pence. It computes them by another way
+// than the ledger: the exact product of each line, rounded once, half away from zero.
 func money(lines []invoiceLine) (sales, returns int64) {
 	for _, line := range lines {
 		pence := decimal.RequireFromString(line.quantity.String()).Mul(decimal.RequireFromString(line.price.String())).Shift(2).Round(0).IntPart()
@@ -72,13 +72,13 @@ func money(lines []invoiceLine) (sales, returns int64) {
 	return sales, returns
 }
 
-// TestRealDay sells a day of a real shop at two registers, through the API that
-// everyone has, from the opening of the shift on. What the reports say is what the file says, to the penny.
+// TestRealDay sells a day of a real shop at two registers, through the public API, from the opening
+// of the shift on. The reports must agree with the file to the penny.
 func TestRealDay(t *testing.T) {
 	invoices := realInvoices(t)
 	require.Greater(t, len(invoices), 100)
 	shop := filepath.Join(t.TempDir(), "shop.jsonl")
-	// There is no head office here: the shop's profile lets a shift be closed without it.
+	// There is no head office here, so the shop's profile allows a shift to be closed offline.
 	records := strings.Replace(string(keyedShop(invoices)), `"record":{"currency"`, `"record":{"profile":{"shift_operations_offline":true},"currency"`, 1)
 	require.NoError(t, os.WriteFile(shop, []byte(records), 0o600))
 	tills := make([]*process, 2)
@@ -145,7 +145,7 @@ func TestRealDay(t *testing.T) {
 		require.Zero(t, sum, "debits and credits balance")
 		require.Equal(t, 10000+day.Net, cash, "what is in the drawer")
 
-		// Counted to the penny, and closed with its Z.
+		// The drawer is counted to the penny, and the shift is closed with its Z report.
 		p.do(1052, fmt.Sprintf(`{"counts":[{"tender":"cash","currency":"GBP","amount":%d}]}`, cash))
 		closed := p.do(1055, ``)
 		require.Zero(t, closed.Result.Report.Totals.Tenders[0].OverShort)

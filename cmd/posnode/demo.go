@@ -37,7 +37,7 @@ type demoCmd struct {
 	JSON   bool     `name:"json" help:"Print the summary as one JSON object."`
 }
 
-// Run is the demo: sell, cut, sell on, restore, compare.
+// Run runs the demo: sell, cut the link, sell on, restore the link, compare.
 func (c *demoCmd) Run(ctx context.Context, std stdio) (err error) {
 	bad := []unreadable{}
 	invoices, shop, err := c.invoices(&bad)
@@ -83,7 +83,8 @@ func (c *demoCmd) Run(ctx context.Context, std stdio) (err error) {
 	return d.serve(ctx, std)
 }
 
-// invoices are what the demo sells, with the reference data of the shop that sells it.
+// invoices returns the invoices that the demo sells, and the reference data of a shop that sells
+// their products.
 func (c *demoCmd) invoices(bad *[]unreadable) (all []*invoice, shop []byte, err error) {
 	if len(c.Sales) == 0 {
 		return builtInInvoices(), shopData, nil
@@ -108,14 +109,14 @@ type demo struct {
 	progress func()
 }
 
-// till is one register with the cashier who works at it.
+// till is one register with its cashier.
 type till struct {
 	*register.Register
 	dir     string
 	refused []refusedLine
 }
 
-// refusedLine is what a till would not sell, and why.
+// refusedLine is an invoice line that a till refused, with the reason.
 type refusedLine struct {
 	Invoice string `json:"invoice"`
 	Line    int    `json:"line"` // of the file
@@ -125,7 +126,8 @@ type refusedLine struct {
 
 var demoRegisters = []events.Register{{Store: "s001", ID: "r01"}, {Store: "s001", ID: "r02"}}
 
-// openDemo brings head office and the registers up, each with a cashier signed on and a shift open.
+// openDemo starts head office and the registers. It signs a cashier on at each register and opens a
+// shift.
 func openDemo(ctx context.Context, dir string, shop []byte, log *slog.Logger) (d *demo, err error) {
 	d = &demo{}
 	defer func() {
@@ -137,7 +139,7 @@ func openDemo(ctx context.Context, dir string, shop []byte, log *slog.Logger) (d
 	if err != nil {
 		return d, err
 	}
-	// The shop is head office's; the registers get it over the link, as every register does.
+	// Head office imports the shop. The registers receive it over the link, as every register does.
 	if report, err := d.hq.Import(ctx, bytes.NewReader(shop), hq.ImportOptions{}); err != nil {
 		return d, fmt.Errorf("%w: %v", err, report.Problems)
 	}
@@ -182,8 +184,8 @@ func (d *demo) close() error {
 	return errors.Join(errs...)
 }
 
-// sell deals the invoices to the registers in turn. In the middle of the middle
-// invoice of each the link is cut, and three quarters through it comes back.
+// sell deals the invoices to the registers in turn. Each register's link is cut in the middle of
+// its middle invoice, and restored after three quarters of its invoices.
 func (d *demo) sell(ctx context.Context, invoices []*invoice) error {
 	var wait sync.WaitGroup
 	errs := make([]error, len(d.tills))
@@ -214,11 +216,11 @@ func (t *till) sell(ctx context.Context, invoices []*invoice, progress func()) e
 		}
 		progress()
 	}
-	// Where there were too few invoices for three quarters of them, the link is still cut.
+	// With very few invoices the loop may not have restored the link.
 	return t.restoreLink(ctx)
 }
 
-// restoreLink lets the link come back, and waits until it has.
+// restoreLink allows the link again and waits until it is up.
 func (t *till) restoreLink(ctx context.Context) error {
 	if err := t.SetLink(true); err != nil {
 		return err
@@ -226,8 +228,8 @@ func (t *till) restoreLink(ctx context.Context) error {
 	return waitFor(ctx, "the link to head office", t.Linked)
 }
 
-// sellInvoice sells and returns an invoice's lines and takes the money. A line
-// that the till refuses ends the invoice: it is voided and listed.
+// sellInvoice sells and returns an invoice's lines and takes the money. If the till refuses a line,
+// the invoice is voided and the line is listed.
 func (t *till) sellInvoice(ctx context.Context, inv *invoice, middle func() error) error {
 	for i, line := range inv.lines {
 		if i == len(inv.lines)/2 {
@@ -288,7 +290,7 @@ func (t *till) open(ctx context.Context) error {
 	return nil
 }
 
-// do carries out one operation as a client would, with a new idempotency key.
+// do carries out one operation as a client does, with a new idempotency key.
 func (t *till) do(ctx context.Context, operation int, params map[string]any) (ledger.Answer, error) {
 	if params == nil {
 		params = map[string]any{}
@@ -337,7 +339,7 @@ func waitFor(ctx context.Context, what string, done func() bool) error {
 	return nil
 }
 
-// summary is what the demo prints; its JSON form is a contract.
+// summary is the output of the demo. Its JSON form is a contract.
 type summary struct {
 	Registers   int           `json:"registers"`
 	Invoices    int           `json:"invoices"`
@@ -359,8 +361,8 @@ type summary struct {
 	currency     string
 }
 
-// summarize compares what the registers recorded with what head office received,
-// entry by entry, and verifies every chain.
+// summarize compares the registers' journals with the entries that head office received, entry by
+// entry. It also verifies every hash chain.
 func (d *demo) summarize(ctx context.Context, invoices int) (*summary, error) {
 	s := &summary{Registers: len(d.tills), Invoices: invoices, Refused: []refusedLine{}, Unreadable: []unreadable{}, ChainOK: true}
 	received, err := d.received(ctx)
@@ -422,7 +424,8 @@ func (s *summary) compare(ctx context.Context, t *till, received map[events.Dige
 	return err
 }
 
-// addDays takes the sums from head office's books, not from the registers'.
+// addDays adds the sums of the days. It takes them from head office's books, not from the
+// registers.
 func (s *summary) addDays(ctx context.Context, h *hq.HQ) error {
 	days, err := h.Days(ctx)
 	if err != nil {
@@ -439,7 +442,7 @@ func (s *summary) addDays(ctx context.Context, h *hq.HQ) error {
 	return nil
 }
 
-// verdict is an error where the demo shows what must not be.
+// verdict returns an error if an entry is lost or duplicated, or if a chain is broken.
 func (s *summary) verdict() error {
 	if s.Lost != 0 || s.Duplicated != 0 || !s.ChainOK {
 		return errIntegrity
@@ -472,9 +475,9 @@ func (s *summary) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// serve keeps everything up, with the pages and APIs of head office and the registers reachable.
+// serve serves the pages and APIs of head office and of the registers until ctx ends.
 func (d *demo) serve(ctx context.Context, std stdio) error {
-	ctx, stop := context.WithCancel(ctx) // where one cannot be served, none is
+	ctx, stop := context.WithCancel(ctx) // if one cannot be served, all stop
 	defer stop()
 	var wait sync.WaitGroup
 	errs := make([]error, 1+len(d.tills))
@@ -499,7 +502,8 @@ func (d *demo) serve(ctx context.Context, std stdio) error {
 	return errors.Join(errs...)
 }
 
-// newProgress is a progress bar on a terminal, and nothing elsewhere.
+// newProgress returns a function that advances a progress bar. If w is no terminal, the function
+// does nothing.
 func newProgress(w io.Writer, total int) func() {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

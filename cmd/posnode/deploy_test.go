@@ -14,7 +14,8 @@ import (
 	"github.com/posnode/posnode/hq"
 )
 
-// deploy/compose/compose.yaml names a Dockerfile that is there, and flags that the program knows.
+// TestComposeFile shows that deploy/compose/compose.yaml names a Dockerfile that exists, and flags
+// that the program knows.
 func TestComposeFile(t *testing.T) {
 	const dir = "../../deploy/compose"
 	raw, err := os.ReadFile(filepath.Join(dir, "compose.yaml"))

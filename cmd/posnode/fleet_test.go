@@ -39,8 +39,8 @@ var (
 	fleetReal  = flag.Bool("fleetreal", false, "deal out the invoices of a real day instead, as many times as it takes")
 )
 
-// fleet is three stock servers, two instances of head office as processes, and
-// registers in this process.
+// fleet holds three stock servers, two instances of head office as processes, and registers in this
+// process.
 type fleet struct {
 	t       *testing.T
 	dir     string
@@ -50,7 +50,8 @@ type fleet struct {
 	hqs     []*hqProcess
 	tills   []*fleetTill
 	sales   []*invoice // to sell, in turns
-	// The registers' day is over half a day after the test began, wherever that is on the clock.
+	// zone is chosen so that the test begins at noon of the registers' day. The day is over half a
+	// day later.
 	zone  *time.Location
 	ahead atomic.Int64 // how far their clocks are ahead
 }
@@ -61,7 +62,7 @@ type fleetTill struct {
 	next int
 }
 
-// hqProcess is head office as a program.
+// hqProcess is a running process of head office.
 type hqProcess struct {
 	cmd   *exec.Cmd
 	dir   string
@@ -76,13 +77,14 @@ func newStockFleet(t *testing.T) *fleet {
 	return startStockFleet(t, binary)
 }
 
-// startStockFleet starts the servers from a binary, which it removes in the end, and two instances of head office.
+// startStockFleet starts the servers from a binary, and two instances of head office. It removes
+// the binary in the end.
 func startStockFleet(t *testing.T, binary string) *fleet {
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(filepath.Dir(binary))) })
 	f := &fleet{t: t, dir: t.TempDir(), binary: binary, servers: make([]*stock.Server, 3), zone: time.FixedZone("noon", (12-time.Now().UTC().Hour())*3600)}
 	ports, err := stock.Ports(9)
 	require.NoError(t, err)
-	for i := range 3 { // by a name, not an address: node checks no others on a certificate
+	for i := range 3 { // a name and not an address, because node checks only names on a certificate
 		f.members = append(f.members, embedded.ClusterServer{
 			Name: fmt.Sprintf("n%d", i+1), Host: "localhost", ClientPort: ports[3*i], RoutePort: ports[3*i+1], LeafPort: ports[3*i+2],
 		})
@@ -124,7 +126,7 @@ func (f *fleet) leafs() string {
 }
 func (f *fleet) ca() string { return filepath.Join(f.dir, "cluster", "ca.pem") }
 
-// startHQ starts instance i, in a copy of what was made for head office.
+// startHQ starts instance i, in a copy of the directory that was made for head office.
 func (f *fleet) startHQ(i int) {
 	p := &hqProcess{dir: filepath.Join(f.dir, fmt.Sprintf("hq-%d", i+1))}
 	require.NoError(f.t, os.CopyFS(p.dir, os.DirFS(filepath.Join(f.dir, "cluster", embedded.HQFolder))))
@@ -147,7 +149,7 @@ func (f *fleet) runHQ(p *hqProcess) {
 }
 
 func (p *hqProcess) kill() {
-	_ = p.cmd.Process.Kill() // it may be gone already
+	_ = p.cmd.Process.Kill() // it may have ended already
 	_ = p.cmd.Wait()
 }
 
@@ -182,7 +184,7 @@ func (t *fleetTill) do(ctx context.Context, operation int, params string) error 
 	return nil
 }
 
-// sell sells each register's next sales, all registers at once, two at a time.
+// sell makes so many sales at each register. Two registers sell at a time.
 func (f *fleet) sell(ctx context.Context, sales int, during func()) {
 	var wait sync.WaitGroup
 	errs, slots := make(chan error, len(f.tills)), make(chan struct{}, 2)
@@ -235,7 +237,7 @@ func (f *fleet) setLinks(up bool) {
 	}
 }
 
-// verified is how many entries an instance of head office has verified.
+// verified returns how many entries an instance of head office has verified.
 func (f *fleet) verified(p *hqProcess) (entries uint64, all bool) {
 	var journals []hq.Journal
 	if err := (runningHQ{Data: p.dir}).call(f.t.Context(), http.MethodGet, "/v1/journals", nil, &journals); err != nil {
@@ -261,9 +263,10 @@ func (f *fleet) total() (entries uint64) {
 	return entries
 }
 
-// TestFleet: three stock servers, two instances of head office, many registers. A server and an instance are
-// killed and stay down, links are cut at random, and the rest goes on; then both come back. What head office has
-// in the end is the union of what the registers have, in order, once.
+// TestFleet runs three stock servers, two instances of head office and many registers. A server and
+// an instance are killed and stay down, links are cut at random, and the rest goes on. Then both
+// come back. In the end head office holds the union of the registers' journals, in order, each
+// entry once.
 func TestFleet(t *testing.T) {
 	f := newStockFleet(t)
 	shop := f.invoices()
@@ -308,7 +311,7 @@ func TestFleet(t *testing.T) {
 	for _, p := range f.hqs {
 		var findings []hq.Finding
 		require.NoError(t, (runningHQ{Data: p.dir}).call(t.Context(), http.MethodGet, "/v1/findings", nil, &findings))
-		// What was late may have been missed and repaired: that is resolved.
+		// A late entry may have been missed and repaired. The finding of it is resolved.
 		open := slices.DeleteFunc(findings, func(f hq.Finding) bool { return f.Resolved != "" })
 		require.Empty(t, open)
 	}
@@ -320,8 +323,9 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// Registers that were enrolled at one instance are shut out by another, at once and on all servers: one by head
-// office, one at its own request. A code lets the first in again.
+// TestFleetIsShutOut enrolls registers at one instance and shuts them out by another. They are shut
+// out at once and on all servers, one by head office and one at its own request. A code lets the
+// first in again.
 func TestFleetIsShutOut(t *testing.T) {
 	t.Parallel()
 	f := newStockFleet(t)
@@ -370,14 +374,14 @@ func TestFleetIsShutOut(t *testing.T) {
 	linked(stolen, true)
 }
 
-// requireCertificates closes the registers' day and has it certified: by the instance that has lived through
-// all of it, and in the same words by one that was started after.
+// requireCertificates closes the registers' day and has it certified by an instance that ran all
+// the time. An instance that was started afterwards must sign the same words.
 func (f *fleet) requireCertificates() {
 	day := time.Now().In(f.zone).Format(time.DateOnly)
 	for _, t := range f.tills {
 		require.NoError(f.t, t.do(f.t.Context(), 1055, `{}`))
 	}
-	f.ahead.Store(int64(14 * time.Hour)) // until they say so, another shift of the day could be opened
+	f.ahead.Store(int64(14 * time.Hour)) // the registers must announce a later date, because another shift of the day could be opened before
 	f.startHQ(2)
 	for _, t := range f.tills {
 		certify := func(p *hqProcess) (c *hq.Certificate, note string) {
@@ -413,7 +417,7 @@ func (f *fleet) requireCertificates() {
 	f.t.Logf("%d registers certified for %s", len(f.tills), day)
 }
 
-// resident is how much memory a process has, where Linux says so.
+// resident returns the resident memory of a process for a log line, on Linux.
 func resident(pid int) string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -424,7 +428,7 @@ func resident(pid int) string {
 	return strings.TrimSpace(rss)
 }
 
-// invoices are what the registers sell, and the shop that has it.
+// invoices sets the sales of the registers, and returns the reference data of the shop.
 func (f *fleet) invoices() (shop []byte) {
 	if *fleetReal {
 		f.sales = realInvoices(f.t)
@@ -445,7 +449,7 @@ func (f *fleet) invoices() (shop []byte) {
 	return []byte(strings.Replace(string(keyedShop(f.sales)), `"record":{"currency"`, `"record":{"profile":{"shift_operations_offline":true},"currency"`, 1))
 }
 
-// caughtUp waits until an instance has verified everything.
+// caughtUp waits until an instance has verified every entry.
 func (f *fleet) caughtUp(p *hqProcess, what string, entries uint64, start time.Time) {
 	base, _ := f.verified(p)
 	first := time.Duration(0)
@@ -471,7 +475,8 @@ func (f *fleet) caughtUp(p *hqProcess, what string, entries uint64, start time.T
 	f.t.Logf("%s: first verified after %v, all after %v; %d entries, %.0f entries/s", what, first, took, entries, float64(entries)/took.Seconds())
 }
 
-// requireUnion reads the streams themselves, past head office, and compares them with the registers' journals.
+// requireUnion reads the streams directly, not through head office, and compares them with the
+// registers' journals.
 func (f *fleet) requireUnion() {
 	dir := filepath.Join(f.dir, "reader")
 	require.NoError(f.t, os.CopyFS(dir, os.DirFS(filepath.Join(f.dir, "cluster", embedded.HQFolder))))
@@ -495,7 +500,7 @@ func (f *fleet) requireUnion() {
 				defer mu.Unlock()
 				name, sequence := r.Journal.Register, r.Message.Sequence
 				if stream == embedded.Repairs {
-					repaired++ // a register sends it once more where it was late or is missing
+					repaired++ // a register sends an entry again if it was late or is missing
 				} else {
 					assert.Greater(f.t, sequence, last[name], "%s: in order, once", name)
 					last[name] = sequence
@@ -505,7 +510,7 @@ func (f *fleet) requireUnion() {
 				}
 				got[name][sequence] = events.Hash(r.Message.Body).String()
 				if missing--; missing == 0 {
-					// A moment more, in which what is there twice would come.
+					// Wait a second more for a duplicate.
 					time.AfterFunc(time.Second, cancel)
 				}
 				return nil

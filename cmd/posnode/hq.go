@@ -18,7 +18,7 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// hqCmd is head office.
+// hqCmd groups the commands of head office.
 type hqCmd struct {
 	Run    hqRunCmd    `cmd:"" default:"withargs" help:"Run head office."`
 	Init   hqInitCmd   `cmd:"" help:"Write keys, certificates and configurations for a cluster of stock nats-server to be head office's."`
@@ -56,7 +56,7 @@ type hqRunCmd struct {
 	Replicas int      `placeholder:"N" help:"Replicas of every stream; 3 on a cluster if absent."`
 }
 
-// links says where registers link to.
+// links returns the address to which registers link, for a message.
 func (c *hqRunCmd) links(h *hq.HQ) string {
 	if len(c.NATS) > 0 {
 		return "the leaf ports of " + strings.Join(c.NATS, ", ")
@@ -64,7 +64,7 @@ func (c *hqRunCmd) links(h *hq.HQ) string {
 	return h.LeafURL()
 }
 
-// Validate is called by kong.
+// Validate returns an error for flags that do not go together. Kong calls it.
 func (c *hqRunCmd) Validate() error {
 	if (c.Cert == "") != (c.Key == "") {
 		return errors.New("--cert and --key go together")
@@ -97,7 +97,8 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err := at.write(c.Data); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	// If we die before this is removed, it names an address where nobody answers, and says so.
+	// If the process dies before it removes the file, a command finds an address where nobody
+	// answers, and reports that.
 	defer func() { err = errors.Join(err, at.remove(c.Data)) }()
 	fmt.Fprintf(std.out, "head office is up on %s; registers link to %s\n", at.URL, c.links(h))
 	if url := h.ClientURL(); url != "" {
@@ -106,7 +107,8 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	return serve(ctx, listener, web.HQ(h, at.Token, log))
 }
 
-// withHint says what to do about a cluster that cannot be worked on as it was asked for.
+// withHint adds a hint to the error of a head office that cannot open: an untrusted certificate, a
+// plaintext link, too few servers for the replicas.
 func withHint(err error) error {
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return hinted{err, "--ca names the authority of the cluster's certificates, ca.pem of 'posnode hq init', and --nats the hosts that stand on them"}
@@ -127,7 +129,7 @@ type hqInitCmd struct {
 	MaxFile string `default:"100GB" placeholder:"SIZE" help:"The most that the streams of a server take of its disk, such as 500GB; 100GB if absent. Set it below the disk."`
 }
 
-// Run writes the files and says what to do with them.
+// Run writes the files and prints the commands that use them.
 func (c *hqInitCmd) Run(std stdio) error {
 	var servers []embedded.ClusterServer
 	for _, host := range c.Host {
@@ -143,7 +145,7 @@ func (c *hqInitCmd) Run(std stdio) error {
 	}
 	replicas := ""
 	if len(c.Host) == 1 {
-		replicas = " --replicas 1" // a server alone keeps no more
+		replicas = " --replicas 1" // a single server cannot keep more
 	}
 	fmt.Fprintf(std.out, "head office, each instance in a copy of %s of its own:\n  posnode hq run --data . --creds hq.creds --ca ca.pem --nats %s%s\n", filepath.Join(c.Dir, "hq"), strings.Join(urls, ","), replicas)
 	fmt.Fprintf(std.out, "registers:\n  posnode register ... --ca ca.pem --hq %s\n", strings.Join(leafs, ","))
@@ -170,7 +172,7 @@ func (c *hqEnrollCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "%s may link with %s\n", c.Name, c.Creds)
-	// It can sell before it ever links: a period is not to be closed without it.
+	// The register can sell before it ever links, so a period must not be closed without it.
 	if err := (runningHQ{c.Data}).call(ctx, http.MethodPost, "/v1/registers/"+c.Name.String()+"/expect", nil, nil); err != nil {
 		fmt.Fprintf(std.out, "head office will know of %s when it has linked: %v\n", c.Name, err)
 	}

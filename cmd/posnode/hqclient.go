@@ -15,8 +15,8 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// hqAddress is what api.json in head office's data directory holds while it runs:
-// how a command on the same machine reaches it.
+// hqAddress is the content of api.json in head office's data directory. The file exists while head
+// office runs, and commands on the same machine find its API by it.
 type hqAddress struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
@@ -24,10 +24,12 @@ type hqAddress struct {
 
 func hqAddressPath(dir string) string { return filepath.Join(dir, "api.json") }
 
-// hqTokenPath is of the token alone: what scrapes /metrics takes it from a file, and that must hold nothing else.
+// hqTokenPath returns the path of a file that holds the token alone. A scraper of /metrics reads
+// its token from a file that must hold nothing else.
 func hqTokenPath(dir string) string { return filepath.Join(dir, "api.token") }
 
-// write keeps the address where only who may read the data directory finds it.
+// write stores the address and the token in the data directory. They are as private as that
+// directory.
 func (a hqAddress) write(dir string) error {
 	raw, err := json.Marshal(a)
 	if err != nil {
@@ -36,17 +38,18 @@ func (a hqAddress) write(dir string) error {
 	return errors.Join(embedded.WriteFileDurably(hqAddressPath(dir), raw), embedded.WriteFileDurably(hqTokenPath(dir), []byte(a.Token)))
 }
 
-// remove takes the address away.
+// remove deletes both files.
 func (hqAddress) remove(dir string) error {
 	return errors.Join(os.Remove(hqAddressPath(dir)), os.Remove(hqTokenPath(dir)))
 }
 
-// runningHQ is the flag by which a command finds a head office that is up.
+// runningHQ is the flag of the commands that need a running head office.
 type runningHQ struct {
 	Data string `required:"" type:"path" placeholder:"DIR" help:"Data directory of the head office, which must be running."`
 }
 
-// call asks the running head office. out takes the answer's JSON; nil for none.
+// call sends a request to the running head office. It decodes the answer's JSON into out, unless
+// out is nil.
 func (c runningHQ) call(ctx context.Context, method, path string, in io.Reader, out any) error {
 	raw, err := os.ReadFile(hqAddressPath(c.Data))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -22,7 +22,7 @@ type hqCodeCmd struct {
 	JSON      bool          `name:"json" help:"Print JSON."`
 }
 
-// Run prints the code, once: it is stored nowhere.
+// Run prints the code. The code is stored nowhere, so it can be printed only once.
 func (c *hqCodeCmd) Run(ctx context.Context, std stdio) error {
 	var code hq.Code
 	in := strings.NewReader(fmt.Sprintf(`{"valid_seconds":%d}`, int(c.Valid.Seconds())))
@@ -41,14 +41,14 @@ func (c *hqCodeCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// hqRevokeCmd shuts a register out, whoever let it in.
+// hqRevokeCmd shuts a register out, whether it was activated or enrolled.
 type hqRevokeCmd struct {
 	runningHQ
 	Name registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
 	Why  string       `help:"For whoever reads head office's journal."`
 }
 
-// Run closes the register's link.
+// Run revokes the register's credentials and warns of a name that head office has never heard from.
 func (c *hqRevokeCmd) Run(ctx context.Context, std stdio) error {
 	in, err := json.Marshal(map[string]string{"why": c.Why})
 	if err == nil {
@@ -68,13 +68,14 @@ func (c *hqRevokeCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// hqExceptionsCmd lists what registers recorded that does not fit together.
+// hqExceptionsCmd lists the exceptions: facts of registers that do not fit together, such as an
+// overdrawn gift card.
 type hqExceptionsCmd struct {
 	runningHQ
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run prints one exception after another, each with the facts that it is about.
+// Run prints the exceptions, each with the facts that it is about.
 func (c *hqExceptionsCmd) Run(ctx context.Context, std stdio) error {
 	all := []hq.Exception{}
 	if err := c.call(ctx, http.MethodGet, "/v1/exceptions", nil, &all); err != nil {

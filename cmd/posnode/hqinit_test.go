@@ -15,7 +15,8 @@ import (
 	"github.com/posnode/posnode/internal/stock"
 )
 
-// What 'posnode hq init' prints for a single server works there, and what cannot work ends at once and says what to do.
+// TestInitOneServer shows that the commands that 'posnode hq init' prints for a single server work.
+// A command that cannot work ends at once with a hint.
 func TestInitOneServer(t *testing.T) {
 	t.Parallel()
 	code, said := posnodeSays(t, "hq", "init", filepath.Join(t.TempDir(), "one"), "--host", "a.example")
@@ -40,7 +41,7 @@ func TestInitOneServer(t *testing.T) {
 	data := filepath.Join(dir, "hq")
 	run := []string{"hq", "run", "--data", data, "--creds", filepath.Join(data, "hq.creds"), "--http", "127.0.0.1:0", "--nats", fmt.Sprintf("tls://localhost:%d", ports[0])}
 
-	// Nobody is there yet: it says so, and goes on trying.
+	// The server is not up yet. Head office logs that and goes on trying.
 	head := posnode(append(run, "--ca", filepath.Join(data, "ca.pem"), "--replicas", "1")...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// hqStatusCmd shows how every register stands at head office.
+// hqStatusCmd prints the state of every register as head office knows it.
 type hqStatusCmd struct {
 	runningHQ `embed:""`
 	JSON      bool `name:"json" help:"Print what GET /v1/registers answers."`

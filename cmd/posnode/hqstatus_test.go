@@ -25,7 +25,7 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// watched is a head office whose clock stands still until the test moves it, and registers with clocks of their own.
+// watched is a head office with a clock that the test moves. Each register has a clock of its own.
 type watched struct {
 	*hq.HQ
 	t     *testing.T
@@ -44,7 +44,8 @@ func (o *watched) creds(name events.Register) (path string) {
 	return path
 }
 
-// till opens a register whose clock is ahead, and waits until it has head office's reference data.
+// till opens a register with its clock ahead by so much, and waits until it has head office's
+// reference data.
 func (o *watched) till(id events.RegisterID, ahead time.Duration) *till {
 	name := events.Register{Store: "s001", ID: id}
 	r, err := register.Open(o.t.Context(), register.Config{
@@ -58,8 +59,9 @@ func (o *watched) till(id events.RegisterID, ahead time.Duration) *till {
 	return t
 }
 
-// gap is a register of whose journal some entries and the end have not come, and which sends nothing once more. It announces
-// all of it whenever the test calls announce, which returns what head office asks for.
+// gap makes a register with entries missing at head office, in the middle and at the end of its
+// journal. The register repairs nothing. The function announce announces the whole journal, and
+// returns the ranges that head office asks for.
 func (o *watched) gap(id events.RegisterID, lost events.Range, came uint64) (last uint64, announce func(reference time.Time) []events.Range) {
 	name := events.Register{Store: "s001", ID: id}
 	r, err := register.Open(o.t.Context(), register.Config{
@@ -104,8 +106,9 @@ func (o *watched) gap(id events.RegisterID, lost events.Range, came uint64) (las
 	}
 }
 
-// Five registers stand in five ways, and head office shows each of them as it is, within a minute and wherever it is
-// read: in the program, on the command line, by the API and on the page.
+// TestEveryRegisterIsSeen has five registers in five different states. Head office shows the state
+// of each within a minute, the same everywhere: in the program, on the command line, by the API and
+// on the page.
 func TestEveryRegisterIsSeen(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
@@ -117,7 +120,7 @@ func TestEveryRegisterIsSeen(t *testing.T) {
 	defer func() { require.NoError(t, o.Close()) }()
 	report, err := o.Import(t.Context(), bytes.NewReader(shopData), hq.ImportOptions{})
 	require.NoError(t, err, "%v", report.Problems)
-	// seen waits until a register is seen as the test says, which is within a minute.
+	// seen waits, for a minute at most, until head office shows a register as the test expects.
 	seen := func(id events.RegisterID, what string, as func(hq.RegisterStatus) bool) (s hq.RegisterStatus) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -190,7 +193,8 @@ func TestEveryRegisterIsSeen(t *testing.T) {
 	require.True(t, s.Reference.Equal(old), "%s", s.Reference)
 	require.Equal(t, "an older one", s.Version)
 
-	// One is closed. It is silent when head office has not heard of it for 15 s, not before, and keeps what it said last.
+	// One register is closed. It is silent when head office has not heard from it for 15 s, not
+	// before. Its last status is kept.
 	seen("r03", "a register before it is silent", whole(silent))
 	require.NoError(t, silent.Close())
 	before := seen("r03", "a register that has just been closed", func(s hq.RegisterStatus) bool { return !s.Silent })
@@ -207,7 +211,7 @@ func TestEveryRegisterIsSeen(t *testing.T) {
 	}
 	seen("r02", "and have newer reference data", func(s hq.RegisterStatus) bool { return s.Reference.After(before.Reference) })
 
-	// All are closed: what is shown stands still, and is the same wherever it is read.
+	// All registers are closed, so the status does not change. It must be the same everywhere.
 	for _, one := range []*till{sells, offline, idle} {
 		require.NoError(t, one.Close())
 	}

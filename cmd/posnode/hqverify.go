@@ -18,7 +18,7 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// post asks the running head office to do something.
+// post sends a POST request with a JSON body to the running head office.
 func (c runningHQ) post(ctx context.Context, path string, in, out any) error {
 	raw, err := json.Marshal(in)
 	if err != nil {
@@ -35,7 +35,7 @@ type hqClosePeriodCmd struct {
 	JSON    bool              `name:"json" help:"Print the record as a JSON object."`
 }
 
-// Run closes the period, or says what is missing.
+// Run closes the period, or returns an error that lists the missing days and registers.
 func (c *hqClosePeriodCmd) Run(ctx context.Context, std stdio) error {
 	var leftOut []events.LeftOut
 	for name, why := range c.Without {
@@ -68,7 +68,7 @@ func (c *hqClosePeriodCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// printWithout names the accepted findings that a statement leaves out, a line each.
+// printWithout prints the accepted findings that a statement leaves out, one a line.
 func printWithout(w io.Writer, what string, all []events.Excluded) {
 	for _, e := range all {
 		fmt.Fprintf(w, "%s without %s %s, %d entries, %s", what, e.Kind, e.Range, e.Len(), e.Got)
@@ -85,7 +85,7 @@ type hqCertificateCmd struct {
 	Date string       `arg:"" placeholder:"DATE" help:"Business date, YYYY-MM-DD."`
 }
 
-// Run prints the certificate, or says what is in its way.
+// Run prints the certificate, or returns an error that lists the obstacles.
 func (c *hqCertificateCmd) Run(ctx context.Context, std stdio) error {
 	var out web.Certified
 	if err := c.call(ctx, http.MethodGet, "/v1/certificates/"+c.Name.String()+"/"+c.Date, nil, &out); err != nil {
@@ -118,7 +118,7 @@ func (c *hqAcceptFindingCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// operator is a name that was given, or the user of this machine.
+// operator returns the name that was given, or else the name of the machine's user.
 func operator(name string) string {
 	if name != "" {
 		return name
@@ -129,14 +129,14 @@ func operator(name string) string {
 	return ""
 }
 
-// hqFindingsCmd lists what does not stand as it must.
+// hqFindingsCmd lists the findings of head office's verification.
 type hqFindingsCmd struct {
 	runningHQ
 	All  bool `help:"Those too that are resolved or accepted."`
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run prints a finding a paragraph: hashes make no table.
+// Run prints each finding as a paragraph, because its hashes are too long for a table.
 func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
 	var all []hq.Finding
 	if err := c.call(ctx, http.MethodGet, "/v1/findings", nil, &all); err != nil {
@@ -161,7 +161,7 @@ func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// place says which entries a finding is about.
+// place describes the entries that a finding is about.
 func place(f hq.Finding) string {
 	out := fmt.Sprintf("entry %d", f.Sequence)
 	if f.Through > f.Sequence {
@@ -185,14 +185,15 @@ func (c *hqPublicKeyCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
-// auditCertificateCmd needs nothing but head office's public key.
+// auditCertificateCmd checks a certificate. It needs nothing but head office's public key.
 type auditCertificateCmd struct {
 	File    string `arg:"" type:"existingfile" help:"A certificate, as 'posnode hq certificate' prints it."`
 	Key     string `required:"" placeholder:"KEY" help:"Head office's public key."`
 	Journal string `placeholder:"PATH" help:"The register's journal, a bundle or the data directory of a stopped register: must have what is certified."`
 }
 
-// Run checks the signature, prints what is certified, and compares it with a journal.
+// Run checks the signature, prints the content of the certificate, and compares it with a journal
+// if one is given.
 func (c *auditCertificateCmd) Run(ctx context.Context, std stdio) error {
 	note, err := readGiven(c.File)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// A day is sold, closed and certified; the period is closed on the command line; and an auditor checks
-// the certificate with head office's public key and the till's own journal.
+// TestPeriodIsClosed sells a day, closes and certifies it, and closes the period on the command
+// line. An auditor checks the certificate with head office's public key and the till's own journal.
 func TestPeriodIsClosed(t *testing.T) {
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	hqDir := filepath.Join(dir, "hq")
@@ -82,7 +82,7 @@ func TestPeriodIsClosed(t *testing.T) {
 	require.Regexp(t, `s001-r01 +1 +o(n|ff)line.* nothing +0 `, command(0, "hq", "status", "--data", hqDir))
 	require.Contains(t, command(1, "hq", "close-period", "--data", hqDir, yesterday, yesterday+"x"), "invalid_parameter")
 
-	// Who was enrolled and has never linked may have sold: it is waited for.
+	// A register that was enrolled and has never linked may have sold, so the period waits for it.
 	require.NotContains(t, command(0, "hq", "enroll", "--data", hqDir, "s001-r09", filepath.Join(dir, "r09")), "head office will know")
 	require.Contains(t, command(0, "hq", "status", "--data", hqDir), "s001-r09")
 	today := time.Now().UTC().Format(time.DateOnly)
@@ -100,7 +100,7 @@ func TestPeriodIsClosed(t *testing.T) {
 	command(1, "audit", "certificate", "--key", key, certificate)
 }
 
-// notRunning is the data directory of a head office that is not running.
+// notRunning returns the data directory of a head office that is not running.
 func notRunning(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	h, err := hq.Open(t.Context(), hq.Config{Dir: dir, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})

@@ -13,7 +13,8 @@ import (
 	"github.com/posnode/posnode/internal/checkpoint"
 )
 
-// TestSwappedSigningKey: a register whose key is not the one that it was activated with does not start.
+// TestSwappedSigningKey shows that a register does not start with another key than that of its
+// activation.
 func TestSwappedSigningKey(t *testing.T) {
 	t.Parallel()
 	dir := soldDirectory(t)
@@ -36,7 +37,7 @@ func TestSwappedSigningKey(t *testing.T) {
 	require.Contains(t, out, "identity.json does not fit its activation record")
 	require.Contains(t, out, "activate the register anew (operation 707)")
 
-	// The record is swapped with it, and the journal begins with another one.
+	// The activation record is swapped as well, but the journal begins with another one.
 	require.NoError(t, os.WriteFile(path, sound, 0o600))
 	record, err := os.ReadFile(filepath.Join(dir, "activation-1.json"))
 	require.NoError(t, err)
@@ -55,7 +56,8 @@ func TestSwappedSigningKey(t *testing.T) {
 	p.stop()
 }
 
-// TestSwappedActivation: both files are another register's, and fit each other. The journal tells them apart.
+// TestSwappedActivation swaps both files for another register's. They fit each other, but they do
+// not fit the journal.
 func TestSwappedActivation(t *testing.T) {
 	t.Parallel()
 	dir, other := soldDirectory(t), soldDirectory(t)

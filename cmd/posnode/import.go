@@ -23,7 +23,8 @@ type hqImportCmd struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// Validate keeps a CSV file from being read as JSON lines, each of which would be wrong.
+// Validate returns an error for a CSV file without --csv. Read as JSON lines, each of its lines
+// would be wrong.
 func (c *hqImportCmd) Validate() error {
 	if c.CSV == "" && strings.EqualFold(filepath.Ext(c.File), ".csv") {
 		return hinted{errors.New("a CSV file needs --csv TABLE"), "which table its rows are of: product, barcode, staff, prices and so on, see docs/reference.md"}
@@ -31,7 +32,7 @@ func (c *hqImportCmd) Validate() error {
 	return nil
 }
 
-// Run imports all of the file or nothing.
+// Run imports the whole file or nothing.
 func (c *hqImportCmd) Run(ctx context.Context, std stdio) error {
 	f, err := os.Open(c.File)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 
 const importedProducts = 5000
 
-// priced is so many products, all at one price.
+// priced returns reference data of importedProducts products, all at one price.
 func priced(price int) string {
 	var lines strings.Builder
 	for i := range importedProducts {
@@ -34,7 +34,8 @@ func priced(price int) string {
 	return lines.String()
 }
 
-// onePrice is the price that all products have in a database that nobody has open, 0 for no products.
+// onePrice returns the price that all products have in a database, 0 for no products. No process
+// may have the database open.
 func onePrice(t *testing.T, path string) string {
 	r, err := projections.OpenReference(path)
 	require.NoError(t, err)
@@ -56,8 +57,8 @@ func onePrice(t *testing.T, path string) string {
 	return "0"
 }
 
-// TestRegisterKilledWhileItCopies kills a register again and again while it copies
-// reference data and makes its database of it: what is there is always one import, whole.
+// TestRegisterKilledWhileItCopies kills a register again and again while it copies reference data
+// into its database. The database always holds one whole import.
 func TestRegisterKilledWhileItCopies(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -94,7 +95,7 @@ func TestRegisterKilledWhileItCopies(t *testing.T) {
 	require.Equal(t, "3", onePrice(t, filepath.Join(p.dir, "reference.db")))
 }
 
-// importingHQ is head office as a process.
+// importingHQ is a running process of head office.
 type importingHQ struct {
 	t   *testing.T
 	dir string
@@ -115,7 +116,7 @@ func (h *importingHQ) start() {
 }
 
 // TestHeadOfficeKilledWhileItImports kills head office in the middle of imports. Its next start
-// finishes an import that it had accepted, and knows nothing of one that it had not.
+// finishes an import that was accepted. Of an import that was not accepted nothing is left.
 func TestHeadOfficeKilledWhileItImports(t *testing.T) {
 	t.Parallel()
 	h := &importingHQ{t: t, dir: filepath.Join(t.TempDir(), "hq")}
@@ -151,7 +152,8 @@ func TestHeadOfficeKilledWhileItImports(t *testing.T) {
 	t.Logf("%v", outcomes)
 }
 
-// TestImportCommand imports by the command line: JSON lines, tables of CSV, a dry run, lines that are wrong.
+// TestImportCommand imports on the command line: JSON lines, CSV tables, a dry run, and wrong
+// lines.
 func TestImportCommand(t *testing.T) {
 	h := &importingHQ{t: t, dir: filepath.Join(t.TempDir(), "hq")}
 	h.start()

@@ -20,9 +20,9 @@ type invoice struct {
 	lines  []invoiceLine
 }
 
-// invoiceLine is one line of an invoice: a negative quantity is a return.
+// invoiceLine is one line of an invoice. A negative quantity is a return.
 type invoiceLine struct {
-	at          int // line of the file, the header is 1
+	at          int // line of the file; the header is line 1
 	product     string
 	description string
 	quantity    events.Quantity
@@ -30,7 +30,7 @@ type invoiceLine struct {
 	keyed       bool // the cashier keys price and description in
 }
 
-// unreadable is a line of an input file that is not what it should be.
+// unreadable is a line of an input file that cannot be parsed.
 type unreadable struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
@@ -45,8 +45,8 @@ var invoiceColumns = []string{"InvoiceNo", "StockCode", "Description", "Quantity
 // maxInvoiceLine is the longest line of an input file in bytes.
 const maxInvoiceLine = 64 << 10
 
-// readInvoices reads a file of invoices, plain or gzipped, in the order in which
-// they begin. A line that cannot be read is told to bad and passed over.
+// readInvoices reads a file of invoices, plain or gzipped, in the order of their first lines. It
+// passes each line that it cannot parse to bad, and goes on.
 func readInvoices(path string, bad func(unreadable)) ([]*invoice, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -90,8 +90,8 @@ func readInvoices(path string, bad func(unreadable)) ([]*invoice, error) {
 	return all, nil
 }
 
-// splitCSV reads the fields of one line. One line is one record here, so that a
-// stray quote costs its line and not the rest of the file.
+// splitCSV returns the fields of one line. Each line is a record of its own here, so a stray quote
+// spoils its line and not the rest of the file.
 func splitCSV(line string) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
 	r.FieldsPerRecord = len(invoiceColumns)

@@ -20,7 +20,7 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// stdio is where a command reads and writes, so that a test can be the terminal.
+// stdio holds the streams that a command reads and writes. A test can replace them.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
@@ -51,22 +51,22 @@ const (
 	exitDerived   = 4
 )
 
-// errIntegrity says that a check ran to its end and found damage, which has been reported.
+// errIntegrity means that a check ran to its end and found damage. The damage has been reported.
 var errIntegrity = errors.New("the journal is damaged")
 
-// errDerived says that the journal is sound and a file beside it is not, which has been reported.
+// errDerived means that the journal is sound and a file beside it is not. That has been reported.
 var errDerived = hinted{errors.New("the journal is sound, but a file beside it is not as it should be"), "each finding says what to do; no entry is affected"}
 
 // registerName reads "s001-r01" from a flag.
 type registerName struct{ events.Register }
 
-// UnmarshalText is how a flag's value is read.
+// UnmarshalText parses the value of a flag.
 func (n *registerName) UnmarshalText(b []byte) (err error) {
 	n.Register, err = events.ParseRegister(string(b))
 	return err
 }
 
-// printJSON writes v for a program, indented for a person who looks anyway.
+// printJSON writes v as JSON for a program. It is indented so that a person can read it, too.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
@@ -74,7 +74,7 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// hinted is an error with a line on what to do about it.
+// hinted is an error with a hint on how to go on.
 type hinted struct {
 	error
 	hint string
@@ -86,7 +86,7 @@ func main() {
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run is main without the process: it returns the exit code.
+// run is main for a test: it returns the exit code instead of exiting.
 func run(args []string, std stdio) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -110,7 +110,7 @@ func run(args []string, std stdio) int {
 	}
 	parsed, err := parser.Parse(args)
 	if exited {
-		return exitFine // --help or --version has been printed
+		return exitFine // --help or --version has printed its text
 	}
 	if err != nil {
 		printError(std.err, err)
@@ -123,7 +123,7 @@ func run(args []string, std stdio) int {
 	return exitFine
 }
 
-// printError tells a person what went wrong and, if there is something, what to do about it.
+// printError prints an error for a person, with its hint if it has one.
 func printError(w io.Writer, err error) {
 	fmt.Fprintf(w, "posnode: error: %v\n", err)
 	if h, ok := errors.AsType[hinted](err); ok {

@@ -6,8 +6,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary be the program: a script, or a test that starts a
-// process, calls it as posnode.
+// TestMain makes the test binary act as the program when it is called as posnode. Scripts, and
+// tests that start processes, call it so.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"posnode": main})
 }

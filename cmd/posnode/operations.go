@@ -15,7 +15,7 @@ type operationsCmd struct {
 	Markdown bool `xor:"form" help:"Print docs/operations.md, with the parameters."`
 }
 
-// Run prints every operation with what it needs.
+// Run prints every operation with its needs.
 func (c *operationsCmd) Run(std stdio) error {
 	if c.JSON {
 		type line struct {
@@ -41,7 +41,8 @@ func (c *operationsCmd) Run(std stdio) error {
 	return w.Flush()
 }
 
-// needs is what must hold before an operation's own checks, for people.
+// needs describes an operation's preconditions for a person. The register checks them before the
+// operation's own checks.
 func needs(op *ledger.Operation) string {
 	var all []string
 	switch {

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/operations.md anew")
 
-// TestOperationsDocument: docs/operations.md is what the catalogue says.
+// TestOperationsDocument shows that docs/operations.md agrees with the catalogue.
 func TestOperationsDocument(t *testing.T) {
 	const file = "../../docs/operations.md"
 	var want bytes.Buffer

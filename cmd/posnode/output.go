@@ -12,11 +12,11 @@ import (
 // lastWord is how long a command may go on writing after it was told to end.
 const lastWord = 2 * time.Second
 
-// errNotRead says that nobody reads what a command writes, and that it was told to end.
+// errNotRead means that nobody reads the output of a command, and that the command was told to end.
 var errNotRead = errors.New("nobody reads the output")
 
-// interruptible writes to out. Where nobody reads on the other side of a pipe, a write ends soon
-// after ctx: a command that was told to end then cleans up after itself.
+// interruptible writes to out. If nobody reads the other end of a pipe, a write returns soon after
+// ctx ends. A command that was told to end can then clean up.
 type interruptible struct {
 	ctx  context.Context
 	out  io.Writer
@@ -37,7 +37,7 @@ func (w *interruptible) Write(p []byte) (int, error) {
 		return 0, errNotRead
 	}
 	done := make(chan written, 1)
-	p = bytes.Clone(p) // the caller may use its own again while the write waits
+	p = bytes.Clone(p) // the caller may reuse its slice while the write still waits
 	go func() {
 		n, err := w.out.Write(p)
 		done <- written{n, err}

@@ -19,7 +19,7 @@ var (
 	cutSeed   = flag.Uint64("cutseed", 0, "seed of TestPowerCuts; 0 for another one each time")
 )
 
-// powered is a folder on a disk whose power can be cut.
+// powered is a folder on a disk that can lose its power.
 type powered struct {
 	t      *testing.T
 	random *rand.Rand
@@ -27,7 +27,7 @@ type powered struct {
 	disk   *powercut.Disk
 }
 
-// newPowered mounts a new disk. Where this machine cannot, the test is skipped.
+// newPowered mounts a new disk. If this machine cannot, the test is skipped.
 func newPowered(t *testing.T) *powered {
 	seed := *cutSeed
 	if seed == 0 {
@@ -49,7 +49,7 @@ func (p *powered) unmount() {
 	require.Eventually(p.t, func() bool { return p.disk.Unmount() == nil }, time.Minute, 10*time.Millisecond, "something is open on the disk")
 }
 
-// back brings the power back, after a cut. Every process on the disk must have ended.
+// back brings the power back after a cut. Every process on the disk must have ended.
 func (p *powered) back() {
 	p.disk.Off()
 	p.unmount()
@@ -57,7 +57,8 @@ func (p *powered) back() {
 	require.NoError(p.t, p.disk.Mount(p.dir))
 }
 
-// newCrasher is a register on a disk whose power is cut after up to `most` requests that change something.
+// newCrasher returns a crasher on this disk. The power is cut after up to `most` requests that
+// change something.
 func (p *powered) newCrasher(most int) *crasher {
 	c := &crasher{process: newProcess(p.t), random: p.random}
 	c.dir = filepath.Join(p.dir, "data")
@@ -70,7 +71,7 @@ func (p *powered) newCrasher(most int) *crasher {
 		for {
 			c.kill()
 			p.back()
-			if p.random.IntN(3) == 0 { // the start is cut off, too
+			if p.random.IntN(3) == 0 { // the power is cut during the start, too
 				p.disk.CutAfter(1+p.random.IntN(most), func() {})
 			}
 			err := c.launch()
@@ -84,7 +85,8 @@ func (p *powered) newCrasher(most int) *crasher {
 	return c
 }
 
-// A register sells, and the power goes again and again: nothing that was acknowledged is lost, nothing is there twice.
+// TestPowerCuts cuts the power again and again while a register sells. No acknowledged operation is
+// lost, and none is recorded twice.
 func TestPowerCuts(t *testing.T) {
 	p := newPowered(t)
 	c := p.newCrasher(150)

@@ -18,7 +18,7 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// registerMemory is what the Go heap of a register stays below while it can, in bytes.
+// registerMemory is the soft limit of a register's Go memory in bytes.
 const registerMemory = 80 << 20
 
 // registerCmd runs one till.
@@ -40,7 +40,7 @@ type registerCmd struct {
 	Check        bool          `help:"Check the whole journal, say what is wrong with it, and end: exit code 3 for damage."`
 }
 
-// Validate says what is wrong with how the register would reach head office.
+// Validate returns an error if the register could not reach head office with these flags.
 func (c *registerCmd) Validate() error {
 	if c.HQ == "" {
 		return nil
@@ -52,7 +52,7 @@ func (c *registerCmd) Validate() error {
 	if protection == embedded.Unprotected && !c.Plaintext {
 		return hinted{&embedded.PlaintextError{Address: "--hq " + c.HQ}, "use tls://host:port, with --cert and --key at head office; or a tunnel that ends on this machine; or say --allow-plaintext-link"}
 	}
-	// A register that was activated has credentials of its own, and needs neither flag.
+	// An activated register has credentials in its data directory and needs neither flag.
 	creds, err := embedded.Newest(embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
 	switch {
 	case err != nil:
@@ -82,7 +82,8 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 	if c.Check {
 		return c.check(ctx, std)
 	}
-	// A till has other work to do: collect sooner rather than grow. It is no hard limit.
+	// The machine of a till has other work to do, so the heap is collected sooner rather than
+	// grown. This is no hard limit.
 	debug.SetMemoryLimit(registerMemory)
 	listener, err := listenLoopback(c.Listen)
 	if err != nil {
@@ -112,8 +113,8 @@ func (c *registerCmd) Run(ctx context.Context, std stdio) (err error) {
 	return serve(ctx, listener, web.Register(r, config.Logger, c.LocalReaders))
 }
 
-// check reads the journal of a stopped register as an auditor does: on a copy,
-// because the node's own start cuts off what stands behind a damaged entry.
+// check verifies the journal of a stopped register as an auditor does. It reads a copy, because the
+// node's own start cuts off the entries behind a damaged one.
 func (c *registerCmd) check(ctx context.Context, std stdio) error {
 	return (&auditVerifyCmd{auditedArg: auditedArg{journalArg: journalArg{Path: c.Data}}}).Run(ctx, std)
 }
@@ -135,7 +136,8 @@ func importReference(ctx context.Context, r *register.Register, path string, std
 	return err
 }
 
-// listenLoopback listens where only this machine can reach it: the API trusts who is at the till.
+// listenLoopback listens on a loopback address, so that only this machine can reach it. The API
+// trusts the person at the till.
 func listenLoopback(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -147,9 +149,9 @@ func listenLoopback(addr string) (net.Listener, error) {
 	return net.Listen("tcp", addr)
 }
 
-// serve answers requests until ctx ends, and lets those begun end.
+// serve answers requests until ctx ends. Requests that have begun may take 10 seconds more.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	// The context of requests ends with ctx, so that event streams let go.
+	// The context of requests ends with ctx, so that event streams end.
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stopped := make(chan error, 1)
 	go func() {

@@ -13,7 +13,7 @@ type schemasCmd struct {
 	Out string `type:"path" placeholder:"DIR" help:"Write one file for each type there, with entry.json, envelope.json and index.json, instead of one document to standard output."`
 }
 
-// Run writes what was asked for.
+// Run writes one document to standard output, or one file for each type with --out.
 func (c *schemasCmd) Run(std stdio) error {
 	if c.Out == "" {
 		_, err := std.out.Write(schemas.Whole())

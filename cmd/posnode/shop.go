@@ -12,7 +12,7 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// The built-in shop's manager, who is the demo's cashier.
+// Staff number and PIN of the built-in shop's manager, the cashier of the demo.
 const (
 	demoStaff = "7"
 	demoPIN   = "1357"
@@ -30,14 +30,14 @@ type referenceLine struct {
 	Record any    `json:"record"`
 }
 
-// cashier is the one who keys in invoices.
+// cashier returns the reference data of the member of staff that keys in invoices.
 func cashier() referenceLine {
 	return referenceLine{"staff", demoStaff, ledger.StaffMember{ID: demoStaff, Name: "Sam", PIN: register.HashPIN(demoPIN), Groups: []events.Rights{{Manager: true}}}}
 }
 
-// keyedShop is the reference data of a shop that sells what the invoices name: each
-// product once, at a price that the cashier keys in, and no tax, because the
-// invoices tell none.
+// keyedShop returns the reference data of a shop that sells the products of the invoices. It holds
+// each product once, at a price that the cashier keys in. It has no tax, because the invoices name
+// none.
 func keyedShop(invoices []*invoice) []byte {
 	lines := []referenceLine{cashier(), {"store", "store", keyedSettings()}}
 	seen := map[string]bool{}
@@ -81,7 +81,7 @@ func referenceLines(lines ...referenceLine) []byte {
 	return out.Bytes()
 }
 
-// builtInInvoices are a day's baskets at the built-in shop: the same every time.
+// builtInInvoices returns a day of baskets at the built-in shop, the same ones every time.
 func builtInInvoices() []*invoice {
 	var products []string
 	dec := json.NewDecoder(bytes.NewReader(shopData))

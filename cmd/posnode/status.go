@@ -15,16 +15,17 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// statusCmd shows how a running register stands with head office.
+// statusCmd prints the status of a running register and of its link to head office.
 type statusCmd struct {
 	At   string `default:"http://127.0.0.1:8085" placeholder:"URL" help:"Where the register's API is; http://127.0.0.1:8085 if absent."`
 	JSON bool   `name:"json" help:"Print what GET /v1/status answers."`
 }
 
-// maxStatus bounds the answer in bytes: whatever is at that address may be no register.
+// maxStatus is the largest answer in bytes that is read. The server at that address may be no
+// register.
 const maxStatus = 8 << 20
 
-// Run asks the register and prints what it says.
+// Run asks the register for its status and prints the answer.
 func (c *statusCmd) Run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -58,7 +59,7 @@ func (c *statusCmd) Run(ctx context.Context, std stdio) error {
 	return printStatus(std.out, &s)
 }
 
-// printStatus is the status for a person.
+// printStatus prints the status for a person.
 func printStatus(w io.Writer, s *register.Status) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
@@ -123,7 +124,7 @@ func printStatus(w io.Writer, s *register.Status) error {
 	return out.Flush()
 }
 
-// protectionWords are for a person.
+// protectionWords returns a link's protection in words for a person.
 func protectionWords(p embedded.Protection) string {
 	switch p {
 	case embedded.ProtectedByTLS:

@@ -12,7 +12,8 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// posnode status says how a running register stands, to a person and as JSON; and that there is none.
+// TestStatusCommand prints the status of a running register for a person and as JSON. It also shows
+// the error if no register runs.
 func TestStatusCommand(t *testing.T) {
 	p := newProcess(t)
 	p.start()
@@ -38,7 +39,8 @@ func TestStatusCommand(t *testing.T) {
 	require.Contains(t, string(out), "There is nothing at this address.")
 }
 
-// What head office says of the journal is there for a person, too.
+// TestStatusShowsWhatHeadOfficeSays shows that the printed status holds head office's mark and
+// findings.
 func TestStatusShowsWhatHeadOfficeSays(t *testing.T) {
 	var s register.Status
 	s.HQ.Protection = embedded.Unprotected

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// process is `posnode register` as a process of its own, and a client at its API.
+// process runs `posnode register` as a process of its own, and is a client of its API.
 type process struct {
 	t    *testing.T
 	dir  string
@@ -38,7 +38,7 @@ func newProcess(t *testing.T) *process {
 	return &process{t: t, dir: filepath.Join(dir, "data"), args: []string{"--reference", shop}}
 }
 
-// posnode is this test binary as the program.
+// posnode returns a command that runs this test binary as the program.
 func posnode(args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: os.Args[0], Args: append([]string{"posnode"}, args...), Env: os.Environ()}
 }
@@ -49,7 +49,8 @@ func (p *process) start() {
 	require.NoError(p.t, p.launch())
 }
 
-// launch starts the process and waits until it serves. An error says that the process has ended before.
+// launch starts the process and waits until it serves. It returns an error if the process ends
+// before that.
 func (p *process) launch() error {
 	p.t.Helper()
 	p.cmd = posnode(append([]string{"register", "--data", p.dir, "--name", "s001-r01", "--listen", "127.0.0.1:0"}, p.args...)...)
@@ -60,7 +61,7 @@ func (p *process) launch() error {
 	require.NoError(p.t, p.cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		_ = p.cmd.Wait() // what it wrote says more
+		_ = p.cmd.Wait() // its output says more
 		return fmt.Errorf("it ended before it served: %s", p.stderr)
 	}
 	_, p.url, _ = strings.Cut(strings.TrimSpace(line), " is up on ")
@@ -70,8 +71,8 @@ func (p *process) launch() error {
 
 // kill is kill -9. It returns when the process is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may be gone already
-	_ = p.cmd.Wait()         // its exit code says that it was killed
+	_ = p.cmd.Process.Kill() // it may have ended already
+	_ = p.cmd.Wait()         // its exit code only says that it was killed
 }
 
 // stop ends the process as a service manager would.
@@ -81,7 +82,7 @@ func (p *process) stop() {
 	require.NoError(p.t, p.cmd.Wait(), "%s", p.stderr)
 }
 
-// reply is what the API says of an operation.
+// reply is the API's answer to an operation.
 type reply struct {
 	Status  int
 	Code    string `json:"code"`
@@ -93,7 +94,7 @@ type reply struct {
 		ID       string `json:"id"`
 		Hash     string `json:"hash"`
 	} `json:"entries"`
-	// Result is of a closed shift.
+	// Result is the answer to the closing of a shift.
 	Result struct {
 		Z      int `json:"z"`
 		Report struct {
@@ -119,7 +120,7 @@ func newKey() string { return ulid.Make().String() }
 
 var client = &http.Client{Timeout: 20 * time.Second}
 
-// try sends an operation. An error says that no answer came.
+// try sends an operation. It returns an error if no answer came.
 func (p *process) try(operation int, key string, params string) (r reply, err error) {
 	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("%s/v1/operations/%d", p.url, operation), strings.NewReader(params))
 	require.NoError(p.t, err)
@@ -147,7 +148,7 @@ func (p *process) try(operation int, key string, params string) (r reply, err er
 	return r, nil
 }
 
-// do sends an operation that must work.
+// do sends an operation that must succeed.
 func (p *process) do(operation int, params string) reply {
 	p.t.Helper()
 	r, err := p.try(operation, newKey(), params)

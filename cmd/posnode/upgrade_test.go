@@ -22,9 +22,11 @@ import (
 
 var serverBefore = flag.String("serverbefore", "", "version of nats-server from which a cluster is upgraded, such as v2.15.2; none: that test skips")
 
-// The data directories of testdata/before were left by an earlier version, on nats-server 2.15.2: a register in
-// its second epoch, activated by head office, with one sale suspended in the first epoch and one sale that head
-// office has not received. This version opens both, changes no entry, receives the rest, and sells on.
+// TestDataOfTheVersionBeforeIsOpened opens the data directories of testdata/before. An earlier
+// version left them, on nats-server 2.15.2. The register is in its second epoch and was activated
+// by head office. It has one sale suspended in the first epoch, and one sale that head office has
+// not received. This version opens both directories, changes no entry, receives the rest, and sells
+// on.
 func TestDataOfTheVersionBeforeIsOpened(t *testing.T) {
 	dir := t.TempDir()
 	unpack(t, "testdata/before/2026-11.tar.zst", dir)
@@ -71,8 +73,9 @@ func TestDataOfTheVersionBeforeIsOpened(t *testing.T) {
 	require.True(t, strings.HasPrefix(export("after.jsonl"), before), "an entry of the version before was changed")
 }
 
-// A cluster of the nats-server before is upgraded as docs/operate.md says: one server after the other, while
-// registers sell. Nothing is lost, nothing is stored twice, and all is certified.
+// TestClusterIsUpgradedServerByServer upgrades a cluster from the previous nats-server as
+// docs/operate.md describes, one server after the other, while registers sell. No entry is lost,
+// none is stored twice, and every day is certified.
 func TestClusterIsUpgradedServerByServer(t *testing.T) {
 	if *serverBefore == "" {
 		t.Skip("no -serverbefore was given: it takes minutes to build one")
@@ -98,7 +101,7 @@ func TestClusterIsUpgradedServerByServer(t *testing.T) {
 	f.requireCertificates()
 }
 
-// suspendedBefore finds the id of the transaction that was suspended in an exported journal.
+// suspendedBefore returns the id of the suspended transaction in an exported journal.
 func suspendedBefore(t *testing.T, journal string) string {
 	for line := range strings.Lines(journal) {
 		if strings.Contains(line, `"type":"sale.suspended.v1"`) {

@@ -19,7 +19,7 @@ import (
 	"github.com/posnode/posnode/replay"
 )
 
-// auditedArg is a journal, with what is known of it from elsewhere.
+// auditedArg names a journal, with heads and keys of it that are known from elsewhere.
 type auditedArg struct {
 	journalArg
 	Head  []knownHeads `sep:"none" placeholder:"[EPOCH/]SEQ:HASH|FILE" help:"An entry that the journal must have, or a file with the output of an earlier 'audit verify --json'. Only this and --hq-key show that the end was cut off, or rewritten with the register's own key. Repeatable."`
@@ -27,33 +27,34 @@ type auditedArg struct {
 	HQKey string       `name:"hq-key" placeholder:"KEY" help:"Head office's public key: the journal must have what head office signed last, as mark.json in the data directory says."`
 }
 
-// verdict is what 'audit verify' prints.
+// verdict is the output of 'audit verify'.
 type verdict struct {
 	replay.Report
 	End end `json:"end"`
-	// Derived is what is wrong with files that a register makes from the journal, or keeps beside
-	// it. It says nothing against the journal.
+	// Derived lists the faults of files that a register makes from the journal or keeps beside it.
+	// They are no findings against the journal.
 	Derived []replay.Finding `json:"derived"`
 	Notes   []string         `json:"notes"` // about files that are not there, or not up to date
 }
 
-// end says what vouches for the end of the last epoch.
+// end states which witness vouches for the end of the last epoch.
 type end struct {
 	Epoch    int    `json:"epoch"`
 	Sequence uint64 `json:"sequence"` // of the last entry
-	// Vouched is up to which entry something outside the directory vouches, 0 for none.
+	// Vouched is the last entry that a witness outside the directory vouches for, 0 for none.
 	Vouched uint64 `json:"vouched"`
-	By      string `json:"by,omitempty"` // what that is
-	Signed  uint64 `json:"signed"`       // up to which entry the register has signed
+	By      string `json:"by,omitempty"` // the witness: one of the names below
+	Signed  uint64 `json:"signed"`       // the last entry that the register has signed
 }
 
-// Names of what vouches from outside the directory.
+// Names of the witnesses outside the directory.
 const (
 	byHQ      = "head office's signature"
 	byAuditor = "a head that was given"
 )
 
-// witnesses are the heads that the journal must have. Those from outside say what they are.
+// witnesses holds the heads that the journal must have. For each head from outside the directory it
+// holds the witness's name.
 type witnesses struct {
 	heads   []events.Head
 	outside map[events.Head]string
@@ -66,19 +67,19 @@ func (w *witnesses) add(head events.Head, outside string) {
 	}
 }
 
-// verify checks the journal, and prints nothing.
+// verify verifies the journal and prints nothing.
 func (c auditedArg) verify(ctx context.Context, j audited) (replay.Report, error) {
 	v := verdict{}
 	beside, err := c.check(ctx, j, &v)
 	return v.Report, errors.Join(err, beside.close())
 }
 
-// verdict checks the journal, and compares with it what was derived from it.
+// verdict verifies the journal and compares it with the files that were derived from it.
 func (c auditedArg) verdict(ctx context.Context, j audited) (v verdict, err error) {
 	beside, err := c.check(ctx, j, &v)
 	defer func() { err = errors.Join(err, beside.close()) }()
 	if err != nil || len(v.Findings) > 0 {
-		return v, err // from a damaged journal nothing can be rebuilt to compare with
+		return v, err // nothing can be rebuilt from a damaged journal for a comparison
 	}
 	if beside.offline != nil {
 		different, err := replay.Compare(ctx, j, beside.offline)
@@ -93,7 +94,8 @@ func (c auditedArg) verdict(ctx context.Context, j audited) (v verdict, err erro
 	return v, nil
 }
 
-// beside is what lies beside a journal and was made from it; nil where there is none to compare.
+// beside holds the files that were made from a journal and lie beside it. A field is nil if there
+// is no such file to compare.
 type beside struct {
 	offline  *projections.DB
 	snapshot *ledger.State
@@ -106,7 +108,8 @@ func (b beside) close() error {
 	return b.offline.Close()
 }
 
-// compareSnapshot compares the register's snapshot with what the entries up to it add up to.
+// compareSnapshot compares the register's snapshot with the state that a replay of the entries up
+// to it gives.
 func compareSnapshot(ctx context.Context, j audited, shot *ledger.State, v *verdict) error {
 	folded, err := replay.At(ctx, j, shot.Head.Epoch, shot.Head.Sequence)
 	if err != nil {
@@ -131,7 +134,8 @@ func compareSnapshot(ctx context.Context, j audited, shot *ledger.State, v *verd
 
 const snapshotHint = "delete snapshot.json: the register then reads the journal from its beginning"
 
-// check verifies the journal, with all that is known of it, and returns what lies beside it.
+// check verifies the journal with every known head and key. It returns the files beside the
+// journal.
 func (c auditedArg) check(ctx context.Context, j audited, v *verdict) (b beside, err error) {
 	v.Derived, v.Notes = []replay.Finding{}, []string{}
 	known := witnesses{outside: map[events.Head]string{}}
@@ -169,7 +173,7 @@ func (c auditedArg) check(ctx context.Context, j audited, v *verdict) (b beside,
 	return b, err
 }
 
-// end says what vouches for the last entry.
+// end returns the best witness for the last epoch's entries among the known heads.
 func (v *verdict) end(known witnesses) (e end) {
 	n := len(v.Heads) - 1
 	if n < 0 {
@@ -184,7 +188,7 @@ func (v *verdict) end(known witnesses) (e end) {
 	return e
 }
 
-// mark takes in what head office signed, as the directory has it.
+// mark adds the mark that head office signed, from the data directory, to the known heads.
 func (c auditedArg) mark(j audited, v *verdict, known *witnesses) error {
 	if c.HQKey == "" {
 		return nil
@@ -207,7 +211,8 @@ func (c auditedArg) mark(j audited, v *verdict, known *witnesses) error {
 	return nil
 }
 
-// offline opens the offline database beside the journal. It returns nil where there is none to compare.
+// offline opens the offline database beside the journal. It returns nil if there is none to
+// compare.
 func (j audited) offline(ctx context.Context, v *verdict) (*projections.DB, error) {
 	if j.dir == "" {
 		return nil, nil
@@ -230,7 +235,8 @@ func (j audited) offline(ctx context.Context, v *verdict) (*projections.DB, erro
 	return nil, nil
 }
 
-// snapshot is the register's snapshot beside the journal. It returns nil where there is none to compare.
+// snapshot reads the register's snapshot beside the journal. It returns nil if there is none to
+// compare.
 func (j audited) snapshot(v *verdict) (*ledger.State, error) {
 	if j.dir == "" {
 		return nil, nil
@@ -268,7 +274,7 @@ func readGiven(path string) ([]byte, error) {
 	return raw, err
 }
 
-// failure is the error by which the command says what it found.
+// failure returns the error for the command's exit code.
 func (v verdict) failure() error {
 	switch {
 	case len(v.Findings) > 0:
@@ -308,7 +314,7 @@ func (v verdict) print(w io.Writer, path string) error {
 	return v.End.print(w)
 }
 
-// print says how much of a sound journal is proven, and by what.
+// print prints how much of a sound journal is proven, and by which witness.
 func (e end) print(w io.Writer) error {
 	switch {
 	case e.Sequence == 0:
@@ -334,8 +340,8 @@ func lastEntries(n uint64) string {
 	return fmt.Sprintf("the last %d entries are", n)
 }
 
-// sayUnverified says that what a command prints is not proven, where the journal has findings, and
-// returns the error for its exit code.
+// sayUnverified warns that the output of a command is not proven, if the journal has findings. It
+// returns the error for the exit code.
 func sayUnverified(w io.Writer, r replay.Report) error {
 	if len(r.Findings) == 0 {
 		return nil
