@@ -28,13 +28,15 @@ type registerAPI struct {
 	metrics  *metrics
 	sessions sessions
 	streams  streams
-	// localReaders says that whoever is on this machine may read documents, the journal and its events without a session.
+	// localReaders lets every program on this machine read documents, the journal and its events
+	// without a session.
 	localReaders bool
 }
 
-// Register serves a register's API. It is for loopback: who can reach it is at the till. What names
-// people, such as a document, is for the session of whoever is signed on; localReaders lets
-// every program on this machine read it (docs/decisions/0026-reading-needs-a-session.md).
+// Register returns the handler of a register's API. Serve it on loopback only: its clients are
+// programs on the till. Data that names people, such as a document, needs the session of the staff
+// member signed on. localReaders lets every program on this machine read it
+// (docs/decisions/0026-reading-needs-a-session.md).
 func Register(r *register.Register, log *slog.Logger, localReaders bool) http.Handler {
 	useProblems()
 	mux := http.NewServeMux()
@@ -79,7 +81,7 @@ func Register(r *register.Register, log *slog.Logger, localReaders bool) http.Ha
 	return newHandler(a, mux)
 }
 
-// answers describes an answer that is not of JSON alone.
+// answers describes an answer of other kinds than JSON alone.
 func answers(of string, kinds ...string) func(*huma.Operation) {
 	content := map[string]*huma.MediaType{}
 	for _, kind := range kinds {
@@ -102,8 +104,8 @@ type operationOutput struct {
 	Body      answer
 }
 
-// answer is a [ledger.Answer]; log on adds the session's token, and what was asked
-// to be shown or printed is added: the fact only says what it was.
+// answer is a [ledger.Answer] with additions. Log on adds the session's token. Operations that
+// print or show something add the text or the report, because the fact only names it.
 type answer struct {
 	ledger.Answer
 	Token  string  `json:"token,omitempty" doc:"of the session, after operation 700"`
@@ -111,7 +113,7 @@ type answer struct {
 	Report *Report `json:"report,omitempty" doc:"the report, after operation 1003"`
 }
 
-// operation registers the route of one line of the catalogue.
+// operation registers the route of one operation of the catalogue.
 func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 	security := signedOn
 	if op.Gates.Open {
@@ -125,14 +127,16 @@ func (a *registerAPI) operation(api huma.API, op *ledger.Operation) {
 		Summary:       fmt.Sprintf("%d %s", op.ID, op.Name),
 		Description:   "Offline: " + op.Offline + ".",
 		Tags:          []string{op.Group},
-		MaxBodyBytes:  ledger.MaxInput + 1, // one more, so that the ledger refuses it with its own code
+		MaxBodyBytes:  ledger.MaxInput + 1, // one more byte, so that the ledger refuses a longer body with its own code
 		DefaultStatus: http.StatusOK,
 		Security:      security,
 		RequestBody:   params,
-		// The ledger checks the body, so that the API, the pages and the journal agree on what is wrong with it.
+		// Only the ledger checks the body, so that the API, the pages and the journal report the
+		// same errors.
 		SkipValidateBody: true,
 	}, func(ctx context.Context, in *operationInput) (*operationOutput, error) { return a.run(ctx, op, in) })
-	// What huma takes for granted of a body that it does not read itself.
+	// Undo huma's defaults for a body that it does not read itself: required, and of type
+	// octet-stream.
 	params.Required = false
 	delete(params.Content, "application/octet-stream")
 }
@@ -148,7 +152,7 @@ func (a *registerAPI) run(ctx context.Context, op *ledger.Operation, in *operati
 	return out, err
 }
 
-// carryOut does an operation. Its error is a *Problem.
+// carryOut carries out an operation. Its error is a *Problem.
 func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *operationInput) (*operationOutput, error) {
 	key, err := events.ParseCommandKey(in.Key)
 	if err != nil {
@@ -164,7 +168,7 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 	}
 	out := &operationOutput{Body: answer{Answer: done}}
 	if done.Repeated {
-		return out, nil // whatever it began or ended was begun or ended then
+		return out, nil // sessions began or ended with the first answer
 	}
 	switch f := done.Result.(type) {
 	case *events.StaffLoggedOn:
@@ -195,13 +199,14 @@ func (a *registerAPI) carryOut(ctx context.Context, op *ledger.Operation, in *op
 		}
 	}
 	if err != nil {
-		// It is recorded, and only what it was to show is missing: GET shows it.
+		// The operation is recorded. Only the text to print or show is missing, and the client can
+		// read it with GET.
 		a.log.Warn("what was recorded could not be shown", "operation", op.ID, "error", err)
 	}
 	return out, nil
 }
 
-// begin gives the member of staff who signed on a session.
+// begin begins a session for the member of staff, and adds its token and cookie to the answer.
 func (a *registerAPI) begin(out *operationOutput, staff events.StaffID) {
 	out.Body.Token = a.sessions.begin(staff)
 	cookie := http.Cookie{Name: sessionCookie, Value: out.Body.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
@@ -246,7 +251,7 @@ func (a *registerAPI) catalogue(context.Context, *struct{}) (*body[[]*ledger.Ope
 func (a *registerAPI) status(ctx context.Context, in *Session) (*body[register.Status], error) {
 	s, err := a.register.Status(ctx)
 	if a.mayRead(*in) != nil {
-		s.Staff = nil // a person is named to a session only
+		s.Staff = nil // only a session may read the names of people
 	}
 	return &body[register.Status]{s}, err
 }
@@ -262,7 +267,7 @@ func (a *registerAPI) ready(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// transaction is the open transaction, whole; null where there is none.
+// transaction returns the whole open transaction, or null if there is none.
 func (a *registerAPI) transaction(ctx context.Context, in *Session) (*body[json.RawMessage], error) {
 	if err := a.mayRead(*in); err != nil {
 		return nil, err
@@ -273,8 +278,9 @@ func (a *registerAPI) transaction(ctx context.Context, in *Session) (*body[json.
 	return &body[json.RawMessage]{raw}, errors.Join(err, failed)
 }
 
-// offline lets f read the offline database, once it holds every entry that was
-// answered before. A database that falls behind or is damaged is no fault of the client's: it is to ask again.
+// offline calls f with the offline database when it holds every entry answered before. If the
+// database has fallen behind or is damaged, the client is refused and can try again. That is not an
+// error of the client.
 func (a *registerAPI) offline(ctx context.Context, f func(context.Context, *projections.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, offlineWait)
 	defer cancel()
@@ -289,12 +295,13 @@ func (a *registerAPI) offline(ctx context.Context, f func(context.Context, *proj
 	return err
 }
 
-// offlineWait is how long a request waits for the offline database, which follows the journal.
+// offlineWait is the longest time that a request waits for the offline database to catch up with
+// the journal.
 const offlineWait = 5 * time.Second
 
-// events streams new entries as server-sent events, from the first after the
-// request on; a client that was away reads what it missed in the journal. A client without
-// a session is told the status, and no entry.
+// events streams new entries as server-sent events, beginning with the first entry after the
+// request. After a lost connection, a client reads the entries in between from the journal. A
+// client without a session gets the status, and no entries.
 func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 	session := Session{Authorization: req.Header.Get("Authorization"), Cookie: req.Header.Get("Cookie")}
 	leave, ok := a.streams.enter(token(session.Authorization, session.Cookie))
@@ -308,7 +315,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 	out := http.NewResponseController(w)
 	send := func(format string, args ...any) bool {
 		// A client that does not read must not hold its connection for ever.
-		_ = out.SetWriteDeadline(time.Now().Add(eventPatience)) // not every connection has one
+		_ = out.SetWriteDeadline(time.Now().Add(eventPatience)) // not every connection has a deadline
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil
 	}
@@ -323,7 +330,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 			raw, err = json.Marshal(s)
 		}
 		if err != nil && req.Context().Err() == nil {
-			// What else there is to tell goes on: entries, and the mode with them.
+			// Send the view instead, so that the stream continues with the entries and the mode.
 			a.log.Warn("the connection status could not be told", "error", err)
 			view := a.register.View()
 			if !mayRead {
@@ -361,8 +368,8 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 }
 
 var (
-	// eventBeat is how often the status is told without a reason, so that both ends notice
-	// a connection that is gone, and a page what has changed without an entry.
+	// eventBeat is the time between two status events if nothing happens. So both ends notice a
+	// lost connection, and a page shows changes that have no entry.
 	eventBeat     = 15 * time.Second
 	eventPatience = 10 * time.Second
 )

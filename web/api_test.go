@@ -25,7 +25,8 @@ import (
 
 var update = flag.Bool("update", false, "write generated files anew")
 
-// TestJournalByteForByte: what the API gives is what was hashed, and nothing encodes it again.
+// TestJournalByteForByte shows that the API returns the stored bytes of an entry, and does not
+// encode them again.
 func TestJournalByteForByte(t *testing.T) {
 	s := newShop(t)
 	s.sell()
@@ -54,7 +55,7 @@ func TestJournalByteForByte(t *testing.T) {
 	}
 }
 
-// TestEveryErrorIsAProblem: whatever is wrong, the answer has one form and a stable code.
+// TestEveryErrorIsAProblem shows that every error is a problem of one form with a stable code.
 func TestEveryErrorIsAProblem(t *testing.T) {
 	s := newShop(t)
 	key, plain := newKey(), []string{"Idempotency-Key", newKey(), "Content-Type", "application/json"}
@@ -118,7 +119,8 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 	}
 }
 
-// TestReceipts: a receipt is printed from its entry, again and again the same, with copies counted.
+// TestReceipts shows that a receipt is printed from its entry and is always the same. Copies are
+// counted.
 func TestReceipts(t *testing.T) {
 	s := newShop(t)
 	number := s.sell()
@@ -145,7 +147,7 @@ func TestReceipts(t *testing.T) {
 	require.Contains(t, gift, "GIFT RECEIPT")
 	require.NotContains(t, gift, "7.95")
 
-	// The shop moves; the receipt does not.
+	// The address of the shop changes, but the receipt does not.
 	_, err := s.Reference().Import(t.Context(), strings.NewReader(strings.Replace(strings.SplitN(shopRecords, "\n", 2)[0], "1 High Street", "2 Low Street", 1)), time.Now(), false)
 	require.NoError(t, err)
 	require.Equal(t, text, string(s.get(path, "Accept", "text/plain")))
@@ -155,7 +157,7 @@ func TestReceipts(t *testing.T) {
 	require.Contains(t, void, "VOIDED")
 	require.Contains(t, void, "2 Low Street")
 
-	// The code is of the checkpoint that covers the sale itself.
+	// The QR code holds the checkpoint that covers the sale itself.
 	raw := s.get(path + "/qr.png")
 	_, err = png.Decode(bytes.NewReader(raw))
 	require.NoError(t, err)
@@ -179,7 +181,7 @@ func TestReceipts(t *testing.T) {
 	require.Equal(t, checkpoint.Checkpoint{Origin: "s001-r01/1", Size: entry.Head.Sequence, Hash: entry.Head.Hash}, signed)
 }
 
-// TestSlips: what is printed by itself and is no transaction is found by the number on it.
+// TestSlips shows that a printed slip that is not a transaction is found by the number on it.
 func TestSlips(t *testing.T) {
 	s := newShop(t)
 	drop := s.must(1212, `{"amounts":[{"tender":"cash","amount":1500}],"bag":"B-17"}`)
@@ -234,7 +236,7 @@ func TestReports(t *testing.T) {
 	require.Zero(t, sum)
 }
 
-// TestReportsAreForSome: a report is shown to those whose permissions name it, on either way to it.
+// TestReportsAreForSome shows that both ways to a report need a permission that names it.
 func TestReportsAreForSome(t *testing.T) {
 	s := openShop(t)
 	require.Equal(t, 401, s.send("GET", "/v1/reports/days", "").Code, "nobody is signed on")
@@ -267,7 +269,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, "ready\n", string(s.get("/readyz")))
 }
 
-// TestSessionByCookie: a browser is known by its cookie, and by nothing after the log off.
+// TestSessionByCookie shows that the cookie of a browser carries its session until the log off.
 func TestSessionByCookie(t *testing.T) {
 	s := openShop(t)
 	w := s.send("POST", "/v1/operations/700", `{"staff":"7","pin":"1"}`, "Idempotency-Key", newKey(), "Content-Type", "application/json")
@@ -283,7 +285,7 @@ func TestSessionByCookie(t *testing.T) {
 	require.Equal(t, 401, send(1200))
 }
 
-// TestEvents: a listener hears the status first, then each entry, byte for byte.
+// TestEvents shows that a client gets the status first, then each entry, byte for byte.
 func TestEvents(t *testing.T) {
 	s := newShop(t)
 	server := httptest.NewServer(s.api)
@@ -298,7 +300,7 @@ func TestEvents(t *testing.T) {
 	require.Equal(t, []string{"entry", fmt.Sprint(len(all)), string(all[len(all)-1])}, []string{event, id, data})
 }
 
-// follow reads the events that a client with that token is sent, one by one.
+// follow reads the events for a client with that token, one by one.
 func (s *shop) follow(url, token string) (next func() (event, id, data string)) {
 	req, err := http.NewRequestWithContext(s.t.(interface{ Context() context.Context }).Context(), http.MethodGet, url+"/v1/events", nil)
 	require.NoError(s.t, err)
@@ -328,7 +330,8 @@ func (s *shop) follow(url, token string) (next func() (event, id, data string)) 
 	}
 }
 
-// TestTwoClientsAtOnce: one waits for the other, both are answered, and nothing is recorded twice.
+// TestTwoClientsAtOnce shows that one client waits for the other. Both are answered, and nothing is
+// recorded twice.
 func TestTwoClientsAtOnce(t *testing.T) {
 	s := newShop(t)
 	before := s.View().Head.Sequence
@@ -343,7 +346,8 @@ func TestTwoClientsAtOnce(t *testing.T) {
 		wait.Go(func() {
 			for i := range each {
 				s.must(100, `{"product":"TEA"}`)
-				// And one that both send: whoever is first does it, and both get its answer.
+				// Both also send one command with the same key. The first to arrive is carried out,
+				// and both get its answer.
 				r := s.do(100, shared[i], `{"product":"MUG"}`)
 				if r.Status == 200 {
 					sequences[client] = append(sequences[client], r.Entries[0].Sequence)
@@ -358,7 +362,7 @@ func TestTwoClientsAtOnce(t *testing.T) {
 	require.NoError(t, s.Check(t.Context()))
 }
 
-// TestOpenAPI: every operation of the catalogue has its path, with its parameters.
+// TestOpenAPI shows that every operation of the catalogue has its path and its parameters.
 func TestOpenAPI(t *testing.T) {
 	s := openShop(t)
 	var doc struct {

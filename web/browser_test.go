@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// browser is a real one, where there is one.
+// browser starts a real browser if the machine has one.
 func browser(t *testing.T) context.Context {
 	var path string
 	for _, name := range []string{"chromium-headless-shell", "headless-shell", "chromium", "chromium-browser", "google-chrome"} {
@@ -25,7 +25,7 @@ func browser(t *testing.T) context.Context {
 	if path == "" {
 		t.Skip("no browser is installed: chromium-headless-shell, chromium or google-chrome")
 	}
-	// As root there is no sandbox; the pages are ours.
+	// Root has no sandbox. It is not needed, because the pages are our own.
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
@@ -46,23 +46,25 @@ func shows(mode string) chromedp.Action[chromedp.Void] {
 	return becomes(`document.getElementById("mode").textContent === %q`, mode)
 }
 
-// press clicks the switch as soon as it can be clicked, in the page: the node may be replaced by a newer rendering at any time.
+// press clicks the switch when it is enabled. It does so in the page, because a newer rendering may
+// replace the node at any time.
 var press = becomes(`(b => b && !b.disabled && (b.click(), true))(document.getElementById("switch"))`)
 
-// textOf reads in the page, for the same reason.
+// textOf reads a text in the page, for the same reason.
 func textOf(t *testing.T, ctx context.Context, selector string) string {
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector(%q).textContent`, selector)))
 	require.NoError(t, err)
 	return text
 }
 
-// The header shows the mode as it changes, and the button on the page is operation 917.
+// TestConnectionPageInABrowser shows that the header follows the mode. The button on the page is
+// operation 917.
 func TestConnectionPageInABrowser(t *testing.T) {
 	ctx := browser(t)
 	s := linkedShop(t)
 	server := httptest.NewServer(s.api)
 	defer server.Close()
-	defer server.CloseClientConnections() // the page listens for ever
+	defer server.CloseClientConnections() // the page never closes its event stream
 	require.NoError(t, chromedp.Do(ctx,
 		chromedp.Navigate(server.URL+"/connection"),
 		shows("online"),
@@ -79,7 +81,8 @@ func TestConnectionPageInABrowser(t *testing.T) {
 	require.NoError(t, chromedp.Do(ctx, shows("offline")))
 }
 
-// Head office's page asks for the token once, and then keeps itself current.
+// TestOfficePageInABrowser shows that head office's page asks for the token once, and then keeps
+// itself current.
 func TestOfficePageInABrowser(t *testing.T) {
 	ctx := browser(t)
 	s, office := officeAndShop(t, time.Now)

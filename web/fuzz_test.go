@@ -14,14 +14,15 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// recorded are the refusals that are security facts or facts of their own: they are in the journal.
+// recorded holds the refusals that are facts in the journal, such as security facts.
 var recorded = map[string]bool{
 	"sign_on_refused": true, "permission_denied": true, "override_refused": true, "override_by_same": true,
 	"staff_locked_out": true, "override_locked_out": true, "recount_required": true, "card_declined": true,
 }
 
-// throw sends a body to an operation, whatever it is, and checks what must hold of
-// every answer: never a 5xx; a problem has its form; and what is refused has changed neither journal nor cart.
+// throw sends any body to an operation and checks the answer. It is never a 5xx, and a problem has
+// its form. A refusal has not changed the cart. It has not changed the journal either, unless it is
+// in recorded.
 func (s *shop) throw(operation int, body []byte) {
 	cart := func() string {
 		var raw []byte
@@ -49,7 +50,7 @@ func (s *shop) throw(operation int, body []byte) {
 	}
 }
 
-// signOn brings the cashier back whom a thrown operation signed off, and a shift.
+// signOn signs the cashier on again after an operation signed them off, and opens a shift.
 func (s *shop) signOn() {
 	r := s.do(700, newKey(), `{"staff":"7","pin":"1"}`)
 	if r.Token != "" {
@@ -58,25 +59,27 @@ func (s *shop) signOn() {
 	s.do(1050, newKey(), ``)
 }
 
-// TestAnyBody sends random bodies, most of them nearly right, to every operation in turn,
-// with and without a transaction in progress, and with a cart that the next round finds as the last one left it.
+// TestAnyBody sends random bodies to every operation in turn. Most of the bodies are nearly right.
+// It does so with and without an open transaction, and each round keeps the cart of the round
+// before.
 func TestAnyBody(t *testing.T) {
 	s := newShop(t)
-	random := rand.New(rand.NewPCG(7, 11)) // the same every time
+	random := rand.New(rand.NewPCG(7, 11)) // the same sequence in every run
 	operations := ledger.Catalogue()
 	for round := range 8 * len(operations) {
 		if round%7 == 0 {
 			s.signOn()
 			s.do(100, newKey(), `{"product":"TEA"}`)
 		}
-		// One step further in each turn, so that no operation always comes just after the sign-on.
+		// Each turn moves one operation further, so that no operation always comes just after the
+		// sign-on.
 		op := operations[(round+round/len(operations))%len(operations)]
 		s.throw(op.ID, randomBody(random, op))
 	}
 	require.NoError(t, s.Check(t.Context()))
 }
 
-// randomBody is mostly an object of the operation's parameters with odd values.
+// randomBody returns a body, mostly an object of the operation's parameters with odd values.
 func randomBody(random *rand.Rand, op *ledger.Operation) []byte {
 	odd := []any{
 		nil, true, false, 0, 1, -1, 2, 1e300, 9007199254740993, "", " ", "1", "-1", "0.0001", "1e9", "TEA", "MUG", "OPEN", "7", "8", "cash", "2026-03-02",
@@ -105,7 +108,7 @@ func randomBody(random *rand.Rand, op *ledger.Operation) []byte {
 	return body
 }
 
-// FuzzOperation throws bodies at a real register: go test ./web -fuzz FuzzOperation.
+// FuzzOperation sends bodies to a real register: go test ./web -fuzz FuzzOperation.
 func FuzzOperation(f *testing.F) {
 	for _, op := range ledger.Catalogue() {
 		f.Add(op.ID, []byte(`{}`))

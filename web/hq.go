@@ -22,8 +22,8 @@ type hqAPI struct {
 	token string
 }
 
-// HQ serves head office's API to who has the token, as a bearer token or in the
-// session's cookie. It is for loopback: a proxy that speaks TLS goes before it.
+// HQ returns the handler of head office's API. A client needs the token, as a bearer token or in
+// the session's cookie. Serve it on loopback only, behind a proxy that speaks TLS.
 func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	useProblems()
 	a := &hqAPI{hq: h, log: log, token: token}
@@ -49,14 +49,14 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	return newHandler(a, mux)
 }
 
-// HQStatus is how head office's own process stands.
+// HQStatus is the status of head office's own process.
 type HQStatus struct {
 	Version string `json:"version"`
 	// Warnings are sentences for a person about links and listeners without TLS.
 	Warnings []string `json:"warnings"`
 }
 
-// list serves what f lists.
+// list returns a handler that serves the list from f.
 func list[T any](f func(context.Context) ([]T, error)) func(context.Context, *struct{}) (*body[[]T], error) {
 	return func(ctx context.Context, _ *struct{}) (*body[[]T], error) {
 		all, err := f(ctx)
@@ -67,7 +67,7 @@ func list[T any](f func(context.Context) ([]T, error)) func(context.Context, *st
 	}
 }
 
-// authorized lets nobody past who does not have the token.
+// authorized refuses every request without the token.
 func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		if a.knows(token(ctx.Header("Authorization"), ctx.Header("Cookie"))) {
@@ -83,13 +83,13 @@ func (a *hqAPI) authorized(api huma.API) func(huma.Context, func(huma.Context)) 
 	}
 }
 
-// unknown is what is said to who does not have the token.
+// unknown returns the problem for a request without the token.
 func (a *hqAPI) unknown() *Problem {
 	p := &Problem{Status: http.StatusUnauthorized, Code: "not_signed_on", Detail: "This needs head office's token.", Instead: "It stands in api.json in its data directory."}
 	return p.complete(a, nil)
 }
 
-// knows says whether given is head office's token.
+// knows reports whether given is head office's token. The comparison takes constant time.
 func (a *hqAPI) knows(given string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(a.token)) == 1
 }

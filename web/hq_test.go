@@ -14,7 +14,8 @@ import (
 	"github.com/posnode/posnode/web"
 )
 
-// Nobody without the token learns or changes anything at head office.
+// TestHeadOfficeNeedsItsToken shows that nobody reads or changes anything at head office without
+// the token.
 func TestHeadOfficeNeedsItsToken(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	h, err := hq.Open(t.Context(), hq.Config{Dir: t.TempDir(), Clock: time.Now, Logger: log})
@@ -44,7 +45,7 @@ func TestHeadOfficeNeedsItsToken(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, get("/v1/nothing", "secret").Code)
 }
 
-// The page shows nothing to who has not signed on, and what it shows is text.
+// TestOfficePage shows that the page shows nothing without a sign-on, and that it escapes all text.
 func TestOfficePage(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	h, err := hq.Open(t.Context(), hq.Config{Dir: t.TempDir(), Clock: time.Now, Logger: log})

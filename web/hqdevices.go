@@ -11,7 +11,7 @@ import (
 	"github.com/posnode/posnode/ledger"
 )
 
-// devices registers the routes about which registers may link to head office.
+// devices registers the routes that allow registers to link to head office, or stop them.
 func (a *hqAPI) devices(api huma.API) {
 	huma.Post(api, "/v1/registers/{register}/code", a.code)
 	huma.Post(api, "/v1/registers/{register}/revoke", a.revoke)

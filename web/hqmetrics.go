@@ -12,14 +12,15 @@ import (
 	"github.com/posnode/posnode/hq"
 )
 
-// hqMetrics are what head office tells of itself and of every register.
+// hqMetrics returns a handler that serves the metrics of head office and of every register.
 func hqMetrics(h *hq.HQ) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&hqStanding{h})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// metrics serves them to who has the token, as everything else: a proxy may stand before this API.
+// metrics serves the metrics to clients with the token only, because a proxy may make this API
+// public.
 func (a *hqAPI) metrics(serve http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		if !a.knows(token(req.Header.Get("Authorization"), req.Header.Get("Cookie"))) {
@@ -30,14 +31,14 @@ func (a *hqAPI) metrics(serve http.Handler) http.HandlerFunc {
 	}
 }
 
-// hqStanding reads how head office stands when somebody asks.
+// hqStanding collects the metrics of head office at each request.
 type hqStanding struct{ hq *hq.HQ }
 
 func ofRegister(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("posnode_hq_register_"+name, help, []string{"register"}, nil)
 }
 
-// Ages are by head office's clock, for who asks may have another.
+// Ages are measured with head office's clock, because the clock of the client may differ.
 var (
 	hqAnnounced   = ofRegister("announced_entries", "Entries of the newest epoch that the register says it has, by its last announcement to this instance.")
 	hqReceived    = ofRegister("received_entries", "Entries of the newest epoch that are here, counted once.")
@@ -58,7 +59,7 @@ var (
 	hqAnswering   = prometheus.NewDesc("posnode_hq_answering", "1 once this instance answers registers, when all that was stored at its start has been read.", nil, nil)
 )
 
-// Describe is of [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (s *hqStanding) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		hqAnnounced, hqReceived, hqVerified, hqMissing, hqUnverified, hqContact, hqSilent, hqOnline, hqFrozen, hqOpenOf, hqClock, hqReference, hqCertified,
@@ -68,7 +69,7 @@ func (s *hqStanding) Describe(c chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is of [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (s *hqStanding) Collect(c chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -93,7 +94,7 @@ func (s *hqStanding) Collect(c chan<- prometheus.Metric) {
 	}
 }
 
-// collectRegister tells how one register stands.
+// collectRegister collects the metrics of one register.
 func collectRegister(c chan<- prometheus.Metric, r hq.RegisterStatus, now time.Time) {
 	gauge := func(desc *prometheus.Desc, value float64) {
 		c <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, r.Register)

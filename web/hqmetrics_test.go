@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scrape asks a head office for its metrics over HTTP, by their names and labels.
+// scrape reads the metrics of a head office over HTTP. It returns them by name and labels.
 func scrape(t *testing.T, url, token string) map[string]float64 {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil)
@@ -73,7 +73,8 @@ func TestHeadOfficeMetrics(t *testing.T) {
 	require.InDelta(t, 0, m[of("clock_difference_seconds")], 60)
 	require.NotContains(t, m, of("certified_timestamp_seconds"), "no day is certified")
 
-	// Head office's clock is two days ahead: a finding. Then nothing is heard any more.
+	// Head office's clock is two days ahead, which is a finding. Then the register no longer makes
+	// contact.
 	ahead.Store(int64(48 * time.Hour))
 	reaches(`posnode_hq_open_findings{kind="clock"}`, 1)
 	reaches(of("open_findings"), 1)

@@ -10,7 +10,7 @@ import (
 	"github.com/posnode/posnode/internal/build"
 )
 
-// maxToken bounds what the sign-on form takes, in bytes.
+// maxToken is the largest body of the sign-on form, in bytes.
 const maxToken = 1 << 10
 
 // servePages adds head office's page to its handler.
@@ -20,7 +20,7 @@ func (a *hqAPI) servePages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /assets/{file}", assets(a))
 }
 
-// signOn gives the browser of who has the token a session.
+// signOn checks the token in the form and gives the browser a session cookie.
 func (a *hqAPI) signOn(w http.ResponseWriter, req *http.Request) {
 	req.Body = http.MaxBytesReader(w, req.Body, maxToken)
 	if given := req.PostFormValue("token"); !a.knows(given) {
@@ -31,22 +31,22 @@ func (a *hqAPI) signOn(w http.ResponseWriter, req *http.Request) {
 	http.Redirect(w, req, "/", http.StatusSeeOther)
 }
 
-// office is what head office's page shows.
+// office is the data of head office's page.
 type office struct {
 	Registers  []hq.RegisterStatus
 	Findings   []hq.Finding // open ones
 	Exceptions []hq.Exception
-	Days       []hq.Day // the last ones
+	Days       []hq.Day // the newest ones
 	Silent     int      // registers
 	Warnings   []string
 	Time       time.Time
 	Version    string // of head office's program
 }
 
-// shown bounds the rows of a table that only grows.
+// shown is the largest number of rows of a table that only grows.
 const shown = 100
 
-// officePage shows all registers to a person, or asks for the token.
+// officePage serves the page of all registers, or the form that asks for the token.
 func (a *hqAPI) officePage(w http.ResponseWriter, req *http.Request) {
 	if !a.knows(token(req.Header.Get("Authorization"), req.Header.Get("Cookie"))) {
 		a.page(w, http.StatusUnauthorized, "signon.html", "")
@@ -90,7 +90,7 @@ func (a *hqAPI) office(ctx context.Context) (o office, err error) {
 	return o, err
 }
 
-// last are the newest rows of a list, the newest first.
+// last returns the newest rows of a list, the newest first.
 func last[T any](all []T) []T {
 	all = all[max(0, len(all)-shown):]
 	slices.Reverse(all)

@@ -9,7 +9,8 @@ import (
 	"github.com/posnode/posnode/hq"
 )
 
-// verification are the routes about what head office holds of registers and vouches for.
+// verification registers the routes for the status of registers, certificates, findings and
+// periods.
 func (a *hqAPI) verification(api huma.API) {
 	huma.Get(api, "/v1/registers", list(a.hq.Registers))
 	huma.Get(api, "/v1/key", a.key)
@@ -31,7 +32,7 @@ type dayPath struct {
 	Date     string `path:"date" maxLength:"10" doc:"Business date, YYYY-MM-DD"`
 }
 
-// Certified is a certificate, or what is in its way.
+// Certified is a certificate, or the obstacles to it.
 type Certified struct {
 	Certificate *events.CompletenessCertified `json:"certificate,omitempty"`
 	Obstacles   []hq.Obstacle                 `json:"obstacles"`

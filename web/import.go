@@ -16,7 +16,7 @@ import (
 // maxImport is the largest import in bytes.
 const maxImport = 256 << 20
 
-// importWithin is how long its body may take to arrive.
+// importWithin is the longest time that the body of an import may take to arrive.
 const importWithin = 10 * time.Minute
 
 // importRequest is reference data to import. The body is the file itself.
@@ -27,7 +27,7 @@ type importRequest struct {
 	RawBody []byte
 }
 
-// Imported says what became of an import.
+// Imported is the result of an import.
 type Imported struct {
 	Imported bool   `json:"imported"` // all of it, or nothing
 	Why      string `json:"why,omitempty"`

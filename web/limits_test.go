@@ -26,8 +26,8 @@ func (s *shop) shiftsOffline() {
 	require.NoError(s.t, err, "%v", report.Problems)
 }
 
-// TestTokenAfterLogOff: a token ends with the sign-on that gave it, however that ends, also where the same member of
-// staff signs on again.
+// TestTokenAfterLogOff shows that a token ends with its sign-on, in every way that a sign-on can
+// end. It stays invalid when the same member of staff signs on again.
 func TestTokenAfterLogOff(t *testing.T) {
 	s := openShop(t)
 	s.shiftsOffline()
@@ -58,7 +58,7 @@ func TestTokenAfterLogOff(t *testing.T) {
 	}
 }
 
-// TestSessionsAreBounded: whoever signs on again and again pushes out their own oldest sessions.
+// TestSessionsAreBounded shows that a new session removes the oldest one when there are too many.
 func TestSessionsAreBounded(t *testing.T) {
 	var s sessions
 	var tokens []string
@@ -78,7 +78,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	require.Empty(t, s.of(tokens[len(tokens)-1]))
 }
 
-// endless is a body without an end, which counts what is read of it.
+// endless is a body without an end. It counts the bytes that are read.
 type endless struct{ read int }
 
 func (e *endless) Read(b []byte) (int, error) {
@@ -92,7 +92,7 @@ func (e *endless) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestBodyIsBounded: no more is read of a body than an operation may have.
+// TestBodyIsBounded shows that the API reads no more of a body than an operation may have.
 func TestBodyIsBounded(t *testing.T) {
 	s := newShop(t)
 	body := &endless{}
@@ -109,7 +109,8 @@ func TestBodyIsBounded(t *testing.T) {
 	require.LessOrEqual(t, body.read, 4*ledger.MaxInput)
 }
 
-// TestCopiesOfAZ: each reprint of a Z report has the next number, above the text of the original.
+// TestCopiesOfAZ shows that each reprint of a Z report has the next copy number, above the text of
+// the original.
 func TestCopiesOfAZ(t *testing.T) {
 	s := newShop(t)
 	s.shiftsOffline()
@@ -122,7 +123,7 @@ func TestCopiesOfAZ(t *testing.T) {
 	}
 }
 
-// oneRegister collects what head office tells of one register.
+// oneRegister collects the metrics of one register at head office.
 type oneRegister struct {
 	status hq.RegisterStatus
 	now    time.Time
@@ -131,7 +132,8 @@ type oneRegister struct {
 func (o oneRegister) Describe(chan<- *prometheus.Desc)   {}
 func (o oneRegister) Collect(c chan<- prometheus.Metric) { collectRegister(c, o.status, o.now) }
 
-// TestMetricsOfARegister: what is missing is counted in entries, and ages by head office's clock.
+// TestMetricsOfARegister shows that missing entries are counted, and that ages are measured with
+// head office's clock.
 func TestMetricsOfARegister(t *testing.T) {
 	now := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC)
 	registry := prometheus.NewRegistry()

@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// siteKey finds the site that a request is at, in its context.
+// siteKey is the key of the [site] in the context of a request.
 type siteKey struct{}
 
-// handler is the way of every request: from this machine, of this origin, to a
-// route. Whatever is not is answered with a problem too.
+// handler takes every request. It refuses a request with a Host that is not of this machine, and
+// one from another origin. It passes the rest to the routes. A refusal, or a path without a route,
+// is answered with a problem too.
 type handler struct {
 	at    site
 	mux   *http.ServeMux
 	cross *http.CrossOriginProtection
 }
 
-// bodyPatience is how long a request's body may take to arrive: whoever sends it slowly does not hold
-// a connection for ever, also where nothing reads the body.
+// bodyPatience is the longest time that the body of a request may take to arrive. So a slow client
+// does not hold a connection for ever, even if no route reads the body.
 var bodyPatience = 30 * time.Second
 
 func newHandler(at site, mux *http.ServeMux) *handler {
@@ -32,17 +33,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		writeProblem(w, (&Problem{Status: status, Code: code, Detail: detail, Instead: instead}).complete(h.at, nil))
 	}
 	if req.ContentLength != 0 {
-		// Not every connection has a deadline. A route that takes large bodies sets its own.
+		// The error is ignored, because not every connection has deadlines. A route that takes
+		// large bodies sets its own deadline.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
 	}
 	switch {
 	case !local(req.Host):
-		// A page elsewhere whose name was made to point here would be of this machine's
-		// origin to the browser, but not by its name.
+		// A foreign site can make its own name point to this machine. To the browser its pages then
+		// have this origin, but the Host header still has the foreign name.
 		refuse(http.StatusMisdirectedRequest, "host_not_local", "This address answers by the names of this machine only.", "Use localhost or 127.0.0.1.")
 		return
 	case h.cross.Check(req) != nil:
-		// A browser at the till must not be made to sell by the page of another origin.
+		// A page of another origin must not make a browser at the till sell.
 		refuse(http.StatusForbidden, "cross_origin", "A page of another origin may not do this.", "")
 		return
 	}
@@ -63,7 +65,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse(http.StatusNotFound, "not_found", "There is nothing at this address.", "See /openapi.json.")
 }
 
-// local says whether a Host header names this machine.
+// local reports whether a Host header names this machine.
 func local(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -74,7 +76,7 @@ func local(hostport string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// heard is an answer that nobody sees: only its status and header are of interest.
+// heard is a response that is never sent. It records the status and header.
 type heard struct {
 	header http.Header
 	status int

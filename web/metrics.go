@@ -13,8 +13,8 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// metrics are what a register tells of itself, in a registry of its own: there can
-// be several registers in one process.
+// metrics are the metrics of one register. They have a registry of their own, because one process
+// can have several registers.
 type metrics struct {
 	operations *prometheus.CounterVec
 	seconds    prometheus.Histogram
@@ -37,7 +37,8 @@ func newMetrics(r *register.Register) *metrics {
 	return m
 }
 
-// observe counts one operation. The codes are a closed set, and so are the series.
+// observe counts one operation. The outcomes are a closed set of codes, so that the number of
+// series is bounded.
 func (m *metrics) observe(operation int, outcome string, took time.Duration) {
 	m.operations.WithLabelValues(strconv.Itoa(operation), outcome).Inc()
 	if outcome == "done" {
@@ -45,7 +46,7 @@ func (m *metrics) observe(operation int, outcome string, took time.Duration) {
 	}
 }
 
-// figure is 1 for yes and 0 for no.
+// figure returns 1 for true and 0 for false.
 func figure(is bool) float64 {
 	if is {
 		return 1
@@ -53,7 +54,7 @@ func figure(is bool) float64 {
 	return 0
 }
 
-// standing reads how the register stands when somebody asks.
+// standing collects the metrics of the register at each request.
 type standing struct{ register *register.Register }
 
 var (
@@ -66,14 +67,14 @@ var (
 	damagedMetric = prometheus.NewDesc("posnode_journal_damaged", "1 once the journal was found damaged.", nil, nil)
 )
 
-// Describe is of [prometheus.Collector].
+// Describe implements [prometheus.Collector].
 func (s *standing) Describe(c chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{entriesMetric, onlineMetric, linkMetric, unsentMetric, offlineMetric, damagedMetric, faultsMetric} {
 		c <- d
 	}
 }
 
-// Collect is of [prometheus.Collector].
+// Collect implements [prometheus.Collector].
 func (s *standing) Collect(c chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// Pages are rendered by the server and complete without a script; scripts keep them current.
+// The server renders complete pages, which need no script. Scripts keep them current.
 
 //go:embed pages/*.html
 var pageFiles embed.FS
@@ -22,7 +22,7 @@ var assetFiles embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{"when": when, "clock": clock}).ParseFS(pageFiles, "pages/*.html"))
 
-// when is a time as a person reads it, in UTC as everything in a status is.
+// when formats a time for people. It is in UTC, like every time in a status.
 func when(at any) string {
 	switch t := at.(type) {
 	case time.Time:
@@ -35,7 +35,7 @@ func when(at any) string {
 	return fmt.Sprint(at)
 }
 
-// clock says how head office's clock stands to the register's.
+// clock describes the difference between head office's clock and the register's, as seconds ahead.
 func clock(ahead *float64) string {
 	switch {
 	case *ahead > 0.5:
@@ -52,7 +52,8 @@ func (a *registerAPI) servePages(mux *http.ServeMux) {
 	mux.HandleFunc("GET /assets/{file}", assets(a))
 }
 
-// writePage renders a page. Nothing is sent where that does not succeed.
+// writePage renders a page and sends it. If rendering fails, it sends nothing and returns the
+// error.
 func writePage(w http.ResponseWriter, status int, name string, data any) error {
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
@@ -63,17 +64,17 @@ func writePage(w http.ResponseWriter, status int, name string, data any) error {
 	w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // a client that left needs no page
+	_, _ = w.Write(page.Bytes()) // ignore the error: the client has closed the connection
 	return nil
 }
 
-// connection is what the connection status page shows.
+// connection is the data of the connection status page.
 type connection struct {
 	register.Status
-	Frozen bool // its damage is an epoch that is over, not a journal that cannot be read
+	Frozen bool // the damage is an epoch that is over, and not a journal that cannot be read
 }
 
-// connectionPage is the connection status for a person.
+// connectionPage serves the page of the connection status.
 func (a *registerAPI) connectionPage(w http.ResponseWriter, req *http.Request) {
 	s, err := a.register.Status(req.Context())
 	if err == nil {
@@ -84,10 +85,10 @@ func (a *registerAPI) connectionPage(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// assetKinds are the kinds of files that there are; what a system thinks of an extension varies.
+// assetKinds are the content types of the assets, because the types known to the system vary.
 var assetKinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
-// assets serves what the pages are made of.
+// assets serves the style sheets and scripts of the pages.
 func assets(at site) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		name := path.Join("assets", path.Base(path.Clean("/"+req.PathValue("file"))))
@@ -99,6 +100,6 @@ func assets(at site) http.HandlerFunc {
 		w.Header().Set("Content-Type", assetKinds[path.Ext(name)])
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = w.Write(raw) // a client that left needs no file
+		_, _ = w.Write(raw) // ignore the error: the client has closed the connection
 	}
 }

@@ -43,7 +43,7 @@ func TestConnectionPage(t *testing.T) {
 	}
 }
 
-// What a page shows came from elsewhere, and is text.
+// TestConnectionPageEscapes shows that the page escapes text from elsewhere.
 func TestConnectionPageEscapes(t *testing.T) {
 	var out strings.Builder
 	status := register.Status{Warnings: []string{"<script>alert(1)</script>"}}
@@ -55,7 +55,8 @@ func TestConnectionPageEscapes(t *testing.T) {
 	require.Contains(t, out.String(), `<button id="switch" type="button">Disconnect</button>`)
 }
 
-// What head office says of the journal is there, and a journal that is sound and over is not called damaged.
+// TestConnectionPageShowsWhatHeadOfficeSays shows that the page has head office's mark and
+// findings. It does not call a sound journal damaged if its epoch is over.
 func TestConnectionPageShowsWhatHeadOfficeSays(t *testing.T) {
 	status := register.Status{}
 	status.Head.Sequence, status.HQ.Configured, status.HQ.Marked = 42, true, 40
@@ -75,7 +76,8 @@ func TestConnectionPageShowsWhatHeadOfficeSays(t *testing.T) {
 	require.Contains(t, page("hash"), "The journal is damaged at entry 43: this register sells no more.")
 }
 
-// What was sold is written as money is, with the digits of its currency; the API has it in minor units.
+// TestOfficePageWritesMoney shows that the page writes amounts with the digits of their currency.
+// The API has them in minor units.
 func TestOfficePageWritesMoney(t *testing.T) {
 	o := office{Days: []hq.Day{
 		{Register: "s001-r01", Date: "2026-03-02", Currency: "GBP", Digits: 2, Concluded: 4, Sales: 123405, Returns: -2518, Tax: 7},
@@ -100,7 +102,8 @@ func TestOfficePageWritesMoney(t *testing.T) {
 	require.JSONEq(t, `{"register":"s001-r01","date":"2026-03-02","currency":"GBP","concluded":4,"sales":123405,"returns":-2518,"tax":7}`, string(raw))
 }
 
-// GET /v1/status has everything that a person or a monitor asks for, also of a register that stands alone.
+// TestStatus shows that GET /v1/status has everything for a person or a monitor, also for a
+// register without head office.
 func TestStatus(t *testing.T) {
 	s := newShop(t)
 	var status map[string]any
@@ -113,7 +116,8 @@ func TestStatus(t *testing.T) {
 	require.Empty(t, status["warnings"])
 }
 
-// A link that strangers can read is told of in the status and on the page, of the register and of head office.
+// TestPlaintextLinkIsToldOf shows that a link without TLS is a warning in the status and on the
+// page. This holds for the register and for head office.
 func TestPlaintextLinkIsToldOf(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
@@ -149,13 +153,14 @@ func TestPlaintextLinkIsToldOf(t *testing.T) {
 	require.Contains(t, get(api, "/v1/status"), "The link to head office is not encrypted")
 }
 
-// linkedShop is a shop whose register is linked to a head office.
+// linkedShop returns a shop with a register linked to a head office.
 func linkedShop(t *testing.T) *shop {
 	s, _ := officeAndShop(t, time.Now)
 	return s
 }
 
-// officeAndShop is a head office with a clock, and a shop whose register is linked to it.
+// officeAndShop returns a head office with the given clock, and a shop with a register linked to
+// it.
 func officeAndShop(t *testing.T, clock func() time.Time) (*shop, *hq.HQ) {
 	log := slog.New(slog.DiscardHandler)
 	dir := t.TempDir()
@@ -184,7 +189,8 @@ func officeAndShop(t *testing.T, clock func() time.Time) (*shop, *hq.HQ) {
 }
 
 // "You can add a button to Retail Modern POS to manually switch between online and offline modes."
-// The page follows the register: online, then offline with the reason, the next attempt and what is unsent.
+// The page follows the register: online, then offline with the reason, the next attempt and the
+// number of unsent entries.
 func TestConnectionPageOfALinkedRegister(t *testing.T) {
 	s := linkedShop(t)
 	page := string(s.get("/connection"))
@@ -194,7 +200,7 @@ func TestConnectionPageOfALinkedRegister(t *testing.T) {
 	require.Contains(t, page, "offline profile v7")
 	require.Contains(t, page, ", on this machine</dd>")
 
-	// The events tell of it without being asked.
+	// The event stream sends the change by itself.
 	server := httptest.NewServer(s.api)
 	defer server.Close()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/events", nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// raw is an answer whose bytes are made here, and are nobody's to make again.
+// raw is an answer with finished bytes. huma sends them as they are and does not encode them again.
 type raw struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
@@ -34,8 +34,8 @@ type journalInput struct {
 
 const ndjson = "application/x-ndjson"
 
-// journal lists entries, each exactly as stored: to encode one again could change
-// its bytes, and with them its hash.
+// journal lists entries, each exactly as stored. To encode an entry again could change its bytes,
+// and with them its hash.
 func (a *registerAPI) journal(ctx context.Context, in *journalInput) (*raw, error) {
 	if err := a.mayReadJournal(in.Session); err != nil {
 		return nil, err
@@ -60,7 +60,8 @@ func (a *registerAPI) journal(ctx context.Context, in *journalInput) (*raw, erro
 	return &raw{"application/json", append(list, "]\n"...)}, nil
 }
 
-// prefers says whether an Accept header names a type before JSON, or anything.
+// prefers reports whether an Accept header names the type want before application/json and before
+// */*.
 func prefers(accept, want string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		kind, params, err := mime.ParseMediaType(part)
@@ -105,7 +106,8 @@ func byReceipt(number string) func(context.Context, *projections.DB) (*projectio
 	}
 }
 
-// find is a document with its entry. It is a problem where there is none, or where it is not for the client.
+// find returns a document with its entry. It returns a problem if there is no such document, or if
+// the client may not read it.
 func (a *registerAPI) find(ctx context.Context, session Session, find func(context.Context, *projections.DB) (*projections.Document, error)) (doc *projections.Document, e *events.Entry, err error) {
 	if err := a.mayRead(session); err != nil {
 		return nil, nil, err
@@ -125,8 +127,8 @@ func (a *registerAPI) find(ctx context.Context, session Session, find func(conte
 	return doc, e, err
 }
 
-// slip answers with what is printed by itself and is no transaction, such as the slip of a
-// safe drop or a Z report: as JSON its entry, exactly as stored.
+// slip answers with a printed document that is not a transaction, such as the slip of a safe drop
+// or a Z report. As JSON it is the entry, exactly as stored.
 func (a *registerAPI) slip(ctx context.Context, session Session, accept string, register events.Register, at events.Head) (*raw, error) {
 	if err := a.mayRead(session); err != nil {
 		return nil, err
@@ -162,7 +164,8 @@ func (a *registerAPI) noDocument() error {
 	return (&Problem{Status: http.StatusNotFound, Detail: "There is no such document at this register."}).complete(a, nil)
 }
 
-// paper answers with a document, or with the slip that has that number, as JSON or as it was printed.
+// paper answers with a document, or with the slip of that number. The answer is JSON or the printed
+// text.
 func (a *registerAPI) paper(ctx context.Context, session Session, number, accept string, find func(context.Context, *projections.DB) (*projections.Document, error)) (*raw, error) {
 	if register, at, ok := events.ParseEntryNumber(number); ok {
 		return a.slip(ctx, session, accept, register, at)
@@ -188,7 +191,8 @@ type qrInput struct {
 	Number string `path:"number" maxLength:"80"`
 }
 
-// qr is the register's signed checkpoint over the chain up to and with a receipt's entry.
+// qr answers with the register's signed checkpoint as a QR code. The checkpoint covers the chain up
+// to and including the receipt's entry.
 func (a *registerAPI) qr(ctx context.Context, in *qrInput) (*raw, error) {
 	_, e, err := a.find(ctx, in.Session, byReceipt(in.Number))
 	if err != nil {
@@ -205,7 +209,7 @@ func (a *registerAPI) qr(ctx context.Context, in *qrInput) (*raw, error) {
 	return &raw{"image/png", picture}, err
 }
 
-// printed is what an entry of the register's epoch looks like on paper.
+// printed returns the printed text of an entry of the register's epoch.
 func (a *registerAPI) printed(ctx context.Context, sequence uint64) (text string, err error) {
 	err = a.offline(ctx, func(ctx context.Context, db *projections.DB) error {
 		at, err := db.Position(ctx)
@@ -225,7 +229,7 @@ func (a *registerAPI) printed(ctx context.Context, sequence uint64) (text string
 	return text, err
 }
 
-// reprint is the text that the fact of a reprint prints.
+// reprint returns the text of a receipt that is printed again.
 func (a *registerAPI) reprint(ctx context.Context, sequence uint64, f *events.ReceiptReprinted) (text string, err error) {
 	err = a.offline(ctx, func(ctx context.Context, db *projections.DB) error {
 		entry := func(epoch int, sequence uint64) (*events.Entry, error) {

@@ -19,27 +19,28 @@ type Problem struct {
 	Status    int         `json:"status"`
 	Detail    string      `json:"detail"`              // one sentence for the cashier
 	Code      string      `json:"code"`                // stable
-	Operation int         `json:"operation,omitempty"` // that was refused
+	Operation int         `json:"operation,omitempty"` // number of the refused operation
 	Mode      events.Mode `json:"mode,omitempty"`
-	Parameter string      `json:"parameter,omitempty"` // that broke a rule
-	Instead   string      `json:"instead,omitempty"`   // what could be done
+	Parameter string      `json:"parameter,omitempty"` // name of the parameter that broke a rule
+	Instead   string      `json:"instead,omitempty"`   // advice for the cashier
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// GetStatus is the HTTP status.
+// GetStatus returns the HTTP status.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// ContentType is that of RFC 9457.
+// ContentType returns the media type of RFC 9457.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// useProblems makes the errors of huma, such as an unreadable header, problems of
-// the same form. The hook is one for the whole process, and is told by the request which register it is at.
+// useProblems turns the errors of huma, such as an unreadable header, into problems of the same
+// form. The hook is global to the process. The context of the request holds its register or head
+// office.
 var useProblems = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, detail string, errs ...error) huma.StatusError {
 		p := &Problem{Status: status, Detail: detail}
 		for _, err := range errs {
-			if r, ok := errors.AsType[*ledger.Refusal](err); ok { // a rule that says no is no fault, wherever it was found
+			if r, ok := errors.AsType[*ledger.Refusal](err); ok { // a refusal by a rule is not a fault
 				p = refused(r)
 				break
 			}
@@ -55,7 +56,7 @@ var useProblems = sync.OnceFunc(func() {
 	}
 })
 
-// codes are the codes of what HTTP itself refuses. They are stable.
+// codes are the codes for errors of HTTP itself. They are stable.
 var codes = map[int]string{
 	http.StatusBadRequest:            "malformed_request",
 	http.StatusNotFound:              "not_found",
@@ -67,15 +68,15 @@ var codes = map[int]string{
 	http.StatusUnprocessableEntity:   "invalid_parameter",
 }
 
-// site is what answers requests: a register, or head office.
+// site is the party that answers requests: a register, or head office.
 type site interface {
-	// mode is the register's; head office has none.
+	// mode returns the mode of the register. Head office has none.
 	mode() events.Mode
-	// fault takes note of what is nobody's fault but ours, and says what the client is told.
+	// fault logs an internal error, and returns the text for the client instead.
 	fault(detail string) string
 }
 
-// complete fills in what every problem says.
+// complete fills in the fields that every problem has.
 func (p *Problem) complete(at site, op *huma.Operation) *Problem {
 	p.Title = http.StatusText(p.Status)
 	if p.Code == "" {
@@ -94,20 +95,21 @@ func (p *Problem) complete(at site, op *huma.Operation) *Problem {
 		p.Mode = at.mode()
 	}
 	if op != nil {
-		// Where the path names none, it is no operation of the till.
+		// The id of any other route does not have this form, and Operation stays 0.
 		_, _ = fmt.Sscanf(op.OperationID, "operation-%d", &p.Operation)
 	}
 	return p
 }
 
-// refused is what the client is told of a refusal.
+// refused returns the problem for a refusal.
 func refused(r *ledger.Refusal) *Problem {
 	return &Problem{Status: status(r.Code), Code: r.Code, Detail: r.Why, Parameter: r.Parameter, Instead: r.Instead}
 }
 
-// status is the HTTP status of a refusal: 401 and 403 for who asks, 400 for a
-// request that cannot be read, 409 where the state of the register is against
-// it, 422 where the request itself breaks a rule, 429 where it comes too soon.
+// status returns the HTTP status of a refusal: 401 and 403 if the client may not do it, and 400 if
+// the request cannot be read. It is 404 for an unknown operation, and 413 for a request that is too
+// large. It is 422 if the request itself breaks a rule, 429 if it comes too soon, and 409 if the
+// state of the register does not allow it.
 func status(code string) int {
 	switch code {
 	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":
@@ -135,7 +137,7 @@ func (a *registerAPI) fault(detail string) string {
 	return "The register could not answer."
 }
 
-// problem turns an error of an operation into what the client is told.
+// problem returns the problem for an error of an operation.
 func (a *registerAPI) problem(operation int, err error) *Problem {
 	p := &Problem{Operation: operation}
 	switch refusal, ok := errors.AsType[*ledger.Refusal](err); {

@@ -15,8 +15,9 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// TestProblemOfAnError: a client is told apart a rule that says no, a command that was not begun, and one of which nobody knows
-// what became of it; only the last is to be repeated with the same key.
+// TestProblemOfAnError shows that a client can tell three errors apart: a refusal, a command that
+// was not begun, and a command with an unknown outcome. Only the last is to be repeated with the
+// same key.
 func TestProblemOfAnError(t *testing.T) {
 	s := openShop(t)
 	a := &registerAPI{register: s.Register, log: slog.New(slog.DiscardHandler)}
@@ -43,7 +44,8 @@ func TestProblemOfAnError(t *testing.T) {
 	}
 }
 
-// TestProblemOfHTTP: what HTTP itself refuses has a stable code, and a fault of ours tells nothing of itself.
+// TestProblemOfHTTP shows that errors of HTTP itself have a stable code. An internal error reveals
+// no details.
 func TestProblemOfHTTP(t *testing.T) {
 	for status, code := range map[int]string{
 		400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 408: "request_timeout", 413: "input_too_large",

@@ -16,9 +16,9 @@ import (
 	"github.com/posnode/posnode/hq"
 )
 
-// TestReadingNeedsASession: what names people is for the session of whoever is signed on, and what
-// others did for those who may show the journal; a register that was started so lets every
-// program on its machine read. What is open to everyone names nobody.
+// TestReadingNeedsASession shows that data that names people needs the session of the staff member
+// signed on. The entries of others need the permission to show the journal. With --local-readers
+// every program on the machine may read. Open data names nobody.
 func TestReadingNeedsASession(t *testing.T) {
 	s := newShop(t)
 	receipt := s.sell()
@@ -52,7 +52,7 @@ func TestReadingNeedsASession(t *testing.T) {
 	require.Contains(t, string(s.get("/v1/status")), "Sam")
 	s.api = Register(s.Register, slog.New(slog.DiscardHandler), false)
 
-	// The session of the process before is over; its manager signs off by another.
+	// The sessions of the handler before are over. The manager signs on again and signs off.
 	s.token = manager
 	all(401, "not_signed_on")
 	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
@@ -62,7 +62,7 @@ func TestReadingNeedsASession(t *testing.T) {
 	s.must(701, ``)
 	all(401, "not_signed_on")
 
-	// A cashier sees their own sale and the one that they are at, and of others nothing.
+	// A cashier sees their own sales and their open transaction, and nothing of others.
 	s.token = s.must(700, `{"staff":"8","pin":"2"}`).Token
 	own := s.sell()
 	s.get("/v1/receipts/" + strings.ReplaceAll(own, "/", "%2F"))
@@ -76,7 +76,8 @@ func TestReadingNeedsASession(t *testing.T) {
 	}
 }
 
-// TestEventsAreForASession: without one a client is told the status, and with one what its owner may read.
+// TestEventsAreForASession shows that a client without a session gets only the status. With a
+// session it gets the entries that its member of staff may read.
 func TestEventsAreForASession(t *testing.T) {
 	s, beat := newShop(t), eventBeat
 	eventBeat = 20 * time.Millisecond
@@ -94,7 +95,7 @@ func TestEventsAreForASession(t *testing.T) {
 		event, _, data = manager()
 	}
 	require.Contains(t, data, "sale.line_added.v1")
-	// The stranger is told how the register stands after it, and not what was sold.
+	// The client without a session gets the new status, and not the sale.
 	head := fmt.Sprintf(`"sequence":%d`, s.View().Head.Sequence)
 	for told := false; !told; told = strings.Contains(data, head) {
 		event, _, data = stranger()
@@ -103,7 +104,8 @@ func TestEventsAreForASession(t *testing.T) {
 	}
 }
 
-// TestEventStreamsAreBounded: in all, and for one session. Who leaves makes room.
+// TestEventStreamsAreBounded shows the bounds in all and for one session. A client that leaves
+// makes room.
 func TestEventStreamsAreBounded(t *testing.T) {
 	var s streams
 	var leave []func()
@@ -134,7 +136,8 @@ func TestEventStreamsAreBounded(t *testing.T) {
 	shop.follow(server.URL, "")
 }
 
-// TestSlowBodies: whoever sends a body slowly does not hold a connection, whether or not a route reads it.
+// TestSlowBodies shows that a slow body does not hold a connection, with or without a route that
+// reads it.
 func TestSlowBodies(t *testing.T) {
 	patience := bodyPatience
 	bodyPatience = 50 * time.Millisecond
@@ -153,7 +156,8 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
-// TestHeadOfficeRefusesNamesThatAreNone: a bad name of a register is the client's mistake, on every path that takes one.
+// TestHeadOfficeRefusesNamesThatAreNone shows that every path refuses a bad register name as a
+// mistake of the client.
 func TestHeadOfficeRefusesNamesThatAreNone(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	h, err := hq.Open(t.Context(), hq.Config{Dir: t.TempDir(), Clock: time.Now, Logger: log})

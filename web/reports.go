@@ -30,7 +30,7 @@ type reportInput struct {
 	Shift string `query:"shift" maxLength:"80"`
 }
 
-// reports are the reports by name, those of operation 1003.
+// reports holds the reports of operation 1003 by name.
 var reports = map[string]func(context.Context, *projections.DB, projections.Period) (any, error){
 	"days":          rows((*projections.DB).Days),
 	"products":      rows((*projections.DB).Products),
@@ -61,7 +61,8 @@ func (a *registerAPI) report(ctx context.Context, in *reportInput) (*body[*Repor
 	return &body[*Report]{r}, err
 }
 
-// mayView says whether the client's session may see a report: as operation 1003 says it, and without a record.
+// mayView returns a problem if the client's session may not see a report. The rule is that of
+// operation 1003, but nothing is recorded.
 func (a *registerAPI) mayView(in Session, report string) error {
 	if err := a.mayRead(in); err != nil || a.localReaders {
 		return err

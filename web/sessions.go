@@ -16,11 +16,12 @@ import (
 // sessionCookie holds a session's token for a browser; any other client sends it as a bearer token.
 const sessionCookie = "posnode_session"
 
-// maxSessions bounds what clients that log on again and again can pile up.
+// maxSessions is the largest number of sessions. It bounds the memory when clients log on again and
+// again.
 const maxSessions = 100
 
-// sessions are the tokens that log on (operation 700) gave out. They live as
-// long as the process: after a restart a cashier signs on again.
+// sessions holds the tokens that log on (operation 700) returned. They live as long as the process.
+// After a restart a cashier signs on again.
 type sessions struct {
 	mu    sync.Mutex
 	staff map[string]events.StaffID
@@ -42,7 +43,8 @@ func (s *sessions) begin(staff events.StaffID) (token string) {
 	return token
 }
 
-// end forgets every session: the register has one operator, and they have signed off.
+// end deletes every session, because a register has one operator at a time, and that operator has
+// signed off.
 func (s *sessions) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,35 +52,36 @@ func (s *sessions) end() {
 	s.order = nil
 }
 
-// of is whose session the token is, "" for nobody's.
+// of returns the member of staff of a token, "" if there is no such session.
 func (s *sessions) of(token string) events.StaffID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.staff[token]
 }
 
-// Session are the headers by which a client shows that it has one.
+// Session holds the headers that can carry a session's token.
 type Session struct {
 	Authorization string `header:"Authorization" hidden:"true"`
 	Cookie        string `header:"Cookie" hidden:"true"`
 }
 
-// securitySchemes are the two ways in which a client shows its session, as the OpenAPI document names them.
+// securitySchemes are the two ways to send a session's token, as the OpenAPI document names them.
 var securitySchemes = map[string]*huma.SecurityScheme{
 	"bearer": {Type: "http", Scheme: "bearer", Description: "the token that operation 700 gives"},
 	"cookie": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "the cookie that operation 700 sets"},
 }
 
-// signedOn asks for a session in either way.
+// signedOn requires a session, sent in either way.
 var signedOn = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 
-// staffOf is who the client's session belongs to, "" for nobody.
+// staffOf returns the member of staff of the client's session, "" without a session.
 func (a *registerAPI) staffOf(in Session) events.StaffID {
 	return a.sessions.of(token(in.Authorization, in.Cookie))
 }
 
-// mayRead says whether the client may see what names people: with the session of whoever is
-// signed on, or from any program of this machine where the register was started so.
+// mayRead returns a problem if the client may not read data that names people. It may with the
+// session of the staff member signed on. It may without one if the register was started with
+// --local-readers.
 func (a *registerAPI) mayRead(in Session) error {
 	staff := a.register.View().Staff
 	switch {
@@ -92,10 +95,11 @@ func (a *registerAPI) mayRead(in Session) error {
 	return nil
 }
 
-// showJournal is the operation with the permission to read what others did.
+// showJournal is the operation with the permission to read the entries of other staff.
 const showJournal = 115
 
-// mayReadJournal says whether the client may read what others did too: with the permission for operation 115.
+// mayReadJournal returns a problem if the client may not read the entries of other staff. That
+// needs the permission for operation 115.
 func (a *registerAPI) mayReadJournal(in Session) error {
 	if err := a.mayRead(in); err != nil || a.localReaders {
 		return err
@@ -107,7 +111,8 @@ func (a *registerAPI) mayReadJournal(in Session) error {
 	return a.problem(0, &ledger.Refusal{Code: "permission_denied", Why: "This is not for whoever is signed on: it takes the permission for operation 115.", Instead: "Use operation 115 with a manager's approval."})
 }
 
-// mayReadEntry says whether the client may read an entry: their own, or everyone's with the permission.
+// mayReadEntry returns a problem if the client may not read an entry. Staff may read their own
+// entries, and all entries with the permission for operation 115.
 func (a *registerAPI) mayReadEntry(in Session, e *events.Entry) error {
 	if staff := a.staffOf(in); staff != "" && e.Staff == staff {
 		return a.mayRead(in)
@@ -115,10 +120,11 @@ func (a *registerAPI) mayReadEntry(in Session, e *events.Entry) error {
 	return a.mayReadJournal(in)
 }
 
-// Bounds on the clients that follow events at once. Each holds a connection and a buffer of entries.
+// These are bounds on the number of clients that follow events at once. Each client holds a
+// connection and a buffer of entries.
 const (
 	maxStreams           = 32 // in all
-	maxStreamsPerSession = 8  // and of those without a session together
+	maxStreamsPerSession = 8  // also for all clients without a session together
 )
 
 // streams counts the clients that follow events, by session.
@@ -128,7 +134,7 @@ type streams struct {
 	of  map[string]int
 }
 
-// enter counts one more client, if there is room. leave takes it away again.
+// enter counts one more client if there is room. The client calls leave at its end.
 func (s *streams) enter(session string) (leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +156,7 @@ func (s *streams) enter(session string) (leave func(), ok bool) {
 	}, true
 }
 
-// token finds a session's token in the headers Authorization and Cookie.
+// token returns the session's token from the headers Authorization and Cookie, "" if there is none.
 func token(authorization, cookie string) string {
 	if bearer, ok := strings.CutPrefix(authorization, "Bearer "); ok {
 		return bearer

@@ -21,7 +21,8 @@ import (
 	"github.com/posnode/posnode/register"
 )
 
-// shopRecords are the reference data of the tests; %q are the PINs of a manager, of a cashier, and of one who may see a report.
+// shopRecords are the reference data of the tests. %q stands for the PINs of a manager, of a
+// cashier, and of a cashier with permission for a report.
 const shopRecords = `{"kind":"store","key":"store","record":{"currency":"GBP","digits":2,"tax_included":true,"receipt_mask":"{store}/{####}","max_quantity":"100","tenders":{"cash":{"id":"cash","name":"Cash","kind":"cash","over_paid":true}},"shop":{"name":"Corner Shop","lines":["1 High Street"],"footer":["Thank you"]}}}
 {"kind":"staff","key":"7","record":{"staff":"7","name":"Sam","pin":%q,"groups":[{"manager":true}]}}
 {"kind":"staff","key":"8","record":{"staff":"8","name":"Kim","pin":%q,"groups":[{"operations":[100,206,1050]}]}}
@@ -31,7 +32,7 @@ const shopRecords = `{"kind":"store","key":"store","record":{"currency":"GBP","d
 {"kind":"product","key":"OPEN","record":{"product":"OPEN","description":"Open","key_price":true,"price":"0"}}
 `
 
-// shop is a register with its API, and a client who is signed on.
+// shop is a register with its API, and a client with a session.
 type shop struct {
 	*register.Register
 	t     testing.TB
@@ -39,7 +40,8 @@ type shop struct {
 	token string
 }
 
-// readers are the paths of what names people, or says what was sold. The last entry is a slip.
+// readers returns the paths of all data about people or sales. The last path is for a slip, the
+// last entry.
 func (s *shop) readers(transaction, receipt string) []string {
 	receipt = strings.ReplaceAll(receipt, "/", "%2F")
 	return []string{
@@ -48,7 +50,7 @@ func (s *shop) readers(transaction, receipt string) []string {
 	}
 }
 
-// openShop brings a register up with nobody signed on.
+// openShop opens a register with nobody signed on.
 func openShop(t testing.TB) *shop {
 	r, err := register.Open(t.Context(), register.Config{
 		Dir: t.TempDir(), Register: events.Register{Store: "s001", ID: "r01"}, Zone: time.UTC, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
@@ -60,7 +62,7 @@ func openShop(t testing.TB) *shop {
 	return &shop{Register: r, t: t, api: Register(r, slog.New(slog.DiscardHandler), false)}
 }
 
-// newShop is the same with the manager signed on and a shift open.
+// newShop opens a register with the manager signed on and a shift open.
 func newShop(t testing.TB) *shop {
 	s := openShop(t)
 	s.token = s.must(700, `{"staff":"7","pin":"1"}`).Token
@@ -68,7 +70,7 @@ func newShop(t testing.TB) *shop {
 	return s
 }
 
-// reply is what an operation was answered with.
+// reply is the answer to an operation.
 type reply struct {
 	Status int
 	Problem
@@ -90,7 +92,7 @@ type answered struct {
 	}
 }
 
-// send sends a request as a client at this machine does.
+// send sends a request as a client on this machine does.
 func (s *shop) send(method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	req := httptest.NewRequest(method, "http://localhost:8085/", strings.NewReader(body))
 	req.URL.Path, req.URL.RawPath, req.URL.RawQuery = "", "", ""
@@ -131,14 +133,14 @@ func (s *shop) must(operation int, body string) reply {
 	return r
 }
 
-// get reads a page that must be there.
+// get reads a path, which must answer with 200.
 func (s *shop) get(path string, headers ...string) []byte {
 	w := s.send("GET", path, "", headers...)
 	require.Equal(s.t, http.StatusOK, w.Code, "%s: %s", path, w.Body)
 	return w.Body.Bytes()
 }
 
-// bodies are the entries as the journal itself has them.
+// bodies returns the entries as stored in the journal.
 func (s *shop) bodies() (all [][]byte) {
 	err := s.Journal().Read(s.t.Context(), 1, func(m events.Message) error {
 		all = append(all, bytes.Clone(m.Body))
@@ -150,14 +152,14 @@ func (s *shop) bodies() (all [][]byte) {
 	return all
 }
 
-// sell concludes a sale and gives its receipt number.
+// sell concludes a sale and returns its receipt number.
 func (s *shop) sell() string {
 	s.must(100, `{"product":"TEA","quantity":"2"}`)
 	s.must(100, `{"product":"MUG"}`)
 	return s.must(206, ``).Transaction.Receipt
 }
 
-// golden compares with a file, or writes it anew.
+// golden compares got with a file, or writes the file if -update is set.
 func golden(t *testing.T, file, got string) {
 	if *update {
 		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
