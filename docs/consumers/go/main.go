@@ -26,7 +26,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// entry is what this program needs of an entry. What it does not know, it passes over.
+// entry holds the fields of an entry that this program needs. It ignores all others.
 type entry struct {
 	Type     string `json:"type"`
 	Source   string `json:"source"`
@@ -37,8 +37,8 @@ type entry struct {
 	Data     json.RawMessage
 }
 
-// state is what was read and what came of it, stored together: a position that is
-// stored apart from its results is ahead of them, or behind, after a crash.
+// state holds the positions read so far and the results, stored together. If they were stored
+// apart, one could be ahead of the other after a crash.
 type state struct {
 	Positions map[string]position `json:"positions"` // by stream
 	Chains    map[string]*chain   `json:"chains"`    // by "<register>/<epoch>"
@@ -47,28 +47,30 @@ type state struct {
 	Findings  []string            `json:"findings"`
 }
 
-// position is the last entry read of a stream. Where another stands there now, head office has lost the
-// stream's end, and given its positions to other entries.
+// position is the last entry read from a stream. If another entry has this position now, head
+// office has lost the end of the stream and used its positions again.
 type position struct {
 	Sequence uint64 `json:"sequence"`
 	Hash     string `json:"hash"`
 }
 
-// chain is a journal as far as it was read. Hashes are of its entries, behind the one that entry 1
-// begins with: that of entry n is Hashes[n]. They tell an entry that comes again from another in its place.
+// chain is a journal as far as it was read. Hashes[0] is the prevhash of entry 1, and Hashes[n] is
+// the hash of entry n. The hashes distinguish an entry that comes again from another entry with its
+// number.
 type chain struct {
 	Hashes  []string          `json:"hashes"`
-	Waiting map[string][]byte `json:"waiting"` // entries that follow none of these, by their place
+	Waiting map[string][]byte `json:"waiting"` // entries that do not follow the last hash, by their place
 }
 
-// total is in minor units of its currency.
+// total is the sales of a register and day. Net is in minor units of the currency.
 type total struct {
 	Documents int   `json:"documents"`
 	Net       int64 `json:"net"`
 	Digits    int   `json:"digits"`
 }
 
-// streams are where entries come in, the one of those that registers sent once more at the end.
+// streams are the streams of incoming entries. The last one holds the entries that registers sent
+// again.
 var streams = []string{"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", repairs}
 
 const repairs, batch = "REPAIRS", 500
@@ -129,7 +131,7 @@ func run(ctx context.Context, nc *nats.Conn, path string, every time.Duration, o
 	return nil
 }
 
-// read takes what a stream has behind the position, a batch at a time.
+// read reads a stream from the position to its end, in batches.
 func (s *state) read(nc *nats.Conn, stream, path string) error {
 	came, again := false, uint64(0)
 	for {
@@ -140,7 +142,7 @@ func (s *state) read(nc *nats.Conn, stream, path string) error {
 		}
 		if last.Sequence > 0 {
 			if len(messages) == 0 || hash(messages[0].Data) != last.Hash {
-				s.Positions[stream] = position{} // what was read before is passed over
+				s.Positions[stream] = position{} // read again from the first entry; apply ignores entries that came before
 				continue
 			}
 			messages = messages[1:]
@@ -149,7 +151,8 @@ func (s *state) read(nc *nats.Conn, stream, path string) error {
 			return nil
 		}
 		if len(messages) == 0 {
-			// If we died before this, all of it comes again; the state is the one before it.
+			// After a crash before this point, the stored state is the old one, and all these
+			// entries come again.
 			return s.store(path)
 		}
 		came = true
@@ -159,7 +162,7 @@ func (s *state) read(nc *nats.Conn, stream, path string) error {
 				return fmt.Errorf("read %s: %w", stream, err)
 			}
 			if next := s.Positions[stream].Sequence + 1; at != next && again != next {
-				again = next // an answer was lost on the way, or head office cannot read it any more: then it comes in REPAIRS
+				again = next // an answer was lost, or head office can no longer read the entry: then the entry comes in REPAIRS
 				break
 			}
 			if err := s.apply(stream, m); err != nil {
@@ -172,7 +175,7 @@ func (s *state) read(nc *nats.Conn, stream, path string) error {
 	}
 }
 
-// get asks for the entries of a stream from a position on: none at its end.
+// get requests a batch of a stream from a position on. At the end of the stream it returns none.
 func get(nc *nats.Conn, stream string, from uint64) (all []*nats.Msg, err error) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
@@ -194,7 +197,7 @@ func get(nc *nats.Conn, stream string, from uint64) (all []*nats.Msg, err error)
 			continue
 		}
 		switch header(m, "Status") {
-		case "204", "404": // that was the batch, there is nothing
+		case "204", "404": // 204 ends the batch; 404 means that there is no entry
 			return all, nil
 		default:
 			return nil, fmt.Errorf("%s %s", header(m, "Status"), header(m, "Description"))
@@ -202,7 +205,8 @@ func get(nc *nats.Conn, stream string, from uint64) (all []*nats.Msg, err error)
 	}
 }
 
-// header is what head office's server wrote: what a register has put there itself stands before it.
+// header returns the last value of a header. Head office's server wrote that one. Values from the
+// register itself stand before it.
 func header(m *nats.Msg, name string) string {
 	values := m.Header.Values(name)
 	if len(values) == 0 {
@@ -211,7 +215,8 @@ func header(m *nats.Msg, name string) string {
 	return values[len(values)-1]
 }
 
-// apply takes one entry, once, and what has waited for it. An error is a finding, and what is behind it goes on.
+// apply applies one entry, once, and the entries that waited for it. An error is a finding, and
+// does not stop the entries behind it.
 func (s *state) apply(stream string, m *nats.Msg) error {
 	var e entry
 	if err := json.Unmarshal(m.Data, &e); err != nil {
@@ -222,7 +227,7 @@ func (s *state) apply(stream string, m *nats.Msg) error {
 	from, ok := header(m, "Nats-Stream-Source"), false
 	if stream == repairs {
 		from = header(m, "Nats-Subject")
-		ok = from == "repair."+register || from == "up."+register+".repair" // the oldest
+		ok = from == "repair."+register || from == "up."+register+".repair" // the subject of old registers
 	} else {
 		ok = strings.HasPrefix(from, provenance(register, e))
 	}
@@ -244,10 +249,10 @@ func (s *state) apply(stream string, m *nats.Msg) error {
 		}
 	}
 	if e.Sequence < uint64(len(c.Hashes)) && c.Hashes[e.Sequence] == hash(m.Data) {
-		return nil // it came before
+		return nil // the same entry came before
 	}
 	at := place(e.Sequence, e.PrevHash)
-	second := at + ", not " + hash(m.Data) // two want one place: it is that of who came first
+	second := at + ", not " + hash(m.Data) // two entries for one place: the first to arrive gets it
 	if first, taken := c.Waiting[at]; taken && !bytes.Equal(first, m.Data) || c.Waiting[second] != nil {
 		at = second
 	}
@@ -255,7 +260,7 @@ func (s *state) apply(stream string, m *nats.Msg) error {
 	return s.follow(register, c)
 }
 
-// follow takes what waits and follows from what was taken.
+// follow appends the waiting entries that follow the chain, and counts them.
 func (s *state) follow(register string, c *chain) (found error) {
 	for len(c.Hashes) > 0 {
 		next := place(uint64(len(c.Hashes)), c.Hashes[len(c.Hashes)-1])
@@ -271,7 +276,7 @@ func (s *state) follow(register string, c *chain) (found error) {
 	return found
 }
 
-// place is where an entry belongs: its number, and the hash of the one before.
+// place is the place of an entry in the chain: its number, and the hash of the entry before.
 func place(sequence uint64, prevHash string) string {
 	return fmt.Sprintf("%d behind %s", sequence, prevHash)
 }
@@ -339,7 +344,7 @@ func (s *state) print(out io.Writer) {
 		var waiting []uint64
 		for at := range c.Waiting {
 			sequence, _, _ := strings.Cut(at, " ")
-			n, _ := strconv.ParseUint(sequence, 10, 64) // we wrote it
+			n, _ := strconv.ParseUint(sequence, 10, 64) // cannot fail: the program wrote it
 			waiting = append(waiting, n)
 		}
 		if len(waiting) > 0 {
@@ -359,14 +364,14 @@ func hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// provenance is how Nats-Stream-Source begins on an entry that head office fetched from
-// this place of this register's journal: stream, short hash of the register's JetStream API, short hash of
-// the consumer's name, sequence.
+// provenance returns the beginning of the header Nats-Stream-Source for an entry that head office
+// fetched from its place in the register's journal. The parts are the stream, the short hash of the
+// register's JetStream API, the short hash of the consumer's name, and the sequence.
 func provenance(register string, e entry) string {
 	return fmt.Sprintf("JOURNAL_%d:%s:C=%s %d ", e.Epoch, short("$JS."+register+".API"), short("hq"), e.Sequence)
 }
 
-// short is nats-server's hash of a name.
+// short returns the short hash of a name, as nats-server makes it.
 func short(s string) string {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	sum := sha256.Sum256([]byte(s))
