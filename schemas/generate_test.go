@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the schemas anew")
 
-// TestSchemas: the files are what the types and comments in events say.
+// TestSchemas shows that the files agree with the types and comments in events.
 func TestSchemas(t *testing.T) {
 	want := generate(t)
 	if *update {
@@ -32,7 +32,7 @@ func TestSchemas(t *testing.T) {
 		require.NoError(t, err, "run go test ./schemas -update, twice: the files are embedded")
 		require.Equal(t, string(data), string(got), "run go test ./schemas -update, twice: the files are embedded")
 	}
-	// What is not generated any more is an older version, and that still reads.
+	// A file that is no longer generated is an older version. Its entries can still be decoded.
 	all, err := filepath.Glob(facts + "/*.json")
 	require.NoError(t, err)
 	for _, name := range all {
@@ -44,7 +44,8 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-// forms are how types are written whose form in JSON their kind in Go does not tell. One value has one form.
+// forms are the schemas of types with a form in JSON that their kind in Go does not show. One value
+// has one form.
 var forms = map[reflect.Type]jsonschema.Schema{
 	reflect.TypeFor[events.Money]():    {Type: "integer", Minimum: "-9007199254740991", Maximum: "9007199254740991"},
 	reflect.TypeFor[events.Quantity](): decimal("3"),
@@ -55,14 +56,15 @@ var forms = map[reflect.Type]jsonschema.Schema{
 	reflect.TypeFor[events.Mode]():     {Type: "string", Enum: []any{events.Online, events.Offline}},
 }
 
-// decimal is a number as text with so many decimals before the last, which is not 0.
+// decimal returns the schema of a decimal number as text. butOne is the largest number of decimals
+// less one. The last decimal is not 0.
 func decimal(butOne string) jsonschema.Schema {
 	return jsonschema.Schema{Type: "string", Pattern: `^-?(0|[1-9][0-9]*)(\.[0-9]{0,` + butOne + `}[1-9])?$`}
 }
 
 const ulidPattern = `^[0-7][0-9A-HJKMNP-TV-Z]{25}$`
 
-// ofEnvelope are the forms of the attributes, which [events.Decode] insists on.
+// ofEnvelope holds the forms of the attributes. [events.Decode] enforces them.
 var ofEnvelope = map[string]func(*jsonschema.Schema){
 	"specversion":     func(s *jsonschema.Schema) { s.Const = "1.0" },
 	"id":              func(s *jsonschema.Schema) { s.Pattern = ulidPattern },
@@ -76,7 +78,7 @@ var ofEnvelope = map[string]func(*jsonschema.Schema){
 	"datacontenttype": func(s *jsonschema.Schema) { s.Const = "application/json" },
 }
 
-// generate makes every file by its name.
+// generate returns the content of every file by its name.
 func generate(t *testing.T) map[string][]byte {
 	g := newGenerator(t)
 	out := map[string][]byte{}
@@ -103,14 +105,14 @@ func written(t *testing.T, s *jsonschema.Schema) []byte {
 	require.NoError(t, err)
 	var v json.RawMessage
 	require.NoError(t, json.Unmarshal(data, &v))
-	// The library's own encoding has escaped what is special to HTML only.
+	// The library has escaped characters that are special only in HTML.
 	return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(encode(v))))
 }
 
 // generator makes schemas of the types of events.
 type generator struct {
 	t        *testing.T
-	comments map[string]string // by the full name of the type, and of the type and field
+	comments map[string]string // by the full name of the type, or of the type and field
 	structs  map[string]reflect.Type
 }
 
@@ -121,7 +123,7 @@ func newGenerator(t *testing.T) *generator {
 	return &generator{t: t, comments: r.CommentMap}
 }
 
-// schema describes a struct, with all that it holds inside.
+// schema returns the schema of a struct, with the definitions of all types inside it.
 func (g *generator) schema(typ reflect.Type, name string) *jsonschema.Schema {
 	g.structs = map[string]reflect.Type{}
 	formed := map[string]reflect.Type{}
@@ -157,7 +159,7 @@ func (g *generator) schema(typ reflect.Type, name string) *jsonschema.Schema {
 	return s
 }
 
-// finish adds what the library cannot know of a struct.
+// finish adds details of a struct that the library cannot know.
 func (g *generator) finish(s *jsonschema.Schema, typ reflect.Type) {
 	require.NotNil(g.t, typ)
 	require.NotNil(g.t, s.Properties, "%s", typ)
@@ -171,11 +173,11 @@ func (g *generator) finish(s *jsonschema.Schema, typ reflect.Type) {
 		optional := strings.HasPrefix(options, "omit")
 		require.Equal(g.t, !optional, slices.Contains(s.Required, name), "%s.%s", typ, f.Name)
 		if !optional && f.Type.Kind() == reflect.Slice {
-			// encoding/json writes a list that was never made as null.
+			// encoding/json writes a nil slice as null.
 			property.Type, property.Extras = "", map[string]any{"type": []string{"array", "null"}}
 		}
 		require.True(g.t, optional || f.Type.Kind() != reflect.Pointer, "%s.%s would be null", typ, f.Name)
-		// A format is a remark, which validators need not enforce. The comments say which it is.
+		// Validators need not enforce a format. The comment of the field names it.
 		switch {
 		case property.Type != "string":
 		case strings.Contains(property.Description, "YYYY-MM-DD"):
@@ -188,8 +190,8 @@ func (g *generator) finish(s *jsonschema.Schema, typ reflect.Type) {
 
 var links = regexp.MustCompile(`\[([A-Z][A-Za-z.]*)\]`)
 
-// comment is what the source says of a type, or of a field. Of a name or number that is
-// a type of its own it says that too, for in the schema the type has no place.
+// comment returns the comment of a type, or of a field. A field may be a name or number with a type
+// of its own. Then it adds the comment of that type, because the schema has no other place for it.
 func (g *generator) comment(typ reflect.Type, field string) string {
 	full := typ.PkgPath() + "." + typ.Name()
 	var said []string

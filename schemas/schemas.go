@@ -1,13 +1,13 @@
-// Package schemas publishes what a journal holds as JSON Schemas (draft 2020-12),
-// for people who consume entries in another language: one for the data of each
-// stored type and version, one for the attributes around it, and one for whole entries.
+// Package schemas publishes the content of a journal as JSON Schemas (draft 2020-12), for programs
+// in other languages that consume entries. There is one schema for the data of each stored type and
+// version, one for the attributes around it, and one for whole entries.
 //
-// The files beside this one are generated from the types and comments of events by
-// this package's test (go test ./schemas -update) and are part of the program. A version
-// that is no longer written keeps its file as it was, for it is read for ever.
+// The files beside this one are generated from the types and comments of events by this package's
+// test (go test ./schemas -update) and are part of the program. A version that is no longer written
+// keeps its file unchanged, because its entries are read for ever.
 //
-// A schema is as strict as the reader about names: a field that it does not have is
-// an error. It is stricter about form, for it describes what is written, and one value has one form.
+// A schema is as strict about names as the reader: an unknown field is an error. It is stricter
+// about form. It describes entries as they are written, and one value has one form.
 package schemas
 
 import (
@@ -19,7 +19,8 @@ import (
 	"strings"
 )
 
-// Base is what the ids of all schemas begin with. They are names: nothing is fetched from there.
+// Base is the beginning of the ids of all schemas. The ids are only names, and nothing is fetched
+// from there.
 const Base = "https://github.com/posnode/posnode/schemas/"
 
 const (
@@ -31,11 +32,11 @@ const (
 //go:embed envelope.json facts/*.json
 var files embed.FS
 
-// Types lists the stored types that there is a schema for, older versions with them, sorted.
+// Types returns the stored types that have a schema, older versions included, sorted.
 func Types() []string {
 	entries, err := files.ReadDir(facts)
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // cannot fail: the file is part of the program
 	}
 	var all []string
 	for _, e := range entries {
@@ -60,8 +61,8 @@ func All() iter.Seq2[string, []byte] {
 	}
 }
 
-// Whole is the schema of a whole entry with all that it refers to inside: one
-// document that any validator takes as it is.
+// Whole returns the schema of a whole entry with all other schemas inside. It is one document that
+// any validator can use as it is.
 func Whole() []byte {
 	s := entry()
 	s.Defs = map[string]json.RawMessage{strings.TrimSuffix(envelope, ".json"): read(envelope)}
@@ -71,7 +72,7 @@ func Whole() []byte {
 	return encode(s)
 }
 
-// entrySchema is a schema that is put together of others.
+// entrySchema is a schema made of other schemas.
 type entrySchema struct {
 	Schema      string                     `json:"$schema"`
 	ID          string                     `json:"$id"`
@@ -82,7 +83,7 @@ type entrySchema struct {
 	Defs        map[string]json.RawMessage `json:"$defs,omitempty"`
 }
 
-// byType says that the data of one type follows its schema.
+// byType is the rule that the data of one type follows its schema.
 type byType struct {
 	If   object `json:"if"`
 	Then object `json:"then"`
@@ -121,7 +122,7 @@ func index() map[string]any {
 			Description string `json:"description"`
 		}
 		if err := json.Unmarshal(read(facts+"/"+name+".json"), &of); err != nil {
-			panic(err) // it is part of the program, and a test reads it
+			panic(err) // cannot fail: the file is part of the program, and a test reads it
 		}
 		lines = append(lines, indexLine{name, name + ".json", of.Description})
 	}
@@ -131,19 +132,19 @@ func index() map[string]any {
 func read(name string) []byte {
 	data, err := files.ReadFile(name)
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // cannot fail: the file is part of the program
 	}
 	return data
 }
 
-// encode writes a document as the files are written.
+// encode returns a document in the form of the files.
 func encode(v any) []byte {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(v); err != nil {
-		panic(err) // to memory, of our own structs
+		panic(err) // cannot fail: our own structs, written to memory
 	}
 	return out.Bytes()
 }

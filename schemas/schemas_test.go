@@ -17,7 +17,7 @@ import (
 	"github.com/posnode/posnode/schemas"
 )
 
-// compile reads schemas by their ids, as a consumer with a validator does. Formats are enforced here.
+// compile compiles schemas by their ids, as a consumer with a validator does. It enforces formats.
 func compile(t *testing.T, documents iterSeq, id string) *jsonschema.Schema {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -43,7 +43,7 @@ func parse(t *testing.T, body []byte) any {
 	return v
 }
 
-// goldens are one entry of every type and version that was ever stored.
+// goldens returns one entry of every type and version that was ever stored.
 func goldens(t *testing.T) map[string][]byte {
 	paths, err := filepath.Glob("../events/testdata/golden/*.json")
 	require.NoError(t, err)
@@ -65,12 +65,12 @@ func TestGoldensAreValid(t *testing.T) {
 		entry := parse(t, body)
 		require.NoError(t, one.Validate(entry), name)
 		require.NoError(t, many.Validate(entry), name)
-		data := compile(t, maps.All(map[string][]byte{name + ".json": files[name+".json"]}), name+".json") // it needs no other
+		data := compile(t, maps.All(map[string][]byte{name + ".json": files[name+".json"]}), name+".json") // it needs no other schema
 		require.NoError(t, data.Validate(entry.(map[string]any)["data"]), name)
 	}
 }
 
-// TestSampleIsValid: the journal that docs/format.md shows.
+// TestSampleIsValid shows that the journal in docs/format.md is valid.
 func TestSampleIsValid(t *testing.T) {
 	s := whole(t)
 	text, err := os.ReadFile("../docs/sample.jsonl")
@@ -80,8 +80,8 @@ func TestSampleIsValid(t *testing.T) {
 	}
 }
 
-// TestMutantsAreRefused alters one thing at a time, at every place of every golden: a
-// field of another kind, one that is not known, one that is missing.
+// TestMutantsAreRefused makes one change at a time, at every place of every golden. It changes the
+// kind of a field, adds an unknown field, or deletes a field.
 func TestMutantsAreRefused(t *testing.T) {
 	s := whole(t)
 	count := map[string]int{}
@@ -144,7 +144,7 @@ func TestMutantsAreRefused(t *testing.T) {
 	}
 }
 
-// TestFormsAreEnforced: what the reader takes from a text no other text may pass for.
+// TestFormsAreEnforced shows that a schema accepts only one text for a value.
 func TestFormsAreEnforced(t *testing.T) {
 	s := whole(t)
 	sound := string(goldens(t)["sale.quantity_set.v1"])
@@ -192,7 +192,7 @@ func TestIndexNamesEveryFile(t *testing.T) {
 
 type names struct{ envelope, data map[string]bool }
 
-// requiredBy are the fields without which an entry of the type is not what was written.
+// requiredBy returns the required fields of an entry of the type.
 func requiredBy(t *testing.T, name string) names {
 	files := maps.Collect(schemas.All())
 	read := func(name string) map[string]bool {
@@ -207,7 +207,7 @@ func requiredBy(t *testing.T, name string) names {
 	return names{read("envelope.json"), read(name + ".json")}
 }
 
-// walk visits every value in a document, with a way to put another in its place.
+// walk visits every value in a document. The function set replaces the value.
 func walk(v any, path string, visit func(path string, v any, set func(any))) {
 	if path == "" {
 		visit(path, v, func(any) {})
