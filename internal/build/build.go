@@ -1,4 +1,4 @@
-// Package build tells which version of the program is running.
+// Package build returns the version of the running program.
 package build
 
 import (
@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// unknown is the version of a program that was built outside a checkout, as 'go run' and tests are.
+// unknown is the version of a program built outside a checkout, such as with 'go run' and in tests.
 const unknown = "unknown"
 
-// Version returns the version of this program: the release where it was built as one, and the commit
-// that it was built from with the commit's time in UTC, such as "7df0afe3c2d1 of 2026-11-29T18:23:57Z".
-// "modified" stands behind it where the checkout had changes. It is "unknown" where the build knows neither.
+// Version returns the version of this program: the release, if it was built as one, and the commit
+// with its time in UTC, such as "7df0afe3c2d1 of 2026-11-29T18:23:57Z". "modified" follows if the
+// checkout had changes. The version is "unknown" if the build knows neither release nor commit.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -26,7 +26,8 @@ func version(info *debug.BuildInfo) string {
 		settings[s.Key] = s.Value
 	}
 	var parts []string
-	// The go command writes a pseudo-version for a commit without a tag: the commit itself says more.
+	// The go command writes a pseudo-version for a commit without a tag. Leave it out, because the
+	// commit follows.
 	if v := info.Main.Version; v != "" && v != "(devel)" && !strings.HasPrefix(v, "v0.0.0-") {
 		parts = append(parts, strings.TrimSuffix(v, "+dirty"))
 	}

@@ -1,7 +1,7 @@
-// Package checkpoint signs and opens checkpoints of a hash chain: signed notes
-// (C2SP signed-note) whose text is an origin, a size and a hash, each on its own
-// line (C2SP tlog-checkpoint). A chain shows order and alteration; a checkpoint
-// kept elsewhere, on a receipt or at another server, shows a cut-off tail.
+// Package checkpoint signs and opens checkpoints of a hash chain. A checkpoint is a signed note
+// (C2SP signed-note). Its text is an origin, a size and a hash, each on its own line (C2SP
+// tlog-checkpoint). A chain alone proves order and shows changes. A checkpoint kept elsewhere, on a
+// receipt or at another server, also shows a tail that was cut off.
 package checkpoint
 
 import (
@@ -14,9 +14,9 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Checkpoint says that a chain had this many entries, and the hash of the last.
+// Checkpoint holds the number of entries of a chain, and the hash of the last one.
 type Checkpoint struct {
-	Origin string // which chain
+	Origin string // name of the chain
 	Size   uint64
 	Hash   [32]byte
 }
@@ -39,7 +39,7 @@ func NewSigner(private string) (*Signer, error) {
 	return &Signer{s}, nil
 }
 
-// Has says whether a public key verifies what the signer signs.
+// Has reports whether a public key verifies the notes of this signer.
 func (s *Signer) Has(public string) bool {
 	signed, err := s.SignText("key\n")
 	if err != nil {

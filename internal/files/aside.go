@@ -1,4 +1,4 @@
-// Package files does with files what several packages need.
+// Package files has operations on files that several packages need.
 package files
 
 import (
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// keptAside is how many damaged files of one name are kept.
+// keptAside is the number of damaged files of one name that are kept.
 const keptAside = 5
 
 const mark = ".damaged-"
 
-// SetAside renames a file or folder that is of no use any more to NAME.damaged-TIME, so that it can be looked at
-// and is in nobody's way. Of each name the last few are kept, and older ones deleted.
+// SetAside renames a damaged file or folder to NAME.damaged-TIME. The name is then free, and the
+// damage can still be examined. SetAside keeps the last few of each name and deletes older ones.
 func SetAside(path string) (aside string, err error) {
 	aside = path + mark + time.Now().UTC().Format("20060102T150405.000000000")
 	if err = setAside(path, aside); err != nil {
@@ -53,7 +53,7 @@ func setAside(path, aside string) error {
 	return nil
 }
 
-// SyncDir makes the names in a folder safe.
+// SyncDir calls fsync on a folder, so that the names in it survive a power cut.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The last few damaged files of a name are kept, no more.
+// TestSetAsideIsBounded shows that only the last few damaged files of a name are kept.
 func TestSetAsideIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	for i := range keptAside + 3 {

@@ -16,9 +16,11 @@ import (
 
 // Disk is one disk. [Disk.Mount] makes it a folder.
 type Disk struct {
-	// Strict loses each change of a name that was not followed by fsync of its folder.
+	// Strict makes a change of a name safe only by fsync of its folder. By chance, a cut loses any
+	// change that is not safe.
 	Strict bool
-	// Deaf does nothing on fsync: a disk that lies. Everything since the start can be lost.
+	// Deaf makes fsync do nothing and report success. A cut can then lose everything since the
+	// start.
 	Deaf bool
 
 	mu     sync.Mutex
@@ -26,16 +28,16 @@ type Disk struct {
 	nodes  map[uint64]*node
 	last   uint64
 	names  []rename // changes of names that are not safe yet, in order
-	off    bool     // without power: every request fails
+	off    bool     // the power is off: every request fails
 	failed failing
 	server *fuse.Server
-	cut    func() // called once the power is gone
-	until  int    // requests that change something, or make it safe, until it goes; 0: it stays
+	cut    func() // called when the power is gone
+	until  int    // changes and fsyncs until the power goes; 0: it stays
 }
 
-// failing are the faults that a test has put in.
+// failing holds the faults that a test has set.
 type failing struct {
-	syncs    int  // the next fsyncs that fail
+	syncs    int  // how many of the next fsyncs fail
 	readOnly bool // every change fails with EROFS
 }
 
@@ -45,7 +47,7 @@ type node struct {
 	folder   bool
 	mode     uint32
 	modified time.Time
-	links    int // names that programs see
+	links    int // number of names, as programs see them
 
 	data    []byte // of a file, as programs read it
 	safe    []byte // as a cut leaves it, before pending
@@ -55,22 +57,22 @@ type node struct {
 	kept    map[string]*node // as a cut leaves it, before names
 }
 
-// write is a change of a file's data: data at an offset, or a new length where data is nil.
+// write is a change of a file's data: data at an offset, or a new length if data is nil.
 type write struct {
 	at   int64
 	data []byte
 }
 
-// rename is one change of names: all of it happens or nothing does.
+// rename is one atomic change of names: a cut keeps all of it or nothing.
 type rename struct{ changes []change }
 
 type change struct {
 	folder *node
 	name   string
-	to     *node // nil: the name is gone
+	to     *node // nil if the name is removed
 }
 
-// New makes an empty disk.
+// New returns an empty disk.
 func New() *Disk {
 	d := &Disk{nodes: map[uint64]*node{}}
 	d.root = d.make(true, 0o700)
@@ -87,8 +89,8 @@ func (d *Disk) make(folder bool, mode uint32) *node {
 	return n
 }
 
-// Mount makes the disk the folder dir, which must exist. Where this machine cannot, the error
-// wraps [ErrNoFUSE].
+// Mount mounts the disk on the folder dir, which must exist. If this machine cannot mount it, the
+// error wraps [ErrNoFUSE].
 func (d *Disk) Mount(dir string) error {
 	server, err := fuse.NewServer(&files{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: d, listings: map[uint64][]fuse.DirEntry{}}, dir, &fuse.MountOptions{
 		DirectMountStrict: true, FsName: "powercut", Name: "powercut", DisableXAttrs: true, DisableReadDirPlus: true, MaxWrite: 1 << 20,
@@ -104,10 +106,10 @@ func (d *Disk) Mount(dir string) error {
 	return nil
 }
 
-// ErrNoFUSE says that this machine has no FUSE, or does not let us use it.
+// ErrNoFUSE means that this machine has no FUSE, or does not allow this process to use it.
 var ErrNoFUSE = errors.New("no FUSE")
 
-// Unmount takes the disk from its folder. Nothing may be open on it any more.
+// Unmount unmounts the disk. No file on it may be open.
 func (d *Disk) Unmount() error {
 	if d.server == nil {
 		return nil
@@ -119,44 +121,45 @@ func (d *Disk) Unmount() error {
 	return err
 }
 
-// Off is the moment of the cut: from here on every request fails, and nothing becomes safe.
+// Off cuts the power: from now on every request fails, and nothing becomes safe.
 func (d *Disk) Off() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
 }
 
-// FailSyncs has the next n fsyncs fail with EIO.
+// FailSyncs makes the next n fsyncs fail with EIO.
 func (d *Disk) FailSyncs(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed.syncs = n
 }
 
-// ReadOnly has every change fail with EROFS, as when the system remounts a disk after an error; or ends that.
+// ReadOnly makes every change fail with EROFS, as when the system remounts a disk after an error.
+// ReadOnly(false) ends that.
 func (d *Disk) ReadOnly(is bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed.readOnly = is
 }
 
-// CutAfter takes the power away after that many more requests that change something or make it safe,
-// and then calls gone, in a goroutine of its own.
+// CutAfter cuts the power after the given number of further changes and fsyncs. It then calls gone
+// in a goroutine of its own.
 func (d *Disk) CutAfter(requests int, gone func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.until, d.cut = requests, gone
 }
 
-// IsOff says whether the power is gone.
+// IsOff reports whether the power is off.
 func (d *Disk) IsOff() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.off
 }
 
-// Survivor is the disk, after a cut, as it is found when the power is back. Chance says what survives
-// of what was not safe.
+// Survivor returns the disk as it is after a cut, when the power is back. chance decides which
+// unsafe changes survive.
 func (d *Disk) Survivor(chance *rand.Rand) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -208,7 +211,8 @@ func (d *Disk) Survivor(chance *rand.Rand) *Disk {
 	return out
 }
 
-// survive is what a cut leaves of a file: what is safe, the first of its writes since, and a part of the next.
+// survive returns the data of a file after a cut: the safe data, the first few writes since then,
+// and a part of the next write.
 func survive(n *node, chance *rand.Rand) []byte {
 	data := append([]byte(nil), n.safe...)
 	count := chance.IntN(len(n.pending) + 1)
@@ -245,7 +249,7 @@ func set(folder map[string]*node, name string, to *node) {
 	folder[name] = to
 }
 
-// Put writes what is under a real folder on the disk, all of it safe.
+// Put copies the content of a real folder onto the disk. All of it is safe.
 func (d *Disk) Put(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -275,7 +279,7 @@ func (d *Disk) put(into *node, dir string) error {
 	return nil
 }
 
-// Get writes the disk, as programs see it, into a real folder that exists.
+// Get copies the disk, as programs see it, into a real folder that exists.
 func (d *Disk) Get(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -300,9 +304,9 @@ func get(from *node, dir string) error {
 	return nil
 }
 
-// The rest is called by the requests, with the lock held.
+// The requests call the functions below, with the lock held.
 
-// change makes a change of names.
+// change carries out one atomic change of names.
 func (d *Disk) change(changes ...change) {
 	for _, c := range changes {
 		if old := c.folder.entries[c.name]; old != nil {
@@ -323,12 +327,13 @@ func (d *Disk) write(n *node, w write) {
 	n.modified = time.Now()
 }
 
-// sync makes a file or a folder safe, and, unless the disk is strict, all changes of names before.
+// sync makes a file or a folder safe. It also makes all earlier changes of names safe, or only
+// those of this folder if the disk is strict.
 func (d *Disk) sync(n *node) fuse.Status {
 	if d.failed.syncs > 0 {
 		d.failed.syncs--
-		// As Linux does: the pages are clean from here on, so that the next fsync says that all is well, and
-		// what was written is lost.
+		// As on Linux, the pages count as clean from here on. The next fsync succeeds, but the
+		// written data is lost.
 		n.pending = nil
 		return fuse.EIO
 	}
@@ -353,7 +358,8 @@ func (d *Disk) sync(n *node) fuse.Status {
 	return fuse.OK
 }
 
-// broken is the status of a request that the disk cannot carry out.
+// broken returns the error of a request that the disk cannot carry out, or OK. It counts the
+// requests until the cut.
 func (d *Disk) broken(changes bool) fuse.Status {
 	if changes && d.until > 0 {
 		if d.until--; d.until == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mounted is a new disk on a folder, for as long as the test runs.
+// mounted mounts a disk on a new folder until the test ends.
 func mounted(t *testing.T, d *Disk) (dir string) {
 	dir = t.TempDir()
 	if err := d.Mount(dir); err != nil {
@@ -23,7 +23,7 @@ func mounted(t *testing.T, d *Disk) (dir string) {
 	return dir
 }
 
-// put writes a file and makes it safe, or not.
+// put writes a file, and makes it safe if sync is set.
 func put(t *testing.T, path, content string, sync bool) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	require.NoError(t, err)

@@ -9,21 +9,23 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// files answers the kernel's requests.
+// files implements the requests of the kernel.
 type files struct {
 	fuse.RawFileSystem
 	disk *Disk
 
-	listings map[uint64][]fuse.DirEntry // of folders that are open, as they were then
-	opened   uint64                     // folders so far
+	listings map[uint64][]fuse.DirEntry // of open folders, as they were when opened
+	opened   uint64                     // number of folders opened so far
 }
 
-// cached is how long the kernel may keep what it was told: nothing but its requests changes the disk.
+// cached is the time that the kernel may cache answers. It can be long, because only the kernel's
+// requests change the disk.
 const cached = time.Hour
 
 func (f *files) String() string { return "powercut" }
 
-// begin takes the lock and finds the node of a request.
+// begin takes the lock and returns the node of a request. The caller must call end, also after an
+// error.
 func (f *files) begin(id uint64, changes bool) (*node, fuse.Status) {
 	f.disk.mu.Lock()
 	if status := f.disk.broken(changes); !status.Ok() {
@@ -96,7 +98,7 @@ func (f *files) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut
 	return fuse.OK
 }
 
-// child makes a file or a folder.
+// child creates a file or a folder.
 func (f *files) child(parent uint64, name string, folder bool, mode uint32, out *fuse.EntryOut) fuse.Status {
 	n, status := f.begin(parent, true)
 	defer f.end()
@@ -267,7 +269,7 @@ func (f *files) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryLi
 	return fuse.OK
 }
 
-// StatFs says that there is plenty of room.
+// StatFs reports plenty of free space.
 func (f *files) StatFs(_ <-chan struct{}, header *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
 	_, status := f.begin(header.NodeId, false)
 	defer f.end()

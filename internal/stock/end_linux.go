@@ -2,5 +2,5 @@ package stock
 
 import "syscall"
 
-// endWithUs makes a server end when who started it does, however that ends.
+// endWithUs makes the kernel kill a server when the process that started it ends, even by a crash.
 func endWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -4,5 +4,5 @@ package stock
 
 import "syscall"
 
-// endWithUs is known to Linux alone.
+// endWithUs does nothing here: only Linux can do it.
 func endWithUs() *syscall.SysProcAttr { return nil }

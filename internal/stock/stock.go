@@ -1,5 +1,5 @@
-// Package stock builds and runs stock nats-server processes for tests and for
-// measuring: nothing of posnode is inside them.
+// Package stock builds and runs stock nats-server processes, for tests and measurements. They
+// contain no code of posnode.
 package stock
 
 import (
@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// Build compiles nats-server as the module cache has it into a new temporary
-// directory, which the caller removes.
+// Build compiles the nats-server of go.mod into a new temporary directory. The caller removes the
+// directory.
 func Build(ctx context.Context) (binary string, err error) {
 	dir, err := os.MkdirTemp("", "posnode-stock-")
 	if err != nil {
@@ -31,7 +31,8 @@ func Build(ctx context.Context) (binary string, err error) {
 }
 
 // BuildVersion compiles a published version of nats-server, such as "v2.15.2", into a new temporary
-// directory, which the caller removes. It needs the Go module proxy, or a cache that has the version.
+// directory. The caller removes the directory. BuildVersion needs the Go module proxy, or the
+// version in the module cache.
 func BuildVersion(ctx context.Context, version string) (binary string, err error) {
 	dir, err := os.MkdirTemp("", "posnode-stock-")
 	if err != nil {
@@ -45,14 +46,14 @@ func BuildVersion(ctx context.Context, version string) (binary string, err error
 	return filepath.Join(dir, "nats-server"), nil
 }
 
-// Server is one process.
+// Server is one nats-server process.
 type Server struct {
 	cmd  *exec.Cmd
 	done chan error
 	log  *logBuffer
 }
 
-// Start runs the configuration nats-server.conf of a folder, in that folder. It does
+// Start starts a server in the folder dir, with the configuration nats-server.conf there. It does
 // not wait until the server is ready.
 func Start(binary, dir string) (*Server, error) {
 	s := &Server{cmd: exec.Command(binary, "-c", "nats-server.conf"), done: make(chan error, 1), log: &logBuffer{}}
@@ -66,24 +67,24 @@ func Start(binary, dir string) (*Server, error) {
 	return s, nil
 }
 
-// Kill ends the process without warning.
+// Kill ends the process with SIGKILL and waits for its end.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
-// Stop ends the process in good order.
+// Stop ends the process with SIGTERM, in good order, and waits for its end.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 
 func (s *Server) end(signal syscall.Signal) {
-	_ = s.cmd.Process.Signal(signal) // it may have ended by itself
+	_ = s.cmd.Process.Signal(signal) // ignore the error: the process may have ended by itself
 	s.done <- <-s.done
 }
 
-// PID is the process's.
+// PID returns the id of the process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Log is the end of what the server has written.
+// Log returns the last part of the server's output.
 func (s *Server) Log() string { return s.log.String() }
 
-// logBuffer keeps the last of what is written to it.
+// logBuffer keeps the last part of the bytes written to it. It starts again after logKept bytes.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -106,7 +107,7 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// Ports are n ports of the loopback interface that nobody listened on a moment ago.
+// Ports returns n different ports of the loopback interface that were free a moment ago.
 func Ports(n int) ([]int, error) {
 	var ports []int
 	for range n {
@@ -114,7 +115,7 @@ func Ports(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // all at the end, so that all are different
+		defer l.Close() // only at the end, so that all ports are different
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
