@@ -39,8 +39,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	switch {
 	case !local(req.Host):
-		// A foreign site can make its own name point to this machine. To the browser its pages then
-		// have this origin, but the Host header still has the foreign name.
+		// A foreign site can make its own name point to this machine. For the browser its pages and
+		// this API are then of the same origin, but the Host header still has the foreign name.
 		refuse(http.StatusMisdirectedRequest, "host_not_local", "This address answers by the names of this machine only.", "Use localhost or 127.0.0.1.")
 		return
 	case h.cross.Check(req) != nil:

@@ -95,7 +95,8 @@ func (p *Problem) complete(at site, op *huma.Operation) *Problem {
 		p.Mode = at.mode()
 	}
 	if op != nil {
-		// The id of any other route does not have this form, and Operation stays 0.
+		// Only routes of operations have an id of this form. For any other route Operation is left
+		// as it is.
 		_, _ = fmt.Sscanf(op.OperationID, "operation-%d", &p.Operation)
 	}
 	return p
