@@ -439,7 +439,7 @@ func describe(l *events.Line, voided bool) string {
 }
 
 // checkTaken compares the payments of a document with the payments taken before it. The last
-// payment may stand in the document alone, without an entry of its own.
+// payment may be in the document alone, without an entry of its own.
 func (b *books) checkTaken(f *events.SaleConcluded, t *ledger.Transaction) {
 	var taken []events.Payment
 	for _, p := range t.Payments {

@@ -51,7 +51,7 @@ func openFile(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// A compressed file of a few bytes can stand for any amount of data. These bounds are far above the
+// A compressed file of a few bytes can unpack to any amount of data. These bounds are far above the
 // needs of a journal. Hashes and ids do not compress well, so that a journal becomes about twenty
 // times smaller at most.
 const (

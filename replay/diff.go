@@ -45,8 +45,8 @@ func Diff(ctx context.Context, a, b Source) (*Difference, error) {
 	}
 }
 
-// difference returns the place after the entry same, with the bodies a and b that stand there. A
-// nil body means that the journal has ended.
+// difference returns the place after the entry same, and the entries a and b at that place. A nil
+// body means that the journal has ended.
 func difference(same, a, b []byte) *Difference {
 	d := &Difference{Epoch: 1, Sequence: 1}
 	if e, err := events.Decode(same); err == nil {

@@ -48,8 +48,8 @@
 //	the tail cut off                    truncated, if a known head is behind it
 //
 // Where entries are missing, Verify reports no finding that the missing entries may explain. It
-// checks transactions again from the next beginning of a transaction, shifts from the next opening
-// of a shift, and receipt numbers from the next receipt.
+// checks transactions again when the next one begins, and shifts when the next one opens. It checks
+// receipt numbers again from the next receipt.
 //
 // # Bounds
 //

@@ -50,7 +50,7 @@ const (
 	KindUndecodable = "undecodable" // the bytes are not an entry
 	// Findings in the order.
 	KindGap       = "gap"       // entries are missing
-	KindOrder     = "order"     // an entry stands behind a later one
+	KindOrder     = "order"     // an entry is stored behind a later one
 	KindDuplicate = "duplicate" // a second entry with the same sequence
 	KindSequence  = "sequence"  // the entry names another sequence than its place
 	KindEpoch     = "epoch"     // the entry names another epoch than its place

@@ -2,8 +2,8 @@
 // in other languages that consume entries. There is one schema for the data of each stored type and
 // version, one for the attributes around it, and one for whole entries.
 //
-// The files beside this one are generated from the types and comments of events by this package's
-// test (go test ./schemas -update) and are part of the program. A version that is no longer written
+// The files beside this one are part of the program. This package's test generates them from the
+// types and comments of events (go test ./schemas -update). A version that is no longer written
 // keeps its file unchanged, because its entries are read for ever.
 //
 // A schema is as strict about names as the reader: an unknown field is an error. It is stricter

@@ -314,7 +314,7 @@ func (a *registerAPI) events(w http.ResponseWriter, req *http.Request) {
 	defer a.register.Watch(entries)()
 	out := http.NewResponseController(w)
 	send := func(format string, args ...any) bool {
-		// A client that does not read must not hold its connection for ever.
+		// The deadline ends the connection of a client that does not read.
 		_ = out.SetWriteDeadline(time.Now().Add(eventPatience)) // not every connection has a deadline
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil

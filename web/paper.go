@@ -106,7 +106,7 @@ func byReceipt(number string) func(context.Context, *projections.DB) (*projectio
 	}
 }
 
-// find returns a document with its entry. It returns a problem if there is no such document, or if
+// find returns a document and its entry. It returns a problem if there is no such document, or if
 // the client may not read it.
 func (a *registerAPI) find(ctx context.Context, session Session, find func(context.Context, *projections.DB) (*projections.Document, error)) (doc *projections.Document, e *events.Entry, err error) {
 	if err := a.mayRead(session); err != nil {

@@ -109,8 +109,8 @@ func refused(r *ledger.Refusal) *Problem {
 
 // status returns the HTTP status of a refusal: 401 and 403 if the client may not do it, and 400 if
 // the request cannot be read. It is 404 for an unknown operation, and 413 for a request that is too
-// large. It is 422 if the request itself breaks a rule, 429 if it comes too soon, and 409 if the
-// state of the register does not allow it.
+// large. It is 422 if the request itself breaks a rule, and 429 if it comes too soon. It is 409 if
+// the state of the register does not allow it.
 func status(code string) int {
 	switch code {
 	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":

@@ -62,7 +62,7 @@ type chain struct {
 	Waiting map[string][]byte `json:"waiting"` // entries that do not follow the last hash, by their place
 }
 
-// total is the sales of a register and day. Net is in minor units of the currency.
+// total sums the sales of a register and day. Net is in minor units of the currency.
 type total struct {
 	Documents int   `json:"documents"`
 	Net       int64 `json:"net"`
@@ -205,8 +205,8 @@ func get(nc *nats.Conn, stream string, from uint64) (all []*nats.Msg, err error)
 	}
 }
 
-// header returns the last value of a header. Head office's server wrote that one. Values from the
-// register itself stand before it.
+// header returns the last value of a header. Head office's server wrote that one. Values that the
+// register wrote come before it.
 func header(m *nats.Msg, name string) string {
 	values := m.Header.Values(name)
 	if len(values) == 0 {
@@ -227,7 +227,7 @@ func (s *state) apply(stream string, m *nats.Msg) error {
 	from, ok := header(m, "Nats-Stream-Source"), false
 	if stream == repairs {
 		from = header(m, "Nats-Subject")
-		ok = from == "repair."+register || from == "up."+register+".repair" // the subject of old registers
+		ok = from == "repair."+register || from == "up."+register+".repair" // the subject of the oldest repairs
 	} else {
 		ok = strings.HasPrefix(from, provenance(register, e))
 	}
