@@ -33,6 +33,8 @@ type GiftCardPINRefused struct {
 	Card CardNumber `json:"card"`
 	Code string     `json:"code"` // the refusal's
 	Failed
+	// Guessed is set where this was one try too many at this register, whatever the card.
+	Guessed *Guessed `json:"guessed,omitempty"`
 }
 
 func (*GiftCardPINRefused) Type() string    { return "giftcard.pin_refused.v1" }

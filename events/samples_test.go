@@ -109,7 +109,8 @@ func samples() []Fact {
 		&CardDeclined{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Response: "51", Recovered: true},
 		&CardAbandoned{Asked: sampleAsked, OfSale: sampleOfSale(0), Reference: "s001-r01-1-7-c1", Action: ChargeCard, Amount: 338, Command: "01KJPB5WZYKEYKEYKEYKEYKEYK", CommandInput: sampleAsked.Input},
 		&BalanceChecked{Asked: sampleAsked, KnownGiftCard: KnownGiftCard{Card: "6001", Known: sampleKnown}, Available: 4500, Currency: "GBP", Blocked: true},
-		&GiftCardPINRefused{Asked: sampleAsked, Card: "6001", Code: "gift_card_pin_wrong", Failed: Failed{Failures: 3, LockedUntil: 1772444100, Refused: 2}},
+		&GiftCardPINRefused{Asked: sampleAsked, Card: "6001", Code: "gift_card_pin_wrong", Failed: Failed{Failures: 3, LockedUntil: 1772444100, Refused: 2}, Guessed: &Guessed{Misses: 5, Waits: 1, WaitUntil: 1772444110}},
+		&NumbersGuessed{Asked: sampleAsked, Staff: "8", Code: "unknown_gift_card", Guessed: Guessed{Misses: 5, Waits: 1, WaitUntil: 1772444110}},
 		&SaleVoided{Asked: sampleAsked, OfSale: sampleOfSale(0), Receipt: "s001-r01-1-000042", Terms: sampleTerms, Printed: samplePrinted},
 		&ReceiptReprinted{
 			Asked: sampleAsked, Transaction: "s001-r01-1-7", Number: "s001-r01-1-000042", Kind: ReceiptCopy, Copy: 2, Epoch: 1, Sequence: 17,

@@ -8,6 +8,7 @@ var staffFacts = []func() Fact{
 	func() Fact { return new(StaffLoggedOff) },
 	func() Fact { return new(SignOnRefused) },
 	func() Fact { return new(PermissionRefused) },
+	func() Fact { return new(NumbersGuessed) },
 	func() Fact { return new(ClockedIn) },
 	func() Fact { return new(ClockedOut) },
 	func() Fact { return new(BreakBegun) },
@@ -95,6 +96,26 @@ type PermissionRefused struct {
 
 func (*PermissionRefused) Type() string    { return "staff.permission_refused.v1" }
 func (f *PermissionRefused) About() string { return string(f.Staff) }
+
+// Guessed counts tries of numbers that nobody has, and says how long the register waits.
+type Guessed struct {
+	Misses int `json:"misses"` // since the last entry that counted them, with this one
+	Waits  int `json:"waits"`  // how often the register waited in a row; each wait is longer than the one before
+	// WaitUntil is when such numbers are looked up again, in Unix seconds of the register's clock.
+	WaitUntil int64 `json:"wait_until"`
+}
+
+// NumbersGuessed is a security fact, one for many tries: numbers of gift cards, loyalty cards, customers, receipts
+// or orders were given that are not known. The numbers themselves are not kept.
+type NumbersGuessed struct {
+	Asked
+	Staff StaffID `json:"staff"` // who is signed on
+	Code  string  `json:"code"`  // the refusal of the last one
+	Guessed
+}
+
+func (*NumbersGuessed) Type() string    { return "staff.numbers_guessed.v1" }
+func (f *NumbersGuessed) About() string { return string(f.Staff) }
 
 // ClockedIn says that a member of staff began to work, or came back from a break (operation 920).
 type ClockedIn struct {

@@ -247,6 +247,9 @@ func (h *HQ) inactivate(ctx context.Context, r events.Register, q events.AskInac
 // RevokeRegister shuts a register out at once, whatever it has not sent yet and whether or not head
 // office has heard of it: credentials can be stolen before they were used.
 func (h *HQ) RevokeRegister(ctx context.Context, r events.Register, why string) error {
+	if err := ledger.NoCardNumber("why", why); err != nil {
+		return err
+	}
 	if _, err := h.revoke(ctx, &events.RegisterRevoked{Register: r.String(), Why: why}); err != nil {
 		return err
 	}

@@ -412,6 +412,9 @@ func (h *HQ) ClosePeriod(ctx context.Context, from, to string, leftOut []events.
 		if l.Why == "" || len(l.Why) > 1000 {
 			return nil, &ledger.Refusal{Code: "invalid_parameter", Parameter: "left_out", Why: fmt.Sprintf("left_out: say in at most 1000 bytes why %s is left out.", l.Of)}
 		}
+		if err := ledger.NoCardNumber("left_out", l.Why); err != nil {
+			return nil, err
+		}
 		delete(newest, l.Of)
 	}
 	registers := slices.SortedFunc(maps.Keys(newest), func(a, b events.Register) int { return strings.Compare(a.String(), b.String()) })

@@ -217,6 +217,11 @@ func (h *HQ) Accept(ctx context.Context, id int64, who, why string) error {
 	if who = strings.TrimSpace(who); len(who) > maxWho {
 		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "who", Why: "who: give a name of at most 100 bytes."}
 	}
+	for field, text := range map[string]string{"who": who, "why": why} {
+		if err := ledger.NoCardNumber(field, text); err != nil {
+			return err
+		}
+	}
 	_, err := h.record(ctx, func(ctx context.Context, tx *sql.Tx, _ events.Head) (events.Fact, error) {
 		found, err := findings(ctx, tx, `WHERE id = ?`, id)
 		if err != nil {

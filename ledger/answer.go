@@ -53,6 +53,8 @@ func AnswerOf(e *events.Entry) (Answer, error) {
 		return Answer{}, &Refusal{Code: f.Code, Why: f.Why, Instead: askManager}
 	case *events.CardDeclined:
 		return Answer{}, refuseCard(f)
+	case *events.NumbersGuessed:
+		return Answer{}, refuseGuess(f.Misses)
 	case *events.GiftCardPINRefused:
 		return Answer{}, refuseCardPIN(f.Code)
 	}

@@ -117,7 +117,7 @@ func addLoyaltyCard(d *deciding) (events.Requested, error) {
 	t, begins := d.cart()
 	switch {
 	case !known:
-		return nil, refuse("unknown_loyalty_card", "There is no loyalty card %s here.", number)
+		return nil, refuse("unknown_loyalty_card", "There is no loyalty card %s here.", number).miss()
 	case card.Blocked:
 		return nil, refuse("loyalty_card_blocked", "The loyalty card %s is blocked.", number)
 	case t.pickUp():

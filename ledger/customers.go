@@ -170,7 +170,7 @@ func searchOrSetCustomer(d *deciding) (events.Requested, error) {
 }
 
 func unknownCustomer(id string) *Refusal {
-	return refuse("unknown_customer", "There is no customer %s here.", id).instead("Search for them, or add them.")
+	return refuse("unknown_customer", "There is no customer %s here.", id).instead("Search for them, or add them.").miss()
 }
 
 // soldTo says whether the shop sells to a customer.

@@ -31,6 +31,8 @@ type Command struct {
 	NeedsActivation bool
 	// Frozen says that the journal takes no more entries: only a new epoch goes on, by operation 707.
 	Frozen bool
+	// Misses counts the tries of numbers that nobody has of which no entry tells yet, see [CountMisses].
+	Misses int
 	// Unsent counts the entries that head office is not known to have.
 	Unsent uint64
 	// WhyDown says, for operation 917, why head office cannot be reached.
@@ -179,7 +181,13 @@ func (d *deciding) decide() (events.Requested, error) {
 		return nil, refusal
 	}
 	d.in = in
+	if err := d.mayLookUp(); err != nil {
+		return nil, err
+	}
 	fact, err := d.op.decide(d)
+	if guessed := d.guessed(err); guessed != nil {
+		return guessed, nil
+	}
 	if err == nil {
 		err = d.orderStands(fact)
 	}

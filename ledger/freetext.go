@@ -4,11 +4,14 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
-// holdsCardNumber says whether a payment card's number stands in free text: 13 to
+// holdsCardNumber says whether a payment card's number stands in a text: 13 to
 // 19 digits, also in groups with spaces, dots, dashes or slashes between them, that
-// begin as a scheme's numbers do and pass the Luhn check. Only whole groups count, so that
+// begin as a scheme's numbers do and pass the Luhn check. Digits count in whatever script and
+// style they are written, and signs that nobody sees count as nothing. Only whole groups count, so that
 // a longer number is not taken for a card that it happens to contain; and a number
 // of 13 digits that is a sound GTIN-13 is the barcode that it looks like, for cards of 13 digits are no longer given out.
 func holdsCardNumber(text string) bool {
@@ -20,11 +23,12 @@ func holdsCardNumber(text string) bool {
 		}
 		return slicesHoldCard(groups)
 	}
-	for _, r := range text {
+	for _, r := range norm.NFKC.String(text) {
 		switch digit, ok := digitOf(r); {
+		case invisible(r):
 		case ok:
 			group, gap = group+digit, 0
-		case unicode.IsSpace(r) || strings.ContainsRune(".-–/_", r):
+		case unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || strings.ContainsRune("./_·•−", r):
 			if group != "" {
 				groups, group = append(groups, group), ""
 			}
@@ -56,6 +60,12 @@ func slicesHoldCard(groups []string) bool {
 		}
 	}
 	return false
+}
+
+// invisible says whether a rune takes no place on paper: format characters such as the zero-width
+// space, marks on what stands before them, and fillers.
+func invisible(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Mn, unicode.Me, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) || r == '\u2800'
 }
 
 // digitOf is the ASCII form of a decimal digit of any script.

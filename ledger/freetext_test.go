@@ -14,6 +14,9 @@ func TestCardNumbers(t *testing.T) {
 		"4111111111111111", "paid with 4111 1111 1111 1111, thanks", "4111-1111-1111-1111", "4111.1111.1111.1111", "4111 - 1111 - 1111 - 1111",
 		"x4111111111111111x", "378282246310005", "3782 822463 10005", "5555555555554444", "2223003122003222", "6011111111111117",
 		"3530111333300000", "30569309025904", "6200000000000005", "4222222222222", "４１１１１１１１１１１１１１１１", "٤١١١١١١١١١١١١١١١",
+		"4111\u200b1111\u200b1111\u200b1111", "4\u200d1\u200d1\u200d1\u20601111\ufeff1111\u00ad1111", "4111\u034f1111\ufe0f1111\u28001111", "4111\u3164111\u115f111111111",
+		"4\u03011\u03011\u030111111 1111 1111", "4111\u202e1111\u202c11111111", "4111\u2011111\u201411111\u22121111", "4111·1111•1111·1111",
+		"𝟜𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙𝟙", "④①①①①①①①①①①①①①①①", "⁴¹¹¹ ¹¹¹¹ ¹¹¹¹ ¹¹¹¹", "4\U000e0031111\U000e00311111 1111 1111",
 		"call 12 4111 1111 1111 1111", "exp 12/29 4111/1111/1111/1111",
 	} {
 		require.True(t, holdsCardNumber(text), text)
@@ -67,4 +70,23 @@ func TestCardSchemes(t *testing.T) {
 	require.False(t, holdsCardNumber(number("50", 12)), "too short")
 	require.True(t, holdsCardNumber("4111   1111   1111   1111"), "three between two groups")
 	require.False(t, holdsCardNumber("4111    1111    1111    1111"), "four")
+}
+
+// TestNoTextTakesACardNumber: every text parameter of every operation refuses a payment card's
+// number, however it is hidden, but those that are stored only where the number is known.
+func TestNoTextTakesACardNumber(t *testing.T) {
+	for _, op := range Catalogue() {
+		for _, p := range op.Params {
+			if p.Kind != KindText || p.Secret || p.Max < 17 || lookedUp[p.Name] {
+				continue
+			}
+			for _, text := range []string{"4111111111111111", "4111\u200b111111111111"} {
+				_, err := p.readText(text)
+				refusal, _ := err.(*Refusal)
+				require.NotNil(t, refusal, "operation %d: %s takes %q", op.ID, p.Name, text)
+				require.Equal(t, "card_number_in_text", refusal.Code)
+				require.Equal(t, p.Name, refusal.Parameter)
+			}
+		}
+	}
 }

@@ -108,10 +108,12 @@ func addToGiftCard(d *deciding, issue bool) (events.Requested, error) {
 	switch {
 	case amount <= 0:
 		return nil, refuseParameter("amount", "must be above 0")
+	case !found && holdsCardNumber(d.in.text("card")):
+		return nil, NoCardNumber("card", d.in.text("card"))
 	case len(t.Lines) >= MaxLines:
 		return nil, tooManyLines()
 	case issue && exists:
-		return nil, refuse("gift_card_exists", "The gift card has been issued already.").instead("Add to it.")
+		return nil, refuse("gift_card_exists", "The gift card has been issued already.").instead("Add to it.").miss()
 	case !found && (!issue || d.Mode == events.Offline), !issue && !exists:
 		return nil, d.unknownGiftCard(found)
 	}
@@ -137,11 +139,11 @@ func addToGiftCard(d *deciding, issue bool) (events.Requested, error) {
 func (d *deciding) unknownGiftCard(blank bool) error {
 	switch {
 	case blank:
-		return refuse("unknown_gift_card", "The gift card has not been issued yet.")
+		return refuse("unknown_gift_card", "The gift card has not been issued yet.").miss()
 	case d.Mode == events.Offline:
-		return needsHQ("gift card %s", d.in.text("card")).instead(payOtherwise)
+		return needsHQ("gift card %s", d.in.text("card")).instead(payOtherwise).miss()
 	}
-	return refuse("unknown_gift_card", "There is no gift card %s.", d.in.text("card"))
+	return refuse("unknown_gift_card", "There is no gift card %s.", d.in.text("card")).miss()
 }
 
 // payGiftCard takes a payment from a gift card's balance, or refunds to it (operation 214).
@@ -201,9 +203,9 @@ func (d *deciding) cardPIN(card GiftCard) (events.Requested, error) {
 		const wrong = "gift_card_pin_wrong"
 		failed, entry := d.failed(before, d.Untold[Pays])
 		if !entry {
-			return nil, refuseCardPIN(wrong)
+			return nil, refuseCardPIN(wrong).miss()
 		}
-		return &events.GiftCardPINRefused{Card: card.Number, Code: wrong, Failed: failed}, nil
+		return &events.GiftCardPINRefused{Card: card.Number, Code: wrong, Failed: failed, Guessed: d.oneTooMany()}, nil
 	}
 	return nil, nil
 }

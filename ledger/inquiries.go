@@ -122,7 +122,7 @@ func reprint(d *deciding) (events.Requested, error) {
 	doc, known := find[PrintedDocument](d.Reference, "printed", number)
 	switch {
 	case !known:
-		return nil, refuse("unknown_receipt", "There is no receipt %s at this register.", number).instead("Look the transaction up by its date.")
+		return nil, refuse("unknown_receipt", "There is no receipt %s at this register.", number).instead("Look the transaction up by its date.").miss()
 	case kind == events.ReceiptGift && doc.Status != "concluded":
 		return nil, refuse("no_gift_receipt", "Receipt %s sold nothing that could be a gift.", number)
 	}

@@ -202,9 +202,9 @@ func recallOrder(d *deciding) (events.Requested, error) {
 	offline, store := d.Mode != events.Online, d.Reference.Store
 	switch {
 	case !known && offline:
-		return nil, needsHQ("an order that is not among the open ones of this store").instead("Try again when the register is online.")
+		return nil, needsHQ("an order that is not among the open ones of this store").instead("Try again when the register is online.").miss()
 	case !known:
-		return nil, refuse("unknown_order", "There is no order %s.", id)
+		return nil, refuse("unknown_order", "There is no order %s.", id).miss()
 	case o.Store != d.Register.Store && offline:
 		return nil, needsHQ("an order of another store").instead("Pick it up at store " + string(o.Store) + ", or try again when the register is online.")
 	case o.Status == OrderPickedUp:

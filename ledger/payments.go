@@ -159,7 +159,7 @@ func payLoyalty(d *deciding) (events.Requested, error) {
 	card, known := find[LoyaltyCard](d.Reference, "loyalty", d.in.text("card"))
 	switch {
 	case !known:
-		return nil, refuse("unknown_loyalty_card", "There is no loyalty card %s.", d.in.text("card"))
+		return nil, refuse("unknown_loyalty_card", "There is no loyalty card %s.", d.in.text("card")).miss()
 	case card.Blocked:
 		return nil, refuse("loyalty_card_blocked", "The loyalty card is blocked.")
 	}

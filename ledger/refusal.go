@@ -10,6 +10,8 @@ type Refusal struct {
 	Instead   string // what could be done instead, if anything
 	// security refusals are recorded: who asked for what they may not do.
 	security bool
+	// missed refusals are of a number that nobody has, or that was only tried: they are counted.
+	missed bool
 }
 
 func (r *Refusal) Error() string { return r.Code + ": " + r.Why }
@@ -40,6 +42,12 @@ func (r *Refusal) instead(what string) *Refusal {
 
 // askManager is what to do where a permission is wanting.
 const askManager = "Ask a manager to approve it."
+
+// miss marks the refusal of a number that may have been guessed.
+func (r *Refusal) miss() *Refusal {
+	r.missed = true
+	return r
+}
 
 // deny makes a refusal for want of a permission, which is recorded.
 func deny(why string, args ...any) *Refusal {

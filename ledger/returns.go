@@ -107,10 +107,10 @@ func (d *deciding) soldLine() (*returnable, error) {
 	doc, ok := find[Sold](d.Reference, "receipt", number)
 	if !ok && d.Mode == events.Offline {
 		return nil, refuse("realtime_service_unavailable", "Receipt %s sold nothing at this register; to look it up elsewhere needs head office.", number).
-			instead("Return the product without its receipt, or try again when the register is online.")
+			instead("Return the product without its receipt, or try again when the register is online.").miss()
 	}
 	if !ok {
-		return nil, refuse("unknown_receipt", "There is no receipt %s.", number).instead("Return the product without its receipt.")
+		return nil, refuse("unknown_receipt", "There is no receipt %s.", number).instead("Return the product without its receipt.").miss()
 	}
 	at := d.in.number("line")
 	if at < 1 || at > len(doc.Lines) {

@@ -38,6 +38,7 @@ import (
 // reviewed like prose. The commands:
 //
 //	shop [STORE]         a new register in that store of the reference shop (shop_test.go), nobody signed on
+//	counting             the register counts numbers that nobody has
 //	ready [STORE]        the same with staff 7 signed on, a shift open and 100.00 in the drawer
 //	do op=N [staff=S] [key=K] [times=T] [long=PARAMETER:LENGTH] [quoted] [drawer] [down] [unsent=N] [unactivated] [frozen]
 //	                     one operation for each line of the body, which is its parameters in JSON, and for none
@@ -130,6 +131,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) (out string) {
 		entry, err := s.record(&events.ModeChanged{From: s.state.Mode, To: to, Cause: "manual"}, ledger.Command{}, "")
 		require.NoError(t, err)
 		return render(entry.Fact, s.store.Digits)
+	case "counting":
+		s.counting = true
+		return "ok"
 	case "terminal":
 		s.terminal = d.CmdArgs[0].Key
 		return "ok"

@@ -46,6 +46,8 @@ type State struct {
 	Failures map[events.StaffID]events.Failed `json:"failures,omitempty"`
 	// CardFailures are the wrong PINs in a row of the gift cards that had one.
 	CardFailures map[events.CardNumber]events.Failed `json:"card_failures,omitempty"`
+	// Guessed is the last entry's word on numbers that were tried; zero for none.
+	Guessed events.Guessed `json:"guessed,omitzero"`
 	// Clock is how those stand who have clocked in: work, or the break that they take.
 	Clock map[events.StaffID]string `json:"clock,omitempty"`
 }
@@ -221,7 +223,13 @@ func (s *State) apply(fact events.Fact) error {
 		return s.handOver(f)
 	case events.OfTransaction:
 		return s.applySale(f)
-	case *events.BalanceChecked, *events.GiftCardPINRefused:
+	case *events.BalanceChecked:
+	case *events.GiftCardPINRefused:
+		if f.Guessed != nil {
+			s.Guessed = *f.Guessed
+		}
+	case *events.NumbersGuessed:
+		s.Guessed = f.Guessed
 	default:
 		return s.applyStaff(fact)
 	}

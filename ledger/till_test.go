@@ -42,6 +42,9 @@ type till struct {
 	granted int
 	// hasty leaves out the checks that cost as much as the cart is long.
 	hasty bool
+	// counting says that the till counts the numbers that nobody has as a register does; misses are those of which no entry tells.
+	counting bool
+	misses   int
 }
 
 var tillRegister = events.Register{Store: "s001", ID: "r01"}
@@ -130,6 +133,9 @@ func (w *till) do(c ledger.Command) (answer, error) {
 	}
 	begins := ledger.Begins(w.state, c)
 	decision, err := ledger.Decide(w.state, c)
+	if w.counting {
+		w.misses = ledger.CountMisses(w.misses, decision.Fact, err)
+	}
 	// Where a transaction begins a register tries to reconnect, before it decides: it must have seen it coming.
 	if f, ok := decision.Fact.(events.OfTransaction); err == nil && ok && (f.Sale().Begins != nil) != begins {
 		panic(fmt.Sprintf("operation %d: a transaction begins: %t, foreseen: %t", c.Operation, f.Sale().Begins != nil, begins))
@@ -195,6 +201,7 @@ func (w *till) complete(c ledger.Command) ledger.Command {
 	c.CardPINMatches = c.Input.Text("card_pin") == cardPINs[c.Input.Text("card")]
 	c.At = w.clock.Unix()
 	w.untold.Tell(&c)
+	c.Misses = w.misses
 	return c
 }
 

@@ -48,6 +48,7 @@ var journalOnly = []events.Fact{
 	(*events.JournalShown)(nil),
 	(*events.ReportViewed)(nil),
 	(*events.PermissionRefused)(nil),
+	(*events.NumbersGuessed)(nil),
 	(*events.RegisterLocked)(nil),
 	(*events.RegisterUnlocked)(nil),
 	(*events.DeviceActivated)(nil),

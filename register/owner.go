@@ -162,9 +162,11 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 			return ledger.Answer{}, err
 		}
 	}
+	c.Misses = r.misses
 	r.untold.Tell(&c)
 	decision, err := r.decide(ctx, &c, req)
 	if err != nil {
+		r.misses = ledger.CountMisses(r.misses, nil, err)
 		refusal, ok := errors.AsType[*ledger.Refusal](err)
 		wrong = ok && r.untold.Refused(r.state, c, refusal.Code)
 		return ledger.Answer{}, err
@@ -180,6 +182,9 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 		circumstances.Command = "" // the entry with the terminal's answer is the one that answers the command
 	}
 	entry, err := r.append(ctx, decision.Fact, circumstances)
+	if err == nil {
+		r.misses = ledger.CountMisses(r.misses, decision.Fact, nil)
+	}
 	if err == nil && card {
 		entry, err = r.settleCard(ctx, false)
 	}

@@ -65,6 +65,7 @@ type Register struct {
 	begun     bool            // the mode in which the register starts is decided
 	sinceShot int             // entries since the last snapshot
 	untold    ledger.Untold   // PINs of which no entry tells
+	misses    int             // numbers that nobody has, of which no entry tells
 	unknown   map[string]bool // ids of appends that were given up and may still be stored
 
 	opened  time.Time

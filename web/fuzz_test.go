@@ -16,7 +16,7 @@ import (
 
 // recorded holds the refusals that are facts in the journal, such as security facts.
 var recorded = map[string]bool{
-	"sign_on_refused": true, "permission_denied": true, "override_refused": true, "override_by_same": true,
+	"sign_on_refused": true, "permission_denied": true, "override_refused": true, "override_by_same": true, "too_many_misses": true,
 	"staff_locked_out": true, "override_locked_out": true, "recount_required": true, "card_declined": true,
 }
 

@@ -115,7 +115,7 @@ func status(code string) int {
 	switch code {
 	case "not_signed_on", "sign_on_refused", "staff_locked_out", "register_locked":
 		return http.StatusUnauthorized
-	case "permission_denied", "override_refused", "override_by_same", "override_locked_out", "gift_card_pin_wrong", "gift_card_locked_out":
+	case "permission_denied", "override_refused", "override_by_same", "override_locked_out", "gift_card_pin_wrong", "gift_card_locked_out", "too_many_misses":
 		return http.StatusForbidden
 	case "pin_checks_busy", "pin_checks_throttled":
 		return http.StatusTooManyRequests

@@ -35,7 +35,7 @@ func TestProblemOfAnError(t *testing.T) {
 	}
 	for code, want := range map[string]int{
 		"not_signed_on": 401, "sign_on_refused": 401, "staff_locked_out": 401, "register_locked": 401,
-		"permission_denied": 403, "override_refused": 403, "override_by_same": 403, "override_locked_out": 403, "gift_card_pin_wrong": 403, "gift_card_locked_out": 403,
+		"permission_denied": 403, "override_refused": 403, "override_by_same": 403, "override_locked_out": 403, "gift_card_pin_wrong": 403, "gift_card_locked_out": 403, "too_many_misses": 403,
 		"unknown_operation": 404, "malformed_input": 400, "input_too_large": 413,
 		"invalid_parameter": 422, "unknown_product": 422, "price_negative": 422, "unknown_receipt": 422, "unknown_report": 422,
 		"no_shift": 409, "a code that is new": 409,

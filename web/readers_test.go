@@ -76,6 +76,24 @@ func TestReadingNeedsASession(t *testing.T) {
 	}
 }
 
+// TestNumbersAreNotTried shows that tries without end leave one entry, and that no number is looked
+// up meanwhile. The register sells on.
+func TestNumbersAreNotTried(t *testing.T) {
+	s := newShop(t)
+	before := s.View().Head.Sequence
+	codes := map[string]int{}
+	for i := range 500 {
+		r := s.do([]int{520, 512, 519, 117}[i%4], newKey(), fmt.Sprintf(`{"card":"%d"%s}`, 600000+i, []string{``, `,"amount":100`, `,"amount":100`, ``}[i%4]))
+		require.NotEqual(t, 200, r.Status)
+		codes[r.Code]++
+	}
+	require.Equal(t, 496, codes["too_many_misses"], "%v", codes)
+	require.Equal(t, before+1, s.View().Head.Sequence)
+	require.Contains(t, string(s.bodies()[before]), `"type":"staff.numbers_guessed.v1"`)
+	require.NotContains(t, string(s.bodies()[before]), "60000", "the numbers are not kept")
+	s.sell()
+}
+
 // TestEventsAreForASession shows that a client without a session gets only the status. With a
 // session it gets the entries that its member of staff may read.
 func TestEventsAreForASession(t *testing.T) {

@@ -284,6 +284,8 @@ func (t *teller) fact(fact events.Fact) string {
 		return fmt.Sprintf(": bag %s, %s", f.Bag, plural(len(f.Amounts), "amount"))
 	case *events.GiftCardPINRefused:
 		return ": " + f.Code
+	case *events.NumbersGuessed:
+		return fmt.Sprintf(": %s, %s", f.Code, plural(f.Misses, "number"))
 	case *events.LineAdded:
 		return fmt.Sprintf(": line %d, %s x %s %q at %s = %s", f.Line.Number, f.Line.Quantity, f.Line.Product, f.Line.Description, f.Line.Price, money(f.Line.Gross))
 	case *events.CardRequested:
