@@ -15,24 +15,26 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// ErrNoKeys says that this instance of head office was not given the fleet's keys.
+// ErrNoKeys means that this instance of head office does not have the fleet's keys.
 var ErrNoKeys = errors.New("the keys of the fleet are not in this node's data directory")
 
-// accountsName is the folder in HQ's data directory in which its server keeps the accounts.
+// accountsName is the folder in HQ's data directory that holds its server's accounts.
 const accountsName = "accounts"
 
 const (
-	askServers = 3 * time.Second        // all servers answer within this, or do not
-	lastServer = 300 * time.Millisecond // after an answer: no other server answers later than this
+	askServers = 3 * time.Second        // the answers of all servers are awaited this long
+	lastServer = 300 * time.Millisecond // after each answer: the next server answers within this
 )
 
-// forEver is the time up to which credentials of a user that is revoked are void, as Unix seconds: the
-// year 9999. A time of the day would depend on the clocks of those who signed and those who revoke.
+// forEver is the time up to which the credentials of a revoked user are void, as Unix seconds: the
+// year 9999. The present time would not do, because the clocks of the signer and of the revoker may
+// differ.
 const forEver = 253402300799
 
-// Revoke ends the credentials of a user, such as a register's, whenever they were or will be signed: links that
-// use them are cut by the servers at once, and none is let in again. It returns when every server
-// that can be reached knows; one that is down learns it from the others when it starts.
+// Revoke ends the credentials of a user, such as a register's, whenever they were or will be
+// signed. The servers cut the links that use them at once, and let none in again. Revoke returns
+// when every server that can be reached knows. A server that is down learns it from the others when
+// it starts.
 func (h *HQNode) Revoke(ctx context.Context, user string) error {
 	if h.keys == nil {
 		return fmt.Errorf("revoke %s: %w", user, ErrNoKeys)
@@ -40,19 +42,19 @@ func (h *HQNode) Revoke(ctx context.Context, user string) error {
 	if !nkeys.IsValidPublicUserKey(user) {
 		return fmt.Errorf("revoke %q: not the public key of a user", user)
 	}
-	// If we died here, nothing is revoked; whoever asked has no answer and asks again.
+	// If we died here, nothing is revoked. The caller has no answer and asks again.
 	if err := h.join(ctx, revokedMember+user+"."+strconv.FormatInt(forEver, 10)); err != nil {
 		return fmt.Errorf("revoke %s: %w", user, err)
 	}
-	// If we died here, it is in the set, and the next start of any instance pushes it.
+	// If we died here, the revocation is in the set, and the next start of any instance pushes it.
 	if err := h.PushAccount(ctx); err != nil {
 		return fmt.Errorf("revoke %s: %w", user, err)
 	}
 	return nil
 }
 
-// PushAccount makes the servers take over the account of the fleet: the rights of
-// registers as this program has them, and all that is revoked. It changes nothing where that is so already.
+// PushAccount gives the servers the account of the fleet: this program's rights of registers, and
+// all revocations. It changes nothing if the servers have that already.
 func (h *HQNode) PushAccount(ctx context.Context) error {
 	h.pushing.Lock()
 	defer h.pushing.Unlock()
@@ -75,7 +77,7 @@ func (h *HQNode) PushAccount(ctx context.Context) error {
 	return fmt.Errorf("push account: other instances of head office were changing it %d times", reconcileTries)
 }
 
-// wantedAccount is the account as it should be.
+// wantedAccount returns the account that the servers should have.
 func (h *HQNode) wantedAccount(ctx context.Context) (*jwt.AccountClaims, error) {
 	c, err := h.keys.fleetClaims()
 	if err != nil {
@@ -93,7 +95,7 @@ func (h *HQNode) wantedAccount(ctx context.Context) (*jwt.AccountClaims, error) 
 	return c, nil
 }
 
-// account is the account as a server has it, nil where it has none.
+// account returns the account that a server has, or nil if it has none.
 func (h *HQNode) account(ctx context.Context, public string) (*jwt.AccountClaims, error) {
 	ctx, cancel := context.WithTimeout(ctx, askServers)
 	defer cancel()
@@ -107,18 +109,19 @@ func (h *HQNode) account(ctx context.Context, public string) (*jwt.AccountClaims
 	return jwt.DecodeAccountClaims(string(msg.Data))
 }
 
-// sameAccount says whether two claims differ in no more than who signed them when.
+// sameAccount reports whether two claims agree in everything but their signer and the time of
+// signing.
 func sameAccount(a, b *jwt.AccountClaims) bool {
 	scope := func(c *jwt.AccountClaims) string {
-		data, err := json.Marshal([]any{c.SigningKeys, c.Exports}) // an error leaves them different, so that they are pushed
+		data, err := json.Marshal([]any{c.SigningKeys, c.Exports}) // an error makes them different, so that they are pushed
 		return fmt.Sprint(string(data), err, c.Limits.JetStreamLimits, c.Name)
 	}
 	return scope(a) == scope(b) && maps.Equal(a.Revocations, b.Revocations)
 }
 
-// push signs the claims and gives them to all servers.
+// push signs the claims and sends them to all servers.
 func (h *HQNode) push(ctx context.Context, want, have *jwt.AccountClaims) error {
-	// Of two claims that were signed in the same second no server knows which is newer.
+	// A server cannot tell which of two claims is newer if both were signed in the same second.
 	for have != nil && time.Now().Unix() <= have.IssuedAt {
 		select {
 		case <-ctx.Done():
@@ -146,7 +149,7 @@ func (h *HQNode) push(ctx context.Context, want, have *jwt.AccountClaims) error 
 	return nil
 }
 
-// askServers puts a question about themselves to all servers and returns what each says.
+// askServers asks all servers a question about themselves and returns their answers.
 func (h *HQNode) askServers(ctx context.Context, what string) (answers []json.RawMessage, err error) {
 	if h.system == nil {
 		return nil, nil
@@ -171,7 +174,8 @@ func (h *HQNode) askServers(ctx context.Context, what string) (answers []json.Ra
 	return answers, nil
 }
 
-// gather collects the answers of all servers to one question: one where this node has its own.
+// gather collects the answers of all servers to one question. A node with a server of its own gets
+// one answer.
 func (h *HQNode) gather(ctx context.Context, subject string, question []byte) (answers [][]byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askServers)
 	defer cancel()

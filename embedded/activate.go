@@ -15,17 +15,18 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// A register that has no credentials reaches head office with those of an
-// activation code: they let it ask for activation as that register, and nothing else. The answer holds
-// a token for a key that the register has made itself, so that it is of no use to anyone else.
+// A register without credentials reaches head office with those of an activation code. They let it
+// ask for activation as that register, and nothing else. The answer holds a token for a key that
+// the register has made itself, so the token is of no use to anyone else.
 
-// UserKey is a key by which a register signs on at head office. Its seed never leaves the register.
+// UserKey is the key with which a register signs on at head office. Its seed never leaves the
+// register.
 type UserKey struct {
 	Seed   string `json:"seed"`
 	Public string `json:"public"`
 }
 
-// NewUserKey makes one.
+// NewUserKey makes a new key.
 func NewUserKey() (UserKey, error) {
 	kp, public, err := newUser()
 	if err != nil {
@@ -35,8 +36,8 @@ func NewUserKey() (UserKey, error) {
 	return UserKey{string(seed), public}, err
 }
 
-// Credentials is the content of the file that [RegisterConfig].Creds names, from the token that
-// head office made for the key.
+// Credentials returns the content of the file that [RegisterConfig].Creds names. token is the one
+// that head office made for the key.
 func (k UserKey) Credentials(token string) ([]byte, error) {
 	c, err := jwt.DecodeUserClaims(token)
 	if err != nil {
@@ -48,7 +49,7 @@ func (k UserKey) Credentials(token string) ([]byte, error) {
 	return jwt.FormatUserConfig(token, []byte(k.Seed))
 }
 
-// Newest is the one of some credentials files that was issued last, "" for none. A file that
+// Newest returns the path of the credentials file that was issued last, "" for none. A file that
 // does not exist does not count.
 func Newest(paths ...string) (newest string, err error) {
 	var latest int64
@@ -78,15 +79,16 @@ func Newest(paths ...string) (newest string, err error) {
 	return newest, nil
 }
 
-// UseCredentials has the link to HQ sign on with other credentials from now on. A link that is
-// up is closed and comes back with them.
+// UseCredentials makes the link to HQ sign on with other credentials from now on. A link that is up
+// is closed and comes back with them.
 func (n *RegisterNode) UseCredentials(path string) error {
 	n.reload.Lock()
 	defer n.reload.Unlock()
 	if n.cfg.HQ == "" {
 		return errors.New("use credentials: this register has no HQ")
 	}
-	// The file may be the same with another content, which the server does not see: so down and up.
+	// The path may be the same with new content. The server does not see that, so the link is
+	// switched off and on.
 	for _, disabled := range []bool{true, !n.link.enabled()} {
 		o := n.options.Clone()
 		remote := *o.LeafNode.Remotes[0]
@@ -108,11 +110,11 @@ func (w *linkWatch) enabled() bool {
 	return w.state.Enabled
 }
 
-// activateService is what a register without credentials may ask, and the only thing.
+// activateService is the only service that a register without credentials may ask.
 const activateService = "activate"
 
-// Bootstrap makes credentials by which a register can ask for its activation until a moment,
-// and do nothing else. public is the key that [HQNode.Revoke] takes.
+// Bootstrap makes credentials with which a register can ask for its activation until a given time,
+// and do nothing else. public is the key to pass to [HQNode.Revoke].
 func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, public string, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, "", err
@@ -120,7 +122,8 @@ func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, pu
 	if h.keys == nil {
 		return nil, "", ErrNoKeys
 	}
-	// Signed by the account itself: the key that signs registers can give nothing less than a register's rights.
+	// The account itself signs them, because the key that signs registers can only give a
+	// register's full rights.
 	token, seed, err := user(r.String(), h.keys.fleet, h.keys.fleet, func(c *jwt.UserClaims) {
 		c.Expires = until.Unix()
 		c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
@@ -135,7 +138,7 @@ func (h *HQNode) Bootstrap(r events.Register, until time.Time) (creds []byte, pu
 	return creds, public, err
 }
 
-// Admit makes the token by which a register signs on with a key of its own.
+// Admit makes the token with which a register signs on with a key of its own.
 func (h *HQNode) Admit(r events.Register, user string) (token string, err error) {
 	if err := enrollable(r); err != nil {
 		return "", err
@@ -155,7 +158,7 @@ func (h *HQNode) Admit(r events.Register, user string) (token string, err error)
 	return c.Encode(h.keys.registers)
 }
 
-// IsRevoked says whether [HQNode.Revoke] has ended a user's credentials before.
+// IsRevoked reports whether [HQNode.Revoke] has ended a user's credentials.
 func (h *HQNode) IsRevoked(ctx context.Context, user string) (bool, error) {
 	members, err := h.members(ctx, revokedMember+user+".")
 	if err != nil {
@@ -164,8 +167,8 @@ func (h *HQNode) IsRevoked(ctx context.Context, user string) (bool, error) {
 	return len(members) > 0, nil
 }
 
-// HasKeys says whether this instance can make and revoke credentials.
+// HasKeys reports whether this instance can make and revoke credentials.
 func (h *HQNode) HasKeys() bool { return h.keys != nil }
 
-// CredentialsPath is where a register keeps the credentials of its activation.
+// CredentialsPath returns the path of the credentials that a register got with its activation.
 func CredentialsPath(dir string) string { return filepath.Join(dir, "hq.creds") }

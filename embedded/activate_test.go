@@ -69,7 +69,7 @@ func TestActivationOfALink(t *testing.T) {
 	require.NoError(t, n.UseCredentials(path))
 	requireAtHQ(t, h, JournalName{r01, 1}, 5)
 
-	// Revoked: the link is closed, and does not come back.
+	// After a revocation the link is closed and does not come back.
 	for _, user := range []string{key.Public, first} {
 		require.NoError(t, h.Revoke(t.Context(), user))
 		revoked, err := h.IsRevoked(t.Context(), user)
@@ -81,7 +81,7 @@ func TestActivationOfALink(t *testing.T) {
 	require.NoError(t, n.SetLink(true))
 	require.Never(t, func() bool { return len(h.Links()) > 0 }, 3*time.Second, 20*time.Millisecond)
 
-	// A new key comes in beside the old ones, at the same path.
+	// A new key is admitted beside the old ones, in a file at the same path.
 	again, err := NewUserKey()
 	require.NoError(t, err)
 	admitted, err := h.Admit(r01, again.Public)

@@ -14,13 +14,13 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Head office answers a register on the subject that the register names. So that no answer can
-// reach a stream, an API of the server or another register, answers have a user of their own: it may
-// hear what registers ask and publish below down.*.reply. and nothing else. The servers enforce
-// that; see docs/decisions/0019-answers-come-from-a-user-of-their-own.md.
+// Head office answers a register on the subject that the register names. No answer may reach a
+// stream, an API of the server or another register. So answers have a user of their own. It may
+// hear the questions of registers and publish below down.*.reply. and nothing else. The servers
+// enforce that; see docs/decisions/0019-answers-come-from-a-user-of-their-own.md.
 
-// answersCreds is the name of the file with the credentials of that user, beside those of head
-// office itself, for an instance without keys.
+// answersCreds is the name of the file with that user's credentials. An instance without keys has
+// it beside head office's own credentials.
 const answersCreds = "answers.creds"
 
 // answerRights returns all rights of the connection that answers registers.
@@ -31,8 +31,8 @@ func answerRights() jwt.Permissions {
 	return p
 }
 
-// ownRights returns all rights of the connection with which head office keeps its streams. No
-// verb of the API is among them that deletes a stream or an entry, but in the bucket of imports.
+// ownRights returns all rights of the connection with which head office keeps its streams. No right
+// deletes a stream or an entry, except in the bucket of imports.
 func ownRights() jwt.Permissions {
 	var p jwt.Permissions
 	p.Sub.Allow.Add(hqInbox+".>", resetReply("*")+".*")
@@ -42,14 +42,14 @@ func ownRights() jwt.Permissions {
 		"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*",
 		"$JS.API.STREAM.LEADER.STEPDOWN.*", "$JS.API.STREAM.PURGE.OBJ_"+importsBucket,
 		"$JS.API.DIRECT.GET.>", "$JS.API.CONSUMER.>",
-		"$JS.FC.hq.>",                   // lets a server go on that waits for a reader
-		"$JS.*.API.CONSUMER.RESET.*.hq", // says to a register where its journal goes on
+		"$JS.FC.hq.>",                   // answers a server's flow control, so that it goes on sending
+		"$JS.*.API.CONSUMER.RESET.*.hq", // resets a register's consumer to a sequence
 	)
 	return p
 }
 
-// systemRights returns all rights of head office in the servers' own account: to ask who is linked,
-// and to read and replace an account of the fleet.
+// systemRights returns all rights of head office in the servers' own account. It may ask for the
+// links, and read and replace an account of the fleet.
 func systemRights() jwt.Permissions {
 	var p jwt.Permissions
 	p.Sub.Allow.Add(systemInbox + ".>")
@@ -65,7 +65,7 @@ func (h *HQNode) answersUser() (nats.Option, error) {
 	path := filepath.Join(filepath.Dir(h.cfg.Creds), answersCreds)
 	_, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		// Of a cluster that an older version initialised. The check in asked holds here too.
+		// The cluster was initialised by an older version. The check in readAsked holds here too.
 		h.log.Warn("head office answers registers with all rights that its own credentials have: copy the file "+answersCreds+
 			" of an instance with keys beside them", "creds", h.cfg.Creds)
 		return nats.UserCredentials(h.cfg.Creds), nil
@@ -76,8 +76,8 @@ func (h *HQNode) answersUser() (nats.Option, error) {
 	return nats.UserCredentials(path), nil
 }
 
-// writeAnswersCreds leaves the credentials for answers in an instance's directory, for instances
-// without keys. A cluster that an older version initialised has none.
+// writeAnswersCreds writes the credentials for answers into the directory of an instance with keys,
+// to be copied to instances without keys. A cluster that an older version initialised has none.
 func (h *HQNode) writeAnswersCreds() error {
 	path := filepath.Join(h.cfg.Dir, answersCreds)
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
@@ -90,18 +90,19 @@ func (h *HQNode) writeAnswersCreds() error {
 	return WriteFileDurably(path, creds)
 }
 
-// plainSubject matches what may follow down.<register>.reply. in the subject of an answer.
+// plainSubject matches the allowed rest of an answer's subject behind down.<register>.reply.
 var plainSubject = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,3}$`)
 
-// asked is a question of a register, with the only register and subject that it may be answered to.
+// asked is a question of a register. Its answer goes to this register and this subject alone.
 type asked struct {
 	register events.Register
 	reply    string
 	msg      *nats.Msg
 }
 
-// readAsked checks who asks, and where the answer is to go. A question that names any other
-// subject than one of the asker's own is refused without an answer: there is nowhere to send it.
+// readAsked reads the asking register from the subject of a question, and checks the reply subject.
+// A question with a reply subject that is not the asker's own is refused without an answer, because
+// there is nowhere to send one.
 func readAsked(m *nats.Msg) (asked, error) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, "up."), ".")
 	r, err := events.ParseRegister(name)

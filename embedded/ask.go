@@ -11,18 +11,18 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Registers ask, head office answers: requests of NATS over the leaf link. Instances of head office
-// share the work: each question goes to one of them.
+// Registers ask and head office answers, with NATS requests over the leaf link. The instances of
+// head office share the work: each question goes to one of them.
 
-// Why a question got no answer.
+// The reasons for a question without an answer.
 var (
 	ErrLinkDown      = errors.New("the link to head office is down")
 	ErrNobodyAnswers = errors.New("head office is reached, and nobody there answers")
 	ErrNoAnswer      = errors.New("head office did not answer in time")
 )
 
-// ServiceError says that head office was reached and could not answer, as when its
-// database is gone. A business error is an answer and none of these.
+// ServiceError means that head office was reached and could not answer, as when its database is
+// gone. A refusal by the rules of the shop is an answer and no ServiceError.
 type ServiceError struct{ What string }
 
 func (e *ServiceError) Error() string { return "head office cannot answer: " + e.What }
@@ -30,9 +30,9 @@ func (e *ServiceError) Error() string { return "head office cannot answer: " + e
 // MaxAsked is the largest question and answer in bytes.
 const MaxAsked = 512 << 10
 
-// Ask puts a question to one of head office's services and returns its answer. The
-// error says why there is none: [ErrLinkDown], [ErrNobodyAnswers], [ErrNoAnswer] where
-// ctx has ended first, or a *[ServiceError].
+// Ask sends a question to one of head office's services and returns its answer. Without an answer
+// the error is [ErrLinkDown], [ErrNobodyAnswers], [ErrNoAnswer] if ctx ended first, or a
+// *[ServiceError].
 func (n *RegisterNode) Ask(ctx context.Context, service string, question []byte) ([]byte, error) {
 	if !n.Link().Connected {
 		return nil, fmt.Errorf("ask %s: %w", service, ErrLinkDown)
@@ -49,7 +49,7 @@ func (n *RegisterNode) Ask(ctx context.Context, service string, question []byte)
 	case errors.Is(err, nats.ErrNoResponders):
 		err = ErrNobodyAnswers
 		if !n.Link().Connected {
-			err = ErrLinkDown // it went while we asked
+			err = ErrLinkDown // the link went down meanwhile
 		}
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
 		err = ErrNoAnswer
@@ -64,35 +64,38 @@ func (n *RegisterNode) Ask(ctx context.Context, service string, question []byte)
 
 func askSubject(register, service string) string { return "up." + register + ".ask." + service }
 
-// replyPrefix is where head office's answers to a register travel, and no other register listens.
+// replyPrefix returns the subject prefix of head office's answers to a register. No other register
+// may listen below it.
 func replyPrefix(r events.Register) string { return "down." + r.String() + ".reply" }
 
-// ownReplies is where a register hears all answers but the one to its activation. Its inboxes have a token more than those for
-// that, so that the holder of an activation code does not hear what the register of that name is told.
+// ownReplies returns the subject prefix of all answers to a register but the one to its activation.
+// Its inboxes have one token more than those of the activation. So the holder of an activation code
+// does not hear the answers to the register of that name.
 func ownReplies(r events.Register) string { return replyPrefix(r) + ".own" }
 
 // activationReplies are the subjects on which a register hears the answer to its activation.
 func activationReplies(r events.Register) string { return replyPrefix(r) + ".*.*" }
 
-// The headers of an answer that is none, as micro services of NATS have them.
+// The headers of an error in place of an answer, as micro services of NATS use them.
 const (
 	errorHeader     = "Nats-Service-Error"
 	errorCodeHeader = "Nats-Service-Error-Code"
 )
 
-// answerGroup is the queue group of all services, so that one of several instances answers. Every
-// version has the same one: two versions may run side by side.
+// answerGroup is the queue group of all services, so that one of several instances answers. It is
+// the same in every version, because two versions may run side by side.
 const answerGroup = "q"
 
-// Answerer answers one question of a register. An error of it reaches the register as a *[ServiceError].
+// Answerer answers one question of a register. The register receives its error as a
+// *[ServiceError].
 type Answerer func(ctx context.Context, r events.Register, question []byte) (answer []byte, err error)
 
-// maxAnswering bounds the questions of one service that are answered at a time by one instance.
+// maxAnswering bounds the questions of one service that one instance answers at a time.
 const maxAnswering = 64
 
-// Answer serves questions until the node is closed. Who asks follows from the subject, on
-// which only that register's credentials may publish. A question whose answer would go anywhere
-// but to a reply subject of its register is refused before it is read.
+// Answer serves questions until the node is closed. The subject identifies the asking register,
+// because only that register's credentials may publish on it. A question with a reply subject that
+// is not that register's own is refused before it is read.
 func (h *HQNode) Answer(service string, answer Answerer) error {
 	slots := make(chan struct{}, maxAnswering)
 	_, err := h.answers.QueueSubscribe(askSubject("*", service), answerGroup, func(m *nats.Msg) {
@@ -125,8 +128,8 @@ func (h *HQNode) answer(q asked, service string, answer Answerer) {
 	}
 }
 
-// guarded is an answer. One that panics has failed: what one register has written or asks must
-// not end head office for all.
+// guarded calls answer and turns a panic into an error. No question and no entry of one register
+// may end head office for all.
 func (h *HQNode) guarded(answer Answerer, r events.Register, question []byte) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {

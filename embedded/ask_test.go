@@ -12,7 +12,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// A question is answered, or it is said why not.
+// TestAsk shows that a question is answered, or fails with the right error.
 func TestAsk(t *testing.T) {
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), enroll(t, h, r01, 1)))
@@ -53,7 +53,8 @@ func TestAsk(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := ask("price", soon); return errors.Is(err, ErrLinkDown) }, soon, 10*time.Millisecond)
 }
 
-// A question on which an answerer panics is a failed one, and head office goes on.
+// TestAnswerThatPanics shows that a question fails if its answerer panics, and that head office
+// goes on.
 func TestAnswerThatPanics(t *testing.T) {
 	h := startHQ(t, t.TempDir(), "")
 	require.NoError(t, h.Answer("fragile", func(_ context.Context, _ events.Register, question []byte) ([]byte, error) {

@@ -37,7 +37,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkBarePublish is the floor of BenchmarkAppend.
+// BenchmarkBarePublish measures the floor of BenchmarkAppend.
 func BenchmarkBarePublish(b *testing.B) {
 	n := benchNode(b, false)
 	for b.Loop() {
@@ -48,7 +48,7 @@ func BenchmarkBarePublish(b *testing.B) {
 
 const readEntries = 100_000
 
-// benchFilled is a node with entries to read, not synced one by one for the sake of time.
+// benchFilled returns a node with entries to read. They are not synced one by one, to save time.
 func benchFilled(b *testing.B) *RegisterNode {
 	n := benchNode(b, true)
 	for range readEntries {
@@ -63,7 +63,7 @@ func benchFilled(b *testing.B) *RegisterNode {
 	return n
 }
 
-// reportEntries reports the rate, and the processor time, which a busy machine changes less.
+// reportEntries reports the rate, and the processor time. A busy machine changes the latter less.
 func reportEntries(b *testing.B, cpu time.Duration) {
 	entries := float64(readEntries) * float64(b.N)
 	b.ReportMetric(entries/b.Elapsed().Seconds(), "entries/s")
@@ -81,7 +81,7 @@ func BenchmarkRead(b *testing.B) {
 	reportEntries(b, cpu)
 }
 
-// BenchmarkBareOrderedConsumer is the floor of BenchmarkRead.
+// BenchmarkBareOrderedConsumer measures the floor of BenchmarkRead.
 func BenchmarkBareOrderedConsumer(b *testing.B) {
 	n := benchFilled(b)
 	cpu := cpuTime()

@@ -12,12 +12,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// startOnCluster connects to servers that are there.
+// startOnCluster connects to the running servers of a cluster.
 func (h *HQNode) startOnCluster(ctx context.Context) (err error) {
 	if err := h.allow(clusterProtection(h.cfg.URLs, h.cfg.CA), "what the cluster holds", strings.Join(h.cfg.URLs, ",")); err != nil {
 		return err
 	}
-	// The keys sign what this version needs, and no more. Credentials are of the version that made them.
+	// With the keys this node signs exactly the rights that this version needs. A credentials file
+	// has the rights of the version that made it.
 	own := nats.UserCredentials(h.cfg.Creds)
 	if h.keys != nil {
 		if own, err = h.keys.ownUser(); err != nil {
@@ -58,12 +59,12 @@ func (h *HQNode) connectAll(own, answers nats.Option) (err error) {
 	return err
 }
 
-// connectCluster opens a connection that goes on for ever, to whichever server is up.
+// connectCluster opens a connection to any server that is up. The connection reconnects for ever.
 func (h *HQNode) connectCluster(inbox string, user nats.Option) (*nats.Conn, error) {
 	options := []nats.Option{
 		user, nats.Name("posnode"), nats.CustomInboxPrefix(inbox),
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.IgnoreAuthErrorAbort(),
-		// Half-open connections are found as soon as the servers find them.
+		// A half-open connection is detected as soon as the servers detect it.
 		nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2), nats.Timeout(dialTimeout),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			h.log.Warn("connection to the cluster", "error", err)
@@ -81,13 +82,14 @@ func (h *HQNode) connectCluster(inbox string, user nats.Option) (*nats.Conn, err
 	return nc, nil
 }
 
-// ErrNoReplicas says that a server that is no cluster was asked to keep streams more than once.
+// ErrNoReplicas means that a single server was asked to keep replicas of streams.
 var ErrNoReplicas = errors.New("a server alone keeps no replicas")
 
 const codeNoReplicas jetstream.ErrorCode = 10074
 
-// untilReady repeats what a cluster refuses while it starts or chooses leaders. What no waiting mends is final: being
-// refused entry, a certificate that is not trusted, and replicas on a single server.
+// untilReady calls do until it succeeds, because a cluster refuses requests while it starts or
+// chooses leaders. It returns at once the errors that no waiting mends: refused credentials, a
+// certificate that is not trusted, and replicas on a single server.
 func (h *HQNode) untilReady(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -114,7 +116,8 @@ func (h *HQNode) untilReady(ctx context.Context, do func(context.Context) error)
 	}
 }
 
-// oneTry bounds a request to a cluster that has no leader yet: it is not refused, but forgotten.
+// oneTry bounds a request to a cluster that has no leader yet. Such a request gets no answer at
+// all.
 const oneTry = 5 * time.Second
 
 func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/posnode/posnode/internal/stock"
 )
 
-// stockBinary is the stock server, built once for all tests and removed by TestMain.
+// stockBinary builds the stock server once for all tests. TestMain removes it.
 var stockBinary = sync.OnceValues(func() (string, error) {
 	builtStock = true
 	return stock.Build(context.Background())
@@ -28,7 +28,7 @@ var stockBinary = sync.OnceValues(func() (string, error) {
 
 var builtStock bool
 
-// cluster is three stock servers on loopback, and nothing of ours in them.
+// cluster holds three stock servers on loopback, with no code of ours in them.
 type cluster struct {
 	t       testing.TB
 	dir     string
@@ -93,8 +93,8 @@ func (c *cluster) leafs() string {
 
 func (c *cluster) ca() string { return filepath.Join(c.dir, caFile) }
 
-// hq starts an instance of head office with what InitCluster made for it, on the
-// servers given, or all.
+// hq starts an instance of head office with the files of InitCluster, on the given servers or on
+// all.
 func (c *cluster) hq(urls ...string) *HQNode {
 	if len(urls) == 0 {
 		urls = c.urls()
@@ -109,7 +109,7 @@ func (c *cluster) hq(urls ...string) *HQNode {
 	return h
 }
 
-// secured is a link by TLS to leaf URLs of the cluster.
+// secured returns a change of settings for a link by TLS to leaf URLs of the cluster.
 func (c *cluster) secured(urls string) func(*RegisterConfig) {
 	return func(cfg *RegisterConfig) { cfg.HQ, cfg.CA = urls, c.ca() }
 }
@@ -149,8 +149,8 @@ func TestRevokeOnACluster(t *testing.T) {
 	requireRevocation(t, h, c.leafs, func(r events.Register) string { return enroll(t, other, r, 1) }, c.secured(c.leafs()))
 }
 
-// TestRevokedWhileAServerWasDown: the server learns it from the others soon after it is back. Until then head
-// office, which knows, answers nothing (hq).
+// TestRevokedWhileAServerWasDown shows that a server that was down learns of a revocation soon
+// after it is back. Until then head office knows of it and answers nothing (package hq).
 func TestRevokedWhileAServerWasDown(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -163,7 +163,7 @@ func TestRevokedWhileAServerWasDown(t *testing.T) {
 	require.Eventually(t, func() bool { return h.Revoke(t.Context(), publicKey(t, creds)) == nil }, soon, 100*time.Millisecond) // once the others have leaders
 	c.start(2)
 	started, out := time.Now(), time.Time{}
-	require.Eventually(t, func() bool { // out, and has stayed out for longer than it waits between two attempts
+	require.Eventually(t, func() bool { // it has been out for longer than the pause between two attempts
 		if one.Link().Connected || out.IsZero() {
 			out = time.Now()
 		}
@@ -174,8 +174,7 @@ func TestRevokedWhileAServerWasDown(t *testing.T) {
 
 var adding = flag.Int("adding", 20, "registers that are added to a cluster, for what one costs")
 
-// TestCostOfARegister adds registers that are linked to a cluster, and says what each
-// costs there.
+// TestCostOfARegister links registers to a cluster and logs the cost of each.
 func TestCostOfARegister(t *testing.T) {
 	c := startCluster(t)
 	h := c.hq()
@@ -227,7 +226,7 @@ func mean(all []time.Duration) time.Duration {
 	return sum / time.Duration(len(all))
 }
 
-// memory is what the servers have resident, in KiB; 0 where that cannot be known.
+// memory returns the resident memory of the servers in KiB, 0 if it cannot be read.
 func (c *cluster) memory() (kib int) {
 	for _, s := range c.servers {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -250,7 +249,8 @@ func heapInUse() uint64 {
 	return m.HeapInuse
 }
 
-// BenchmarkOwnLast is what head office does before it takes in a batch of entries: it asks where its own journal ends.
+// BenchmarkOwnLast measures a request for the end of head office's own journal. Head office sends
+// it before it applies a batch of entries.
 func BenchmarkOwnLast(b *testing.B) {
 	ask := func(h *HQNode) func(*testing.B) {
 		return func(b *testing.B) {
@@ -264,7 +264,7 @@ func BenchmarkOwnLast(b *testing.B) {
 	b.Run("three stock servers", ask(startCluster(b).hq()))
 }
 
-// limit gives all servers another limit for what their streams take of the disk, and starts them again.
+// limit sets another max_file for the streams of all servers, and starts them again.
 func (c *cluster) limit(size string) {
 	for i, m := range c.members {
 		c.servers[i].Stop()
@@ -276,8 +276,9 @@ func (c *cluster) limit(size string) {
 	}
 }
 
-// TestStoreLimitOfStockServers fills what the servers may take of the disk. Streams over it get no leader; entries stay with their
-// register, and come once the limit is higher and the servers were started again.
+// TestStoreLimitOfStockServers fills the servers' share of the disk. Streams over the limit get no
+// leader, and entries stay with their register. They arrive once the limit is higher and the
+// servers were started again.
 func TestStoreLimitOfStockServers(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -285,7 +286,7 @@ func TestStoreLimitOfStockServers(t *testing.T) {
 	h := c.hq()
 	n := startRegister(t, t.TempDir(), linked(r01, "", enroll(t, h, r01, 1)), c.secured(c.leafs()))
 	last := uint64(0)
-	require.Eventually(t, func() bool { // what is on its way when the limit is reached still comes
+	require.Eventually(t, func() bool { // entries on their way when the limit is reached still arrive
 		require.NoError(t, n.Journal().Append(t.Context(), last, sizedEntry(last+1, 900_000)))
 		last++
 		for _, s := range c.servers {

@@ -17,8 +17,8 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Copy is the store of a stopped register node, opened as a copy: opening a store
-// writes to it, so what is under audit is never opened itself.
+// Copy is a copy of the store of a stopped register node. Opening a store writes to it, so an audit
+// opens the copy alone.
 type Copy struct {
 	dir      string
 	server   *server.Server
@@ -30,8 +30,8 @@ type Copy struct {
 }
 
 // OpenCopy copies the journals under dir to a temporary directory and opens them there. It writes
-// nothing to dir, and refuses one that a node has open. It copies regular files alone, and follows
-// no link: see [Copy.Skipped]. When ctx ends it stops and leaves nothing behind.
+// nothing to dir, and returns [ErrInUse] if a node has dir open. It copies regular files alone and
+// follows no link: see [Copy.Skipped]. When ctx ends it stops and leaves nothing behind.
 func OpenCopy(ctx context.Context, dir string) (*Copy, error) {
 	tmp, skipped, err := copyStore(ctx, dir)
 	if err != nil {
@@ -70,7 +70,8 @@ func copyStore(ctx context.Context, dir string) (tmp string, skipped []Skipped, 
 }
 
 func (c *Copy) open(ctx context.Context) (err error) {
-	// What a kill left half made is completed in the copy, as the register's next start does it.
+	// A kill may have left files half made. They are completed in the copy, as the register's next
+	// start does it.
 	if err := repairStore(c.dir, logger(nil)); err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (c *Copy) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// reopen adds the journals whose settings are lost and whose entries are there.
+// reopen adds the journals that have entries but have lost their settings.
 func (c *Copy) reopen(ctx context.Context, js jetstream.JetStream) error {
 	folders, err := journalFolders(c.dir)
 	if err != nil {
@@ -147,10 +148,10 @@ func (c *Copy) add(ctx context.Context, js jetstream.JetStream, epoch int, regis
 	return nil
 }
 
-// Register is whose store it is.
+// Register returns the register that the store belongs to.
 func (c *Copy) Register() events.Register { return c.register }
 
-// Epochs lists the epochs whose journals are in the store, in order.
+// Epochs lists the epochs that have a journal in the store, in order.
 func (c *Copy) Epochs() []int {
 	var epochs []int
 	for epoch := range c.journals {
@@ -160,13 +161,13 @@ func (c *Copy) Epochs() []int {
 	return epochs
 }
 
-// Journal is the journal of one of Epochs, for reading; nil for any other.
+// Journal returns the journal of one of Epochs, for reading. It returns nil for any other epoch.
 func (c *Copy) Journal(epoch int) *Journal { return c.journals[epoch] }
 
 // Skipped lists the files of the store that were not copied: no server writes such a file.
 func (c *Copy) Skipped() []Skipped { return c.skipped }
 
-// Close ends the server on the copy and removes the copy.
+// Close stops the server of the copy and removes the copy.
 func (c *Copy) Close() error { return c.close() }
 
 func (c *Copy) stop() error {

@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// A credentials file also names the key by which head office signs: the line is no block of its
-// format, so that NATS passes it over. So a register knows head office before it first asks it.
+// A credentials file also names head office's public signing key. The line is no block of the
+// file's format, so NATS ignores it. So a register knows head office's key before it asks its first
+// question.
 
 const keyLine = "head-office-key: "
 
@@ -17,8 +18,8 @@ func WithHeadOfficeKey(creds []byte, key string) []byte {
 	return out
 }
 
-// HeadOfficeKey is head office's public key as a credentials file names it: "" where the file does
-// not exist, or was made by a version that named none.
+// HeadOfficeKey returns head office's public key from a credentials file. It returns "" if the file
+// does not exist or was made by a version that named no key.
 func HeadOfficeKey(path string) (string, error) {
 	if path == "" {
 		return "", nil

@@ -13,11 +13,11 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// What damage to the files looks like from outside. nats-server never reports it;
-// where it shows as a gap, Read says so, and where it shows as an earlier end, only the
-// caller can know, who has seen a later one.
+// These tests show the outside view of damage to the files. nats-server never reports damage. If it
+// shows as a gap, Read returns an error. If it shows as an earlier end, only a caller that has
+// recorded a later end can detect it.
 
-// stoppedJournal makes the data directory of a stopped node with entries of a size.
+// stoppedJournal makes the data directory of a stopped node, with so many entries of a size.
 func stoppedJournal(t *testing.T, entries uint64, size int) string {
 	dir := t.TempDir()
 	n := startRegister(t, dir)
@@ -46,7 +46,7 @@ func removeIndex(t *testing.T, dir string) {
 	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(blockFiles(t, dir)[0]), "index.db")))
 }
 
-// requireGap reads the journal and expects it to break off at entry n.
+// requireGap reads the journal and requires a gap at entry n.
 func requireGap(t *testing.T, j *Journal, n uint64) {
 	next := uint64(1)
 	err := j.Read(t.Context(), 1, func(m events.Message) error { next++; return nil })
@@ -82,7 +82,7 @@ func requireLast(t *testing.T, j *Journal, want uint64) {
 func TestFlippedBitAfterACleanStop(t *testing.T) {
 	dir := stoppedJournal(t, 200, 600)
 	flipBit(t, dir, 93)
-	// JetStream trusts its index: the entry is simply not delivered.
+	// JetStream trusts its index, and simply does not deliver the entry.
 	for _, j := range []*Journal{openCopy(t, dir).Journal(1), startRegister(t, dir).Journal()} {
 		requireLast(t, j, 200)
 		requireGap(t, j, 93)
@@ -100,11 +100,12 @@ func TestFlippedBitInTheLastEntry(t *testing.T) {
 	requireNext(t, j, 20, 0)
 }
 
-// A scan whose consumer is gone, as with its server on a cluster, ends with an error: what it has not seen is not said to be missing.
+// TestScanWithoutItsConsumer shows that a scan ends with an error if its consumer is gone, as with
+// its server on a cluster. It does not report the rest of the entries as missing.
 func TestScanWithoutItsConsumer(t *testing.T) {
 	t.Parallel()
 	dir := stoppedJournal(t, 20, 600)
-	flipBit(t, dir, 20) // so that the scan waits to be told how far it is
+	flipBit(t, dir, 20) // so that the scan must wait for a heartbeat
 	j := startRegister(t, dir).Journal()
 	err := j.Read(t.Context(), 1, func(m events.Message) error {
 		if m.Sequence < 19 {
@@ -125,7 +126,7 @@ func TestFlippedBitAfterACrash(t *testing.T) {
 	// Blocks are 8 MiB: entries 1 to 8, 9 to 16, and the rest.
 	dir := stoppedJournal(t, 20, 1_000_000)
 	flipBit(t, dir, 3)
-	removeIndex(t, dir) // as after a crash: the store is scanned, and cut at the first bad record of a block
+	removeIndex(t, dir) // as after a crash: the server scans the store and cuts each block at its first bad record
 	j := openCopy(t, dir).Journal(1)
 	requireLast(t, j, 20)
 	requireGap(t, j, 3)
@@ -136,8 +137,8 @@ func TestFlippedBitInTheLastBlockAfterACrash(t *testing.T) {
 	dir := stoppedJournal(t, 200, 600)
 	flipBit(t, dir, 93)
 	removeIndex(t, dir)
-	// Nothing is behind the cut, so it looks like a shorter journal: only who has
-	// seen entry 200 knows better.
+	// Nothing is behind the cut, so it looks like a shorter journal. Only a record of entry 200
+	// shows the loss.
 	requireEntries(t, openCopy(t, dir).Journal(1), 92)
 }
 
@@ -210,7 +211,7 @@ func TestCopyOfSomethingElse(t *testing.T) {
 	require.Empty(t, entries, "not even a lock file")
 }
 
-// fingerprint is the content and the times of all files under dir.
+// fingerprint returns hashes of the content and times of all files under dir.
 func fingerprint(t *testing.T, dir string) map[string][32]byte {
 	prints := map[string][32]byte{}
 	require.NoError(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {

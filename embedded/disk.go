@@ -14,15 +14,15 @@ import (
 	"github.com/posnode/posnode/internal/files"
 )
 
-// ErrInUse says that another process, or another node of this one, works on the
-// data directory. The error that wraps it names the process.
+// ErrInUse means that another process, or another node of this process, works on the data
+// directory. The error that wraps it names the process.
 var ErrInUse = errors.New("data directory is in use")
 
 const lockName = "lock"
 
-// lockDir takes the data directory for this node alone. The lock is the kernel's,
-// on the open file: it ends with the process however that ends, so a file left
-// behind by a power cut locks nobody out.
+// lockDir locks the data directory for this node alone. The kernel holds the lock on the open file,
+// and releases it when the process ends in any way. So a file left behind by a power cut locks
+// nobody out.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -31,15 +31,15 @@ func lockDir(dir string) (*os.File, error) {
 	if err := flock(f, syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	// The number is only for the message that the next one reads.
+	// The process id is only for the error message of the next process.
 	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintln(os.Getpid()))); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock data directory: %w", err), f.Close())
 	}
 	return f, nil
 }
 
-// lockDirRead keeps nodes out of the data directory while it is copied, without
-// writing to it. A directory without a lock file was never a node's own: nothing to lock.
+// lockDirRead keeps nodes out of the data directory while it is copied. It writes nothing there. A
+// directory without a lock file was never a node's own, so there is nothing to lock.
 func lockDirRead(dir string) (io.Closer, error) {
 	f, _, err := openRegular(filepath.Join(dir, lockName))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrNotRegular) {
@@ -72,7 +72,7 @@ func writeAt(f *os.File, s string) error {
 	return err
 }
 
-// diskSpace is the size of dir's file system, and what of it we may still write.
+// diskSpace returns the size of dir's file system, and the bytes that we may still write there.
 func diskSpace(dir string) (total, free uint64, err error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -81,10 +81,10 @@ func diskSpace(dir string) (total, free uint64, err error) {
 	return uint64(st.Blocks) * uint64(st.Bsize), uint64(st.Bavail) * uint64(st.Bsize), nil
 }
 
-// storeLimit is what all streams under dir may take: what they do take, and what is
-// free less the reserve. At the limit HQ leaves entries where they are, with their
-// registers, and fetches them once a restart finds more room; at the end of the disk the server would
-// switch JetStream off.
+// storeLimit returns the most bytes that all streams under dir may take: their present size, plus
+// the free space, less the reserve. At the limit HQ leaves entries with their registers, and
+// fetches them once a restart finds more room. On a full disk the server would switch JetStream
+// off.
 func storeLimit(dir string) (int64, error) {
 	_, free, err := diskSpace(dir)
 	if err != nil {
@@ -107,10 +107,10 @@ func storeLimit(dir string) (int64, error) {
 	return max(used+int64(free)-diskReserve, 1), nil
 }
 
-// WriteFileDurably replaces a file in one step that a power cut cannot halve.
+// WriteFileDurably replaces a file in one step. After a power cut the file has either the old
+// content or the new.
 func WriteFileDurably(path string, data []byte) error {
-	// If we died here, a temporary file is left that nobody reads; the next
-	// attempt truncates it.
+	// If we died here, a temporary file is left that nobody reads. The next attempt truncates it.
 	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func WriteFileDurably(path string, data []byte) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	// If we died here, the name may still be the old one's: the caller has not
-	// been told otherwise yet.
+	// If we died here, the name may still stand for the old file. The caller has not been told
+	// otherwise yet.
 	return files.SyncDir(filepath.Dir(path))
 }

@@ -29,13 +29,13 @@ func TestMaxBytesReached(t *testing.T) {
 	appendEntries(t, n.Journal(), last, last+10)
 	require.NoError(t, n.Close())
 
-	// A limit below what is stored already drops nothing.
+	// A limit below the stored size drops nothing.
 	n = startRegister(t, dir, func(c *RegisterConfig) { c.MaxBytes = 10_000 })
 	requireEntries(t, n.Journal(), last+10)
 	require.ErrorIs(t, n.Journal().Append(t.Context(), last+10, entry(last+11)), events.ErrFull)
 }
 
-// fillUp appends until it is refused, and returns the last entry stored.
+// fillUp appends until an append is refused, and returns the last stored sequence.
 func fillUp(t *testing.T, j *Journal, size int) uint64 {
 	for last := uint64(0); ; last++ {
 		if err := j.Append(t.Context(), last, sizedEntry(last+1, size)); err != nil {
@@ -45,8 +45,8 @@ func fillUp(t *testing.T, j *Journal, size int) uint64 {
 	}
 }
 
-// TestDiskFull fills a real file system: selling stops while there is still room for
-// the server, and goes on, without a restart, once there is more.
+// TestDiskFull fills a real file system. Selling stops while there is still room for the server. It
+// goes on without a restart once there is more.
 func TestDiskFull(t *testing.T) {
 	disk := smallDisk(t, "160m")
 	n := startRegister(t, filepath.Join(disk, "data"))
@@ -64,8 +64,8 @@ func TestDiskFull(t *testing.T) {
 	requireEntries(t, n.Journal(), last+10)
 }
 
-// TestDiskFullAtStart starts on a full disk: the till reads, refuses to sell, and
-// sells once there is room.
+// TestDiskFullAtStart starts on a full disk. The till reads, refuses to sell, and sells once there
+// is room.
 func TestDiskFullAtStart(t *testing.T) {
 	disk := smallDisk(t, "160m")
 	dir, ballast := filepath.Join(disk, "data"), filepath.Join(disk, "ballast")
@@ -87,8 +87,7 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// TestHQDiskFull fills HQ's disk: entries stay with their register, and come once
-// there is room.
+// TestHQDiskFull fills HQ's disk. Entries stay with their register, and arrive once there is room.
 func TestHQDiskFull(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, "80m")
@@ -99,7 +98,7 @@ func TestHQDiskFull(t *testing.T) {
 	for i := range uint64(30) {
 		require.NoError(t, n.Journal().Append(t.Context(), i, sizedEntry(i+1, 900_000)))
 	}
-	requireAtHQ(t, h, JournalName{r01, 1}, 12) // what fits, and HQ is still there to show it
+	requireAtHQ(t, h, JournalName{r01, 1}, 12) // as many as fit; HQ still runs
 	require.Eventually(t, func() bool {
 		_, free, err := diskSpace(disk)
 		return err == nil && free < diskReserve

@@ -12,12 +12,13 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// ErrShutOut says that a register was shut out, or activated by a code: from then on nothing that
-// is enrolled lets it in.
+// ErrShutOut means that a register was shut out, or activated by a code. From then on enrolled
+// credentials do not let it in.
 var ErrShutOut = errors.New("was shut out or activated, and is let in by an activation code alone")
 
-// Enroll makes the credentials by which r links to the head office whose data
-// directory this is, running or not: signing needs its keys and no server. Made again, they are of the same key.
+// Enroll makes the credentials with which r links to the head office that has this data directory.
+// Head office need not run, because signing needs its keys and no server. A second call makes
+// credentials of the same key.
 func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, err
@@ -35,8 +36,8 @@ func Enroll(dir string, r events.Register) (creds []byte, err error) {
 	return keys.enroll(r)
 }
 
-// shutOut is ErrShutOut where the server whose accounts are in dir lets r in no more with what is
-// enrolled. Of a cluster nothing is in dir, and its servers say so when the register comes.
+// shutOut returns ErrShutOut if the accounts in dir revoke r's enrolled key. The accounts of a
+// cluster are not in dir. Its servers refuse the register when it links.
 func (k *fleetKeys) shutOut(dir string, r events.Register) error {
 	user, err := k.enrolledUser(r)
 	if err != nil {
@@ -63,7 +64,7 @@ func (k *fleetKeys) shutOut(dir string, r events.Register) error {
 	return nil
 }
 
-// EnrolledUser is the key that [HQNode.Revoke] takes to shut out what was enrolled for a register.
+// EnrolledUser returns a register's enrolled public key, to be passed to [HQNode.Revoke].
 func (h *HQNode) EnrolledUser(r events.Register) (string, error) {
 	if h.keys == nil {
 		return "", ErrNoKeys

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// BeginEpoch closes the present epoch's journal for ever and opens that of a later one. What
-// HQ does not have of the earlier ones goes on travelling there. The caller has made sure that
-// a start that follows asks for the new epoch: an earlier one is refused from here on.
+// BeginEpoch closes the present epoch's journal for ever and opens that of a later one. HQ still
+// receives the unsent entries of the earlier epochs. A start in an earlier epoch is refused from
+// now on. So the caller must first make sure that the next start asks for the new epoch.
 func (n *RegisterNode) BeginEpoch(ctx context.Context, epoch int) error {
 	if err := n.openEpoch(ctx, epoch); err != nil {
 		return fmt.Errorf("begin epoch %d: %w", epoch, err)
@@ -32,8 +32,7 @@ func (n *RegisterNode) openEpoch(ctx context.Context, epoch int) error {
 	return nil
 }
 
-// Earlier are the journals of the epochs before the present one that the store holds, in
-// order, for reading.
+// Earlier returns the stored journals of the epochs before the present one, in order, for reading.
 func (n *RegisterNode) Earlier(ctx context.Context) (journals []*Journal, err error) {
 	present := n.Journal()
 	stored, err := storedJournals(ctx, present.js)
@@ -53,13 +52,14 @@ func (n *RegisterNode) Earlier(ctx context.Context) (journals []*Journal, err er
 	return journals, nil
 }
 
-// Epoch is the journal of an epoch that the store holds, for reading.
+// Epoch returns the stored journal of an epoch, for reading.
 func (n *RegisterNode) Epoch(ctx context.Context, epoch int) (*Journal, error) {
 	return openJournal(ctx, n.nc, n.Journal().js, n.cfg.Register, epoch)
 }
 
-// Unsent counts the entries of all epochs that HQ is not known to have on its disk. It
-// trails by up to a second, and is worth nothing in a store that was put back: see [RegisterNode.AckedByHQ].
+// Unsent counts the entries of all epochs that HQ has not acknowledged as stored on its disk. The
+// count is up to a second old. In a store that was put back it is worth nothing: see
+// [RegisterNode.AckedByHQ].
 func (n *RegisterNode) Unsent(ctx context.Context) (unsent uint64, err error) {
 	js := n.Journal().js
 	stored, err := storedJournals(ctx, js)

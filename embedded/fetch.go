@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Fetch reads again the entry that was received at a position of a shard, exactly as stored. One
-// that can no longer be read is a *events.CorruptError.
+// Fetch reads the entry at a position of a shard again, exactly as stored. It returns a
+// *events.CorruptError if the entry can no longer be read.
 func (h *HQNode) Fetch(ctx context.Context, shard string, sequence uint64) ([]byte, error) {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {

@@ -19,19 +19,19 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// What belongs to the fleet is a set that only grows: the journals that HQ receives, and
-// the credentials that are revoked. Each member is a subject of the stream FLEET, so two
-// instances that add at the same time add two members. The shards' sources and the account's
-// revocations are made from the set, and whoever has changed them looks at the set once more: of two
-// instances that do so at once, the one whose older view was applied last sees that and repairs it.
-// If an instance dies in between, the next start or the watch of another does.
+// The fleet is a set that only grows. Its members are the journals that HQ receives and the
+// credentials that are revoked. Each member is a subject of the stream FLEET, so two instances that
+// add at the same time add two members. The shards' sources and the account's revocations are made
+// from the set. An instance that has changed them reads the set again afterwards. If two instances
+// change them at once, the older view may be applied last; its instance then sees that and repairs
+// it. If an instance dies in between, the next start or another instance's watch repairs it.
 
 const (
 	fleetStream    = "FLEET"
 	journalMember  = "fleet.journal." // <register>.<epoch>
-	revokedMember  = "fleet.revoked." // <user's public key>.<Unix seconds>, what was signed until then is void
+	revokedMember  = "fleet.revoked." // <user's public key>.<Unix seconds>; credentials signed until then are void
 	fleetMembers   = "fleet.>"
-	reconcileTries = 100 // against other instances that change the same stream at the same time
+	reconcileTries = 100 // tries against other instances that change the same stream at the same time
 )
 
 func fleetConfig(replicas int) jetstream.StreamConfig {
@@ -71,7 +71,8 @@ func memberJournal(subject string) (JournalName, error) {
 	return JournalName{Register: r, Epoch: n}, nil
 }
 
-// memberRevoked is what a member says of a user whose credentials are revoked.
+// memberRevoked reads a revoked user from a member: the user's public key, and the time up to which
+// its credentials are void.
 func memberRevoked(subject string) (user string, until time.Time, err error) {
 	user, at, _ := strings.Cut(strings.TrimPrefix(subject, revokedMember), ".")
 	if !nkeys.IsValidPublicUserKey(user) {
@@ -84,8 +85,8 @@ func memberRevoked(subject string) (user string, until time.Time, err error) {
 	return user, time.Unix(seconds, 0), nil
 }
 
-// Malformed returns the members of the fleet that say nothing which head office knows, in order. It
-// does as if they were not there: nothing that is stored keeps it from starting.
+// Malformed returns the members of the fleet that head office cannot read, in order. Head office
+// ignores them, so that no stored member keeps it from starting.
 func (h *HQNode) Malformed(ctx context.Context) ([]string, error) {
 	members, err := h.members(ctx, strings.TrimSuffix(fleetMembers, ">"))
 	if err != nil {
@@ -105,7 +106,7 @@ func (h *HQNode) Malformed(ctx context.Context) ([]string, error) {
 	}), nil
 }
 
-// members are the subjects under prefix that are in the set.
+// members returns the subjects under prefix that are in the set.
 func (h *HQNode) members(ctx context.Context, prefix string) ([]string, error) {
 	info, err := h.fleet.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
 	if err != nil {
@@ -122,7 +123,8 @@ func (h *HQNode) join(ctx context.Context, member string) error {
 	return nil
 }
 
-// openFleet opens the set and the shards, or makes them, and brings their settings up to date.
+// openFleet opens the set and the shards, makes them if they are new, and brings their settings up
+// to date.
 func (h *HQNode) openFleet(ctx context.Context) (err error) {
 	if h.fleet, err = h.js.CreateOrUpdateStream(ctx, fleetConfig(h.cfg.replicas())); err != nil {
 		return fmt.Errorf("open the fleet: %w", err)
@@ -140,7 +142,7 @@ func (h *HQNode) openShard(ctx context.Context, shard string) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = h.js.CreateStream(ctx, shardConfig(shard, h.cfg.replicas(), nil))
 	}
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another instance made it just now, and added to it
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another instance has just made it and added sources
 		stream, err = h.js.Stream(ctx, shard)
 	}
 	if err != nil {
@@ -150,7 +152,7 @@ func (h *HQNode) openShard(ctx context.Context, shard string) error {
 	if err != nil {
 		return err
 	}
-	// A store from before there was the set has its journals in the shards alone.
+	// A store of a version before the set has its journals in the shards alone.
 	for _, s := range stream.CachedInfo().Config.Sources {
 		j, err := sourceJournal(s)
 		if err != nil {
@@ -171,7 +173,7 @@ func (h *HQNode) openShard(ctx context.Context, shard string) error {
 	return h.reconcile(ctx, shard)
 }
 
-// learn reads which journals are in the set.
+// learn reads the journals from the set.
 func (h *HQNode) learn(ctx context.Context) ([]JournalName, error) {
 	members, err := h.members(ctx, journalMember)
 	if err != nil {
@@ -191,9 +193,8 @@ func (h *HQNode) learn(ctx context.Context) ([]JournalName, error) {
 	return known, nil
 }
 
-// AddJournal makes HQ receive a journal from its first entry. It changes nothing
-// when HQ does so already. The register need not be reachable, or have begun the journal: HQ
-// goes on trying.
+// AddJournal makes HQ receive a journal from its first entry. It changes nothing if HQ does so
+// already. The register need not be reachable, or have begun the journal: HQ goes on trying.
 func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) error {
 	j := JournalName{r, epoch}
 	if err := errors.Join(r.Validate(), validEpoch(epoch)); err != nil {
@@ -202,23 +203,23 @@ func (h *HQNode) AddJournal(ctx context.Context, r events.Register, epoch int) e
 	h.mu.Lock()
 	h.journals[sourceName(j)] = j // before its first entry can arrive
 	h.mu.Unlock()
-	// If we died here, the journal is not added; whoever asked has no answer and asks again.
+	// If we died here, the journal is not added. The caller has no answer and asks again.
 	if err := h.join(ctx, memberOf(j)); err != nil {
 		return fmt.Errorf("add journal %s: %w", j, err)
 	}
-	// If we died here, it is in the set and has no source: any instance makes that.
+	// If we died here, the journal is in the set and has no source. Any instance makes that.
 	if err := h.reconcile(ctx, shardOf(r)); err != nil {
 		return fmt.Errorf("add journal %s: %w", j, err)
 	}
 	return nil
 }
 
-// addingEvery is how soon a register that was not reached is tried again. It is cheap:
-// the server itself answers that nobody listens.
+// addingEvery is the pause before HQ tries an unreached register again. A try is cheap, because the
+// server itself answers that nobody listens.
 const addingEvery = time.Second
 
-// keepAdding makes the sources of journals whose registers could not be reached
-// before, until ctx ends. Each register is tried by itself: one that lets head office wait delays no other.
+// keepAdding makes the missing sources of journals until ctx ends: their registers could not be
+// reached before. Each register is tried by itself, so a slow one delays no other.
 func (h *HQNode) keepAdding(ctx context.Context) {
 	var trying sync.WaitGroup
 	defer trying.Wait()
@@ -242,7 +243,7 @@ func (h *HQNode) keepAdding(ctx context.Context) {
 	}
 }
 
-// waitingShards are those with journals whose registers were not reached.
+// waitingShards returns the shards of the journals in h.unreached.
 func (h *HQNode) waitingShards() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -253,8 +254,8 @@ func (h *HQNode) waitingShards() []string {
 	return slices.Sorted(maps.Keys(shards))
 }
 
-// unreachedOf are the journals of a shard to try again now, each marked as being tried. What
-// another instance has added meanwhile is not among them.
+// unreachedOf returns the journals of a shard to try again now, and marks each as being tried.
+// Journals that another instance has added meanwhile are not among them.
 func (h *HQNode) unreachedOf(ctx context.Context, shard string) (again []JournalName, err error) {
 	missing, _, err := h.missing(ctx, shard)
 	if err != nil {
@@ -275,7 +276,7 @@ func (h *HQNode) unreachedOf(ctx context.Context, shard string) (again []Journal
 	return again, nil
 }
 
-// tryAgain adds a journal whose register was not reached before.
+// tryAgain adds a journal if its register, which was not reached before, answers now.
 func (h *HQNode) tryAgain(ctx context.Context, shard string, j JournalName) {
 	reached := h.fromTheBeginning(ctx, []JournalName{j})
 	if len(reached) == 0 {
@@ -286,9 +287,9 @@ func (h *HQNode) tryAgain(ctx context.Context, shard string, j JournalName) {
 	}
 }
 
-// reconcile makes a source of each journal in the set that has none yet and whose
-// register can be reached. It ends when it has seen all of them after its own last change. It does not
-// wait for registers that were not reached before: keepAdding looks after those.
+// reconcile makes a source for each journal in the set that has none yet, if its register can be
+// reached. It ends when a reading of the set after its own last change shows nothing to do. It does
+// not wait for registers that were not reached before: keepAdding does that.
 func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 	adding := &h.adding[shardIndex(shard)]
 	adding.Lock()
@@ -315,7 +316,8 @@ func (h *HQNode) reconcile(ctx context.Context, shard string) error {
 	return fmt.Errorf("%s: other instances of head office were changing it %d times", shard, reconcileTries)
 }
 
-// missing are the journals in the set for which a shard has no source, and the sources that it has.
+// missing returns the journals in the set for which a shard has no source, and the sources that it
+// has.
 func (h *HQNode) missing(ctx context.Context, shard string) ([]JournalName, []*jetstream.StreamSource, error) {
 	known, err := h.learn(ctx)
 	if err != nil {
@@ -329,9 +331,10 @@ func (h *HQNode) missing(ctx context.Context, shard string) ([]JournalName, []*j
 	return missingSources(sources, shard, known), sources, nil
 }
 
-// fromTheBeginning sets the consumers of journals that are new here to their first
-// entry, and returns those that it could. A consumer stands where another store of head office
-// left it, and a source that came before this would begin there and never have what is before.
+// fromTheBeginning resets the consumers of journals that are new here to their first entry. It
+// returns the journals of the registers that answered. Another store of head office may have moved
+// such a consumer forward. Without the reset a source would begin there and never receive the
+// entries before.
 func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []JournalName {
 	var (
 		all   sync.WaitGroup
@@ -355,7 +358,7 @@ func (h *HQNode) fromTheBeginning(ctx context.Context, missing []JournalName) []
 	return ready
 }
 
-// noteReached notes whether the register of a journal without a source was reached.
+// noteReached records whether the register of a journal without a source was reached.
 func (h *HQNode) noteReached(j JournalName, reached bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -364,7 +367,7 @@ func (h *HQNode) noteReached(j JournalName, reached bool) {
 	}
 }
 
-// missingSources are the journals of a shard that it has no source for.
+// missingSources returns the known journals of a shard for which it has no source.
 func missingSources(sources []*jetstream.StreamSource, shard string, known []JournalName) (missing []JournalName) {
 	has := map[JournalName]bool{}
 	for _, s := range sources {
@@ -380,8 +383,8 @@ func missingSources(sources []*jetstream.StreamSource, shard string, known []Jou
 	return missing
 }
 
-// MaxEpoch bounds the epochs of a register. Each costs head office a source, or a try to make
-// one every second, and a register can announce any.
+// MaxEpoch bounds the epochs of a register. A register can announce any epoch, and each costs head
+// office a source, or a try every second to make one.
 const MaxEpoch = 1000
 
 func validEpoch(epoch int) error {
@@ -421,20 +424,20 @@ func shardNames() []string {
 	return names
 }
 
-// shardIndex is the number of a shard.
+// shardIndex returns the number of a shard.
 func shardIndex(shard string) int { return slices.Index(shardNames(), shard) }
 
-// shardOf is where all journals of a register go, by its name alone.
+// shardOf returns the shard of all journals of a register. It depends on the register's name alone.
 func shardOf(r events.Register) string {
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(r.String()))
 	return shardPrefix + strconv.Itoa(int(sum.Sum32()%shards))
 }
 
-// sourceName is the first field of the header Nats-Stream-Source that HQ's server
-// writes on each entry of j: stream, hash of the register's API prefix, hash of the
-// consumer. HQ's server makes it of its own configuration, so a register cannot choose it. The hash is
-// the server's (getHash in its events.go); TestReplication fails if it ever changes.
+// sourceName returns the first field of the header Nats-Stream-Source that HQ's server writes on
+// each entry of j: stream, hash of the register's API prefix, hash of the consumer. HQ's server
+// makes it from its own configuration, so a register cannot choose it. The hash is the server's
+// (getHash in its events.go); TestReplication fails if it ever changes.
 func sourceName(j JournalName) string {
 	return journalName(j.Epoch) + ":" + serverHash(apiPrefix(j.Register)) + ":C=" + serverHash(hqConsumer)
 }

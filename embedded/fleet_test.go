@@ -32,7 +32,7 @@ func secondHQ(t testing.TB, h *HQNode, urls ...string) *HQNode {
 	return second
 }
 
-// startListeningHQ is a node that a second one can use the server of.
+// startListeningHQ starts a node with a server that a second node can use.
 func startListeningHQ(t testing.TB) *HQNode {
 	h, err := StartHQ(t.Context(), HQConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", ListenLeaf: "127.0.0.1:0"})
 	require.NoError(t, err)
@@ -40,10 +40,10 @@ func startListeningHQ(t testing.TB) *HQNode {
 	return h
 }
 
-// addAtOnce adds journals from several instances at the same time, and checks that
-// every shard has every one of its journals as a source.
+// addAtOnce adds journals from several instances at the same time. It checks that every shard has
+// all of its journals as sources.
 func addAtOnce(t testing.TB, n int, nodes ...*HQNode) {
-	// In place of so many registers: what they answer when head office wants a journal from its beginning.
+	// This answers in place of so many registers when head office resets their consumers.
 	_, err := everything(t, nodes[0]).Subscribe("$JS.*.API.CONSUMER.RESET.>", func(m *nats.Msg) { assert.NoError(t, m.Respond([]byte("{}"))) })
 	require.NoError(t, err)
 	var wait sync.WaitGroup
@@ -78,8 +78,8 @@ func TestTwoInstancesAddJournalsAtOnce(t *testing.T) {
 	addAtOnce(t, 100, h, secondHQ(t, h, h.ClientURL()))
 }
 
-// TestTheOtherInstanceKnowsTheJournal: entries of a journal that one instance added
-// have their origin at the other too.
+// TestTheOtherInstanceKnowsTheJournal shows that an instance knows the origin of entries of a
+// journal that another instance added.
 func TestTheOtherInstanceKnowsTheJournal(t *testing.T) {
 	t.Parallel()
 	h := startListeningHQ(t)
@@ -95,7 +95,7 @@ func TestTheOtherInstanceKnowsTheJournal(t *testing.T) {
 	requireAtHQ(t, other, JournalName{r01, 1}, 20)
 }
 
-// publicKey is the user that a credentials file is of.
+// publicKey returns the user's public key of a credentials file.
 func publicKey(t testing.TB, creds string) string {
 	data, err := os.ReadFile(creds)
 	require.NoError(t, err)
@@ -106,8 +106,8 @@ func publicKey(t testing.TB, creds string) string {
 	return user.Subject
 }
 
-// requireRevocation links two registers, revokes one of them at `at`, and checks that
-// this one alone is cut off and stays out.
+// requireRevocation links two registers and revokes one of them at the instance `at`. It checks
+// that this one alone is cut off and stays out.
 func requireRevocation(t testing.TB, at *HQNode, leaf func() string, enroll func(r events.Register) string, change ...func(*RegisterConfig)) (revoked *RegisterNode) {
 	creds := enroll(r01)
 	one := startRegister(t, t.TempDir(), append(change, linked(r01, leaf(), creds))...)
@@ -145,7 +145,8 @@ func TestRevoke(t *testing.T) {
 			leaf := h.LeafURL()
 			n := requireRevocation(t, at, h.LeafURL, func(r events.Register) string { return enroll(t, h, r, 1) })
 
-			// It lasts: over a restart, and where the server's own copy of the account is lost.
+			// The revocation survives a restart, also if the server's own copy of the account is
+			// lost.
 			for _, lose := range []bool{false, true} {
 				require.NoError(t, h.Close())
 				if lose {
@@ -190,8 +191,9 @@ func TestTwoRevocationsAtOnce(t *testing.T) {
 	}
 }
 
-// TestAddingARegisterTouchesOneStream: its own shard gets a source, and the set a member. No other stream is made, changed or
-// deleted, so that what a register more costs does not grow with the shards.
+// TestAddingARegisterTouchesOneStream shows that a new register adds a source to its own shard, and
+// a member to the set. No other stream is made, changed or deleted. So the cost of one more
+// register does not grow with the number of shards.
 func TestAddingARegisterTouchesOneStream(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
@@ -227,7 +229,7 @@ func requireOneStreamTouched(t *testing.T, h *HQNode, leaf, ca string) {
 		requireAtHQ(t, h, JournalName{r, 1}, 1)
 		after := everyStream(t, h.js)
 
-		// What was heard up to the end of the last change, which is the test's own.
+		// Collect the messages up to the last change, which the test makes itself.
 		last := fmt.Sprintf("LAST_%d", i)
 		_, err = h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: last, Subjects: []string{"last." + last}})
 		require.NoError(t, err)

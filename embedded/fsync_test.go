@@ -15,19 +15,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEntryIsSyncedBeforeItIsAcknowledged watches the system calls of a register's
-// process: between one acknowledgement and the next, the journal's block file must
-// be written and then synced.
+// TestEntryIsSyncedBeforeItIsAcknowledged traces the system calls of a register's process. Between
+// one acknowledgement and the next, the journal's block file must be written and then synced.
 func TestEntryIsSyncedBeforeItIsAcknowledged(t *testing.T) {
 	require.NoError(t, checkSynced(traceAppends(t, 50, false), 50))
 }
 
-// TestUnsyncedAcknowledgementIsNoticed takes SyncAlways away: the check must see it.
+// TestUnsyncedAcknowledgementIsNoticed runs without SyncAlways. The check must detect it.
 func TestUnsyncedAcknowledgementIsNoticed(t *testing.T) {
 	require.ErrorContains(t, checkSynced(traceAppends(t, 50, true), 50), "acknowledged before it was synced")
 }
 
-// traceAppends runs a process that appends entries, under strace, and returns the trace.
+// traceAppends runs a process that appends entries under strace, and returns the trace.
 func traceAppends(t *testing.T, entries int, unsynced bool) string {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -55,8 +54,8 @@ var (
 	tracedAgain = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>`)
 )
 
-// checkSynced reads a trace and returns an error for the first entry that was
-// acknowledged without its block file having been written and, after that, synced.
+// checkSynced reads a trace. It returns an error for the first entry that was acknowledged before
+// its block file was written and then synced.
 func checkSynced(trace string, entries int) error {
 	f, err := os.Open(trace)
 	if err != nil {
@@ -66,7 +65,7 @@ func checkSynced(trace string, entries int) error {
 	var written, synced bool
 	pending := map[string]string{} // by thread: the file of a call that is not over
 	next := 1
-	// A call counts when it is over: an fsync that has only begun proves nothing.
+	// A call counts when it has ended, because an fsync that has only begun proves nothing.
 	done := func(call, file string) {
 		if !strings.HasSuffix(file, ".blk") {
 			return

@@ -21,9 +21,9 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// HQConfig says what a node of head office is. It either runs a server of its own, or
-// works on a cluster of stock nats-server that InitCluster has written the configurations for; on
-// that any number of nodes may run at once.
+// HQConfig holds the settings of a node of head office. The node either runs a server of its own,
+// or works on a cluster of stock nats-server with configurations from InitCluster. On a cluster any
+// number of nodes may run at once.
 type HQConfig struct {
 	Dir        string   // data directory, this node's alone; the keys are in it
 	Listen     string   // own server: for NATS clients with credentials, "127.0.0.1:0" takes any port; "": off
@@ -32,7 +32,8 @@ type HQConfig struct {
 	URLs       []string // of the cluster's servers; none: a server of its own
 	Creds      string   // cluster: credentials file of head office, where the keys are not in Dir; answers.creds is beside it
 	CA         string   // cluster: file with the authority of the servers' certificates; "": the system's
-	// AllowPlaintext lets others reach the listeners, or this node the cluster, without TLS: see [PlaintextError].
+	// AllowPlaintext lets other machines reach the listeners, or this node reach the cluster,
+	// without TLS: see [PlaintextError].
 	AllowPlaintext bool
 	Replicas       int // of every stream; 0: 3 on a cluster, 1 on a server of its own
 	Logger         *slog.Logger
@@ -48,31 +49,31 @@ func (cfg HQConfig) replicas() int {
 	return 1
 }
 
-// HQNode is a running node of head office: it receives the journals of all
-// registers that are enrolled.
+// HQNode is a running node of head office. It receives the journals of all enrolled registers.
 type HQNode struct {
 	cfg     HQConfig
 	log     *slog.Logger
-	keys    *fleetKeys // nil where an instance on a cluster was given credentials and no keys
+	keys    *fleetKeys // nil if an instance on a cluster has credentials and no keys
 	lock    *os.File
 	server  *server.Server // nil on a cluster
 	nc      *nats.Conn     // keeps the streams, and never publishes to a subject that came from outside
-	answers *nats.Conn     // hears registers and answers them, and may do nothing else
+	answers *nats.Conn     // hears registers and answers them; it has no other right
 	system  *nats.Conn     // to the system account; nil without keys
 	js      jetstream.JetStream
 	fleet   jetstream.Stream
 	own     *Journal
-	plain   []string // what is not protected and was allowed
+	plain   []string // each unprotected link or listener that was allowed, as a sentence
 	close   func() error
 
-	adding    [shards]sync.Mutex // one at a time changes a shard's sources
-	pushing   sync.Mutex         // one at a time changes the account
+	adding    [shards]sync.Mutex // held while a shard's sources are changed
+	pushing   sync.Mutex         // held while the account is changed
 	reference *Reference
 	imports   jetstream.ObjectStore
 
 	mu       sync.Mutex
 	journals map[string]JournalName // by the name that HQ's server writes on every entry
-	// unreached are the journals without a source whose registers were not reached, and whether that is being tried again.
+	// unreached holds the journals without a source because their registers were not reached. The
+	// value is true while a journal is being tried again.
 	unreached map[JournalName]bool
 
 	stopAdding context.CancelFunc
@@ -87,8 +88,8 @@ type JournalName struct {
 
 func (j JournalName) String() string { return j.Register.String() + "-" + strconv.Itoa(j.Epoch) }
 
-// StartHQ opens the data directory and brings the node up. Replication of the
-// journals that are known goes on by itself.
+// StartHQ opens the data directory and starts the node. Replication of the known journals goes on
+// by itself.
 func StartHQ(ctx context.Context, cfg HQConfig) (*HQNode, error) {
 	h := &HQNode{cfg: cfg, log: logger(cfg.Logger), journals: map[string]JournalName{}, unreached: map[JournalName]bool{}}
 	h.close = sync.OnceValue(h.stop)
@@ -125,7 +126,8 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 	if h.server != nil {
 		err = h.openStreams(ctx)
 	} else {
-		// A cluster that has just started, or is choosing leaders, refuses for some seconds.
+		// A cluster that has just started, or is choosing leaders, refuses requests for some
+		// seconds.
 		err = h.untilReady(ctx, h.openStreams)
 	}
 	if err != nil {
@@ -136,12 +138,12 @@ func (h *HQNode) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// openKeys reads the fleet's keys. Only who runs a server of its own makes them: a
-// cluster has been given the ones that InitCluster made.
+// openKeys reads the fleet's keys. Only a node with a server of its own makes them. On a cluster
+// InitCluster has made them.
 func (h *HQNode) openKeys() (err error) {
 	if len(h.cfg.URLs) == 0 {
-		// If we died while making the keys, there are none yet: nobody has got
-		// credentials, and the next start makes others.
+		// If we died while making the keys, there are none yet. No register has credentials, and
+		// the next start makes other keys.
 		h.keys, err = openKeys(h.cfg.Dir)
 		return err
 	}
@@ -152,7 +154,7 @@ func (h *HQNode) openKeys() (err error) {
 	return err
 }
 
-// startAlone brings up a server of this node's own.
+// startAlone starts a server of this node's own and connects to it.
 func (h *HQNode) startAlone(ctx context.Context) error {
 	o, err := h.options()
 	if err != nil {
@@ -187,13 +189,15 @@ func (h *HQNode) startAlone(ctx context.Context) error {
 	return err
 }
 
-// hqInbox is where answers to head office travel. No register may publish there.
+// hqInbox is the inbox prefix of answers to head office. No register may publish there.
 const hqInbox = "_INBOX_hq"
 
-// systemInbox is where the servers' answers to head office travel, in their own account.
+// systemInbox is the inbox prefix of the servers' answers to head office, in the servers' own
+// account.
 const systemInbox = nats.InboxPrefix + "hq"
 
-// openStreams opens what head office keeps, or makes it. Several instances may do so at once.
+// openStreams opens the streams of head office, and makes them if they are new. Several instances
+// may do so at once.
 func (h *HQNode) openStreams(ctx context.Context) error {
 	if err := h.openFleet(ctx); err != nil {
 		return err
@@ -226,7 +230,8 @@ func (h *HQNode) options() (*server.Options, error) {
 		if o.Host, o.Port, o.TLSConfig, err = h.listener(h.cfg.Listen, "what readers read"); err != nil {
 			return nil, err
 		}
-		// Not the handshake first, as on links: the clients of others would have to be told of it.
+		// Unlike on links the TLS handshake does not come first, because other people's clients
+		// would need a setting for that.
 		o.DontListen, o.TLSTimeout = false, dialTimeout.Seconds()
 	}
 	if h.cfg.ListenLeaf != "" {
@@ -238,8 +243,8 @@ func (h *HQNode) options() (*server.Options, error) {
 	return o, nil
 }
 
-// listener reads the address of a listener, and gives it the certificate if there is one. A
-// listener that others reach without one is refused, unless it is allowed.
+// listener reads the address of a listener, and loads the certificate if there is one. A listener
+// without a certificate that other machines can reach is refused, unless that is allowed.
 func (h *HQNode) listener(addr, travels string) (host string, port int, config *tls.Config, err error) {
 	protection, err := listenProtection(addr, h.cfg.Cert)
 	if err != nil {
@@ -254,8 +259,8 @@ func (h *HQNode) listener(addr, travels string) (host string, port int, config *
 	return host, port, config, err
 }
 
-// allow refuses what strangers on the network could read and change, or says in the log that it
-// was allowed.
+// allow returns a [PlaintextError] for a link or listener that strangers on the network could read
+// and change. If the settings allow it, it logs a warning instead.
 func (h *HQNode) allow(protection Protection, travels, address string) error {
 	if protection != Unprotected {
 		return nil
@@ -269,10 +274,10 @@ func (h *HQNode) allow(protection Protection, travels, address string) error {
 	return nil
 }
 
-// Plaintext are sentences about each link and listener that is not protected and was allowed.
+// Plaintext returns a sentence about each link and listener that is not protected and was allowed.
 func (h *HQNode) Plaintext() []string { return h.plain }
 
-// LeafURL is where registers link up, "" when that is off, or is a cluster's matter.
+// LeafURL returns the URL to which registers link. It is "" if that is off, or on a cluster.
 func (h *HQNode) LeafURL() string {
 	if h.server == nil || h.cfg.ListenLeaf == "" {
 		return ""
@@ -289,7 +294,8 @@ func (h *HQNode) LeafURL() string {
 	return scheme + net.JoinHostPort(host, strconv.Itoa(v.LeafNode.Port))
 }
 
-// ClientURL is where NATS clients with credentials connect, "" when that is off, or is a cluster's matter.
+// ClientURL returns the URL to which NATS clients with credentials connect. It is "" if that is
+// off, or on a cluster.
 func (h *HQNode) ClientURL() string {
 	if h.server == nil || h.cfg.Listen == "" {
 		return ""
@@ -297,12 +303,13 @@ func (h *HQNode) ClientURL() string {
 	return h.server.ClientURL()
 }
 
-// Conn returns the connection with which the node keeps its streams. It has the rights that this takes.
+// Conn returns the connection with which the node keeps its streams. It has the rights for that and
+// no others.
 func (h *HQNode) Conn() *nats.Conn { return h.nc }
 
-// Enroll makes credentials for a register: the content of the file that
-// RegisterConfig.Creds names. They reach no further than the register's own journals. HQ keeps no copy:
-// enrolling again makes them again, of the same key.
+// Enroll makes credentials for a register: the content of the file that RegisterConfig.Creds names.
+// They give access to the register's own journals alone. HQ keeps no copy. Enrolling again makes
+// credentials of the same key.
 func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
 	if err := enrollable(r); err != nil {
 		return nil, err
@@ -316,7 +323,7 @@ func (h *HQNode) Enroll(r events.Register) (creds []byte, err error) {
 	return creds, nil
 }
 
-// enrollable says whether r can be a register's name.
+// enrollable returns an error if r cannot be a register's name.
 func enrollable(r events.Register) error {
 	if r.Store == HeadOffice.Store {
 		return fmt.Errorf("register %s: the store %s is head office itself", r, r.Store)
@@ -324,15 +331,15 @@ func enrollable(r events.Register) error {
 	return r.Validate()
 }
 
-// LeafLink is one link that is up, as HQ sees it.
+// LeafLink is a link that is up, as HQ sees it.
 type LeafLink struct {
-	Register events.Register // as it calls itself: for people to read, not proof
+	Register events.Register // the name that the leaf claims: for people to read, no proof
 	Address  string
 	RTT      time.Duration // 0 until it was measured
 }
 
-// Links lists the links that are up, at all servers; none where this node has no keys
-// to ask the servers with.
+// Links lists the links that are up at all servers. It lists none if this node has no keys, because
+// it cannot ask the servers then.
 func (h *HQNode) Links() []LeafLink {
 	ctx, cancel := context.WithTimeout(context.Background(), askServers)
 	defer cancel()

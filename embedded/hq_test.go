@@ -30,7 +30,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// soon bounds what comes back by itself: links and sources take up to 5 s, and the
+// soon bounds the waits of the tests. Links and sources take up to 5 s to come back, and the
 // machine may be busy.
 const soon = 60 * time.Second
 
@@ -176,8 +176,8 @@ func TestSetLink(t *testing.T) {
 	require.Error(t, startRegister(t, t.TempDir()).SetLink(true), "no HQ")
 }
 
-// TestSourceStandsAfterTheLinkIsBack is about the one thing that would make a till look
-// connected and not replicate.
+// TestSourceStandsAfterTheLinkIsBack shows that replication goes on after the link is back.
+// Otherwise a till would look connected and not replicate.
 func TestSourceStandsAfterTheLinkIsBack(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
@@ -194,8 +194,8 @@ func TestSourceStandsAfterTheLinkIsBack(t *testing.T) {
 	t.Logf("link restored, everything at HQ after %v", time.Since(start))
 }
 
-// TestReplicationSurvives cuts the link, restarts HQ and restarts the register at
-// random while the register appends: HQ must end up with everything, in order, once.
+// TestReplicationSurvives cuts the link, restarts HQ and restarts the register at random while the
+// register appends. In the end HQ must have every entry, in order, once.
 func TestReplicationSurvives(t *testing.T) {
 	t.Parallel()
 	seed := time.Now().UnixNano()
@@ -210,7 +210,7 @@ func TestReplicationSurvives(t *testing.T) {
 	n := startRegister(t, dir, link)
 
 	last := uint64(0)
-	// sell appends while something happens, and does not care about it.
+	// sell appends entries while during runs.
 	sell := func(during func()) {
 		from, to := last, last+50+random.Uint64N(300)
 		done := make(chan error)
@@ -219,9 +219,10 @@ func TestReplicationSurvives(t *testing.T) {
 		require.NoError(t, <-done)
 		last = to
 	}
-	// Of a source that has stored nothing yet, nats-server 2.15.2 goes on behind what the register's consumer takes for
-	// acknowledged, be it stored or not: HQ stopped in the middle of the very first entries can miss some. Verification
-	// finds that gap and asks for it; here the source shall do it alone, so it begins in peace.
+	// If a source has stored nothing yet, nats-server 2.15.2 goes on behind the ack floor of the
+	// register's consumer. HQ may not have stored the entries up to there. So HQ can miss entries
+	// if it stops in the middle of the very first ones. Verification detects that gap and has it
+	// repaired. This test is about the source alone, so the first entries arrive undisturbed.
 	sell(func() {})
 	requireAtHQ(t, h, JournalName{r01, 1}, last)
 	for _, fault := range random.Perm(9) {
@@ -257,8 +258,8 @@ func TestEpochsReplicateSideBySide(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 30)
 }
 
-// TestSourceThatRepeatsItself puts HQ's resume point back, so that its stream asks for
-// entries again which it holds: their ids must keep them out.
+// TestSourceThatRepeatsItself puts HQ's resume point back, so that its stream requests entries
+// again that it holds. Their ids must keep them out.
 func TestSourceThatRepeatsItself(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -293,29 +294,29 @@ func TestUnknownCredentialsGetNoLink(t *testing.T) {
 	for name, creds := range map[string]string{"none": "", "of another HQ": enroll(t, other, r01, 1)} {
 		t.Run(name, func(t *testing.T) {
 			n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), creds))
-			tried := n.server.NumLeafNodes // the link is refused at once, and tried again every second or two
+			tried := n.server.NumLeafNodes // the link is refused at once, and dialled again every second or two
 			require.Never(t, func() bool { return tried() > 0 || n.Link().Connected }, 2500*time.Millisecond, 10*time.Millisecond)
 			appendEntries(t, n.Journal(), 0, 1)
 		})
 	}
 }
 
-// TestRightsOfARegister is the other side of the fence: a leaf connection with a
-// register's credentials and no manners, so a socket and not a server.
+// TestRightsOfARegister attacks HQ with a register's credentials. It speaks the leaf protocol on a
+// bare socket, because a server would obey the rules.
 func TestRightsOfARegister(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
 	requireRights(t, h, h.LeafURL(), "")
 }
 
-// TestRightsOfARegisterOnACluster: the stock servers draw the same line.
+// TestRightsOfARegisterOnACluster shows that stock servers refuse the same attempts.
 func TestRightsOfARegisterOnACluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
 	requireRights(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
 }
 
-// requireRights tries what a register must not do at a server whose leaf URL is given.
+// requireRights tries everything that a register must not do, at the server with this leaf URL.
 func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 	victim := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
 	appendEntries(t, victim.Journal(), 0, 3)
@@ -352,8 +353,9 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 		require.Equal(t, atVictim, everyStream(t, victim.Journal().js), "nor at the other register")
 	})
 
-	// HQ hangs up on few of these: a subscription wider than what a register may hear stays open, and only what is
-	// its own comes through. So something that it would catch is sent each time, and must not arrive.
+	// HQ hangs up on few of these. A subscription that is wider than a register's rights stays
+	// open, and only the register's own messages come through. So each time the test sends messages
+	// that the subscription matches. They must not arrive.
 	for _, subject := range overheard() {
 		t.Run("subscribe to "+subject, func(t *testing.T) {
 			caught := slices.DeleteFunc(passingBy(), func(s string) bool { return !server.SubjectMatchesFilter(s, subject) })
@@ -366,7 +368,7 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			if !evil.ping() {
 				return // HQ hung up
 			}
-			heard, err := full.SubscribeSync(subject) // who may hear it does
+			heard, err := full.SubscribeSync(subject) // a connection with the right hears them
 			require.NoError(t, err)
 			for _, s := range caught {
 				require.NoError(t, full.Publish(s, []byte("secret")))
@@ -381,7 +383,7 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 			last, err := victim.Journal().Last(t.Context())
 			require.NoError(t, err)
 			appendEntries(t, victim.Journal(), last, last+2)
-			requireAtHQ(t, h, JournalName{r01, 1}, last+2) // they have passed by
+			requireAtHQ(t, h, JournalName{r01, 1}, last+2) // HQ has handled the messages before these entries
 			require.NoError(t, full.Publish(own, nil))
 			for heard := ""; heard != own; {
 				heard = evil.nextSubject()
@@ -408,8 +410,8 @@ func requireRights(t *testing.T, h *HQNode, leaf, ca string) {
 // try is a message that nobody but head office may send.
 type try struct{ subject, payload string }
 
-// forbidden is what neither a reader nor the register r02 may publish: into what is
-// head office's, and into what belongs to r01.
+// forbidden returns messages that neither a reader nor the register r02 may publish. They go to
+// subjects of head office and of r01.
 func forbidden() (all []try) {
 	for _, subject := range []string{
 		"pos.s001.r01.sale.concluded", "pos.s001.r02.sale.concluded", "pos.hq.hq.x.y", "up.s001-r01.1", "up.s001-r01.ask.announce", "up.s001-r01.repair", "repair.s001-r01", "repair.s001-r02",
@@ -419,7 +421,7 @@ func forbidden() (all []try) {
 		"fleet.journal.s001-r01.2", "fleet.revoked.x.1", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.x.CLAIMS.LOOKUP", "up.s001-r01.reset.x",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.hq.API.STREAM.NAMES", "$JS.API.META.LEADER.STEPDOWN",
 		"$JS.s001-r01.API.STREAM.NAMES", "$JS.s001-r01.API.STREAM.MSG.GET.REFERENCE_1", "$JS.s001-r01.API.CONSUMER.RESET.JOURNAL_1.hq", "$JS.s001-r01.API.DIRECT.GET.JOURNAL_1.1",
-		"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", // into a stream as what comes from a source does
+		"JOURNALS_0", "JOURNALS_1", "JOURNALS_2", "JOURNALS_3", // directly into a stream, as a source does
 	} {
 		all = append(all, try{subject, "{}"})
 	}
@@ -431,7 +433,8 @@ func forbidden() (all []try) {
 	return append(all, triesAtStream("$JS.s001-r01.API.", "JOURNAL_1")...)
 }
 
-// triesAtStream would change a stream, take something out of it or have it delivered where it must not go.
+// triesAtStream returns requests that would change a stream, remove something from it, or have it
+// delivered to a wrong subject.
 func triesAtStream(api, stream string) (all []try) {
 	push := fmt.Sprintf(`{"stream_name":%q,"config":{"name":"evil","durable_name":"evil","deliver_subject":"up.s001-r01.1","ack_policy":"none"}}`, stream)
 	for _, t := range []try{
@@ -460,7 +463,8 @@ func triesAtStream(api, stream string) (all []try) {
 	return all
 }
 
-// overheard is what neither a reader nor the register r02 may hear. passingBy has something for each.
+// overheard returns subjects that neither a reader nor the register r02 may hear. passingBy has a
+// message for each.
 func overheard() []string {
 	return []string{
 		">", "*.>", "up.>", "up.s001-r01.1", "up.s001-r01.>", "up.s001-r01.ask.reference", "up.s001-r01.reset.>", "down.>", "down.*.>", "down.s001-r01.>", "pos.>", "pos.hq.>",
@@ -469,7 +473,7 @@ func overheard() []string {
 	}
 }
 
-// passingBy is what passes by at head office and is for others.
+// passingBy returns subjects of head office's traffic for others.
 func passingBy() []string {
 	return []string{
 		"up.s001-r01.1", "up.s001-r01.ask.reference", "up.s001-r01.reset.x", "down.s001-r01.reply.x", "pos.s001.r01.sale.concluded", "pos.hq.hq.x.y",
@@ -478,8 +482,8 @@ func passingBy() []string {
 	}
 }
 
-// fillStreams leaves something in every stream of head office that a register has not filled,
-// so that what is taken out of one would be missed.
+// fillStreams stores a message in every stream of head office that a register has not filled. So
+// the test detects a removal from any stream.
 func fillStreams(t *testing.T, h *HQNode) {
 	js, err := jetstream.New(everything(t, h))
 	require.NoError(t, err)
@@ -489,7 +493,7 @@ func fillStreams(t *testing.T, h *HQNode) {
 	}
 }
 
-// kept is what a stream is and holds.
+// kept is the configuration and the content of a stream.
 type kept struct {
 	config      jetstream.StreamConfig
 	first, last uint64
@@ -530,7 +534,7 @@ func dialLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
 	return l
 }
 
-// tryLeaf tries to.
+// tryLeaf tries to sign on and does not check the result.
 func tryLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
 	var conn net.Conn
 	u, err := url.Parse(leafURL)
@@ -561,7 +565,7 @@ func tryLeaf(t *testing.T, leafURL, ca, creds string) *rawLeaf {
 	return l
 }
 
-// signedNonce proves to a server who holds credentials.
+// signedNonce signs a server's nonce with the key of credentials.
 func signedNonce(t *testing.T, creds []byte, nonce string) (token, sig string) {
 	token, err := jwt.ParseDecoratedJWT(creds)
 	require.NoError(t, err)
@@ -583,7 +587,8 @@ func (l *rawLeaf) line() string {
 	return strings.TrimRight(line, "\r\n")
 }
 
-// ping waits until HQ has dealt with what was sent, and says whether it stayed on the line.
+// ping waits until HQ has handled everything sent before, and reports whether the connection is
+// still up.
 func (l *rawLeaf) ping() bool {
 	_, _ = l.conn.Write([]byte("PING\r\n"))
 	for {
@@ -594,7 +599,7 @@ func (l *rawLeaf) ping() bool {
 	}
 }
 
-// nextSubject is the subject of the next message from HQ.
+// nextSubject returns the subject of the next message from HQ.
 func (l *rawLeaf) nextSubject() string {
 	for {
 		fields := strings.Fields(l.line())
@@ -648,7 +653,7 @@ func TestKeysAreMadeOnceAndPrivate(t *testing.T) {
 	require.ErrorContains(t, err, "keys of HQ")
 }
 
-// proxy is a line that can be cut.
+// proxy is a connection that the test can cut.
 type proxy struct {
 	t        testing.TB
 	target   string
@@ -656,7 +661,7 @@ type proxy struct {
 
 	mu        sync.Mutex
 	down      bool
-	swallowed atomic.Bool // what is sent gets lost, and nobody is told
+	swallowed atomic.Bool // data gets lost without an error
 	conns     []net.Conn
 }
 
@@ -707,7 +712,7 @@ func (p *proxy) join(in net.Conn) {
 	}
 }
 
-// lossy is a line on which all packets may get lost.
+// lossy is a connection that can lose all data.
 type lossy struct {
 	net.Conn
 	swallowed *atomic.Bool

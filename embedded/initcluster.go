@@ -25,20 +25,21 @@ import (
 // ClusterServer is one of the stock servers of a cluster.
 type ClusterServer struct {
 	Name string // server's name and its folder; "": Host
-	Host string // under which the others, head office and the registers reach it, and on its certificate
+	Host string // the others, head office and the registers reach it by this name, which is on its certificate
 	// Ports; 0: 4222, 6222 and 7422.
 	ClientPort, RoutePort, LeafPort int
 	MaxFile                         string // the most that its streams take of its disk, such as 500GB; "": DefaultMaxFile
 }
 
-// DefaultMaxFile is the most that the streams of a server take of its disk. It has to be less than the disk: at either
-// the streams stop until the servers are started again, but at the limit whoever raises it has room for that, and nothing is half written.
+// DefaultMaxFile is the most that the streams of a server take of its disk. It must be less than
+// the disk. At the limit, as on a full disk, the streams stop until the servers are started again.
+// But at the limit there is room to raise it, and nothing is half written.
 const DefaultMaxFile = "100GB"
 
 var maxFile = regexp.MustCompile(`^[1-9][0-9]{0,5}(MB|GB|TB)$`)
 
-// HQFolder is where InitCluster puts what an instance of head office needs: keys.json, ca.pem, and for an
-// instance without keys hq.creds and answers.creds.
+// HQFolder is the folder with the files that an instance of head office needs: keys.json, ca.pem,
+// and for an instance without keys hq.creds and answers.creds.
 const HQFolder = "hq"
 
 // File names that InitCluster makes.
@@ -51,13 +52,14 @@ const (
 	confFile  = "nats-server.conf"
 )
 
-// certificateYears is how long the certificates of a cluster last. Whoever renews them
-// earlier puts others, signed by the same authority, in their place and reloads the server.
+// certificateYears is the validity of a cluster's certificates in years. To renew them earlier, put
+// others in their place, signed by the same authority, and reload the server.
 const certificateYears = 10
 
-// InitCluster writes into dir, which must not exist or be empty, all that a cluster of
-// stock nats-server needs to be head office's: keys of the fleet, a certificate authority, and
-// for each server a folder with its configuration and certificate. A server is started in its own folder.
+// InitCluster writes the files of a cluster of stock nats-server for head office into dir. dir must
+// not exist, or must be empty. The files are the keys of the fleet, a certificate authority, and
+// for each server a folder with its configuration and certificate. A server is started in its own
+// folder.
 func InitCluster(dir string, servers []ClusterServer) error {
 	if err := initCluster(dir, servers); err != nil {
 		return fmt.Errorf("init cluster: %w", err)
@@ -78,7 +80,8 @@ func initCluster(dir string, servers []ClusterServer) error {
 			return err
 		}
 	}
-	// If we died anywhere below, what is there is incomplete and not in use: it is deleted, and made anew.
+	// If we died anywhere below, the files are incomplete and not in use. They are to be deleted
+	// and made anew.
 	keys, err := openKeys(filepath.Join(dir, HQFolder))
 	if err != nil {
 		return err
@@ -184,7 +187,8 @@ func newAuthority() (*authority, error) {
 	return a, err
 }
 
-// sign makes a server's certificate. Servers dial each other, so it is a client's too.
+// sign makes a server's certificate. Servers dial each other, so it serves as a client certificate
+// too.
 func (a *authority) sign(host string) (cert, key []byte, err error) {
 	template, own, err := certificate(host)
 	if err != nil {
@@ -227,7 +231,8 @@ func signCertificate(template, parent *x509.Certificate, own, signer *ecdsa.Priv
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), nil
 }
 
-// serverConf is the configuration of one stock server: the settings of serverOptions, in its own words.
+// serverConf returns the configuration file of one stock server. It holds the settings of
+// serverOptions.
 func serverConf(keys *fleetKeys, s ClusterServer, all []ClusterServer) ([]byte, error) {
 	v := struct {
 		ClusterServer

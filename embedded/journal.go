@@ -15,7 +15,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Journal is the stream of one register and epoch: append at the end, read in
+// Journal is the stream of one register and epoch. It can be appended to at the end and read in
 // order, nothing else.
 type Journal struct {
 	register events.Register
@@ -26,7 +26,7 @@ type Journal struct {
 	disk     *diskGuard // nil: read only
 }
 
-// openJournal finds an existing journal.
+// openJournal opens an existing journal.
 func openJournal(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, r events.Register, epoch int) (*Journal, error) {
 	stream, err := js.Stream(ctx, journalName(epoch))
 	if err != nil {
@@ -35,15 +35,15 @@ func openJournal(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, r e
 	return &Journal{register: r, epoch: epoch, nc: nc, js: js, stream: stream}, nil
 }
 
-// Register is whose journal it is.
+// Register returns the register that the journal belongs to.
 func (j *Journal) Register() events.Register { return j.register }
 
-// Epoch is the epoch of the journal.
+// Epoch returns the epoch of the journal.
 func (j *Journal) Epoch() int { return j.epoch }
 
-// Append stores m as the entry after `after`, and returns nil only when it is on
-// disk. ErrConflict and ErrFull say that nothing was stored. After any other error
-// it is unknown whether the entry was: the caller reads the end before it goes on.
+// Append stores m as the entry after `after`, and returns nil only when it is on disk. ErrConflict,
+// ErrFull and ErrTooLarge mean that nothing was stored. After any other error the entry may have
+// been stored or not, so the caller reads the end of the journal before it goes on.
 func (j *Journal) Append(ctx context.Context, after uint64, m events.Message) error {
 	if err := j.append(ctx, after, m); err != nil {
 		return fmt.Errorf("append %s after %d: %w", m.Subject, after, err)
@@ -61,10 +61,10 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 		jetstream.WithExpectStream(j.stream.CachedInfo().Config.Name),
 		jetstream.WithExpectLastSequence(after),
 		jetstream.WithRetryAttempts(0))
-	// If we died between the publish and here, the entry is on disk whole, or not at
-	// all: the server writes one record and syncs it before it acknowledges, and cuts off
-	// a torn one when it opens the store. The client has no answer, asks again with the
-	// same command key, and the writer, which has read the journal, finds it or not.
+	// If we died between the publish and here, the entry is on disk whole, or not at all. The
+	// server writes one record and syncs it before it acknowledges, and cuts off a torn record when
+	// it opens the store. The client has no answer and asks again with the same command key. By
+	// then the writer has read the journal and knows whether the key is in it.
 	if err != nil {
 		return appendError(err)
 	}
@@ -74,11 +74,13 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 	if ack.Sequence != after+1 {
 		return fmt.Errorf("stored at %d instead of %d", ack.Sequence, after+1)
 	}
-	// If we died here, the entry is on disk and nobody has been told: as above.
+	// If we died here, the entry is on disk and nobody has been told. The client asks again, as
+	// above.
 	return nil
 }
 
-// check refuses what must not reach the server. Nothing has been published.
+// check returns an error for an entry that must not be published, or a disk without room. Nothing
+// has been published then.
 func (j *Journal) check(after uint64, m events.Message) error {
 	if j.disk == nil {
 		return errors.New("journal is open for reading only")
@@ -95,10 +97,10 @@ func (j *Journal) check(after uint64, m events.Message) error {
 	return j.disk.check(len(m.Body))
 }
 
-// ErrTooLarge says that an entry is larger than events.MaxBody. Nothing was stored.
+// ErrTooLarge means that an entry is larger than events.MaxBody. Nothing was stored.
 var ErrTooLarge = errors.New("entry is too large")
 
-// Error codes of JetStream that say: not stored, and why.
+// Error codes of JetStream with which nothing was stored.
 const (
 	codeInsufficientResources jetstream.ErrorCode = 10023 // the limit over all streams
 	codeMessageTooLarge       jetstream.ErrorCode = 10054
@@ -107,7 +109,8 @@ const (
 	codeWrongLastSequenceAny  jetstream.ErrorCode = 10164 // the same without the number
 )
 
-// appendError says what a failed publish means. It goes by code, never by text.
+// appendError translates the error of a publish. It goes by the error's code, never by its text,
+// except to recognise MaxBytes.
 func appendError(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
@@ -128,9 +131,9 @@ func appendError(err error) error {
 	return err
 }
 
-// Last is the sequence of the last entry that the stream vouches for, 0 when it is
-// empty. After damage at its end it is smaller than it was, and nothing says so here:
-// the caller compares it with what it has seen before.
+// Last returns the sequence of the last entry that the stream vouches for, 0 if it is empty. After
+// damage at the end it is smaller than before, without any error. So the caller compares it with a
+// sequence that it knows.
 func (j *Journal) Last(ctx context.Context) (uint64, error) {
 	info, err := j.stream.Info(ctx)
 	if err != nil {
@@ -139,8 +142,8 @@ func (j *Journal) Last(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// Get returns one entry. One that should be there and cannot be read is a
-// *events.CorruptError.
+// Get returns one entry. It returns a *events.CorruptError for an entry that should be there and
+// cannot be read.
 func (j *Journal) Get(ctx context.Context, seq uint64) (events.Message, error) {
 	raw, err := j.stream.GetMsg(ctx, seq)
 	if err == nil {
@@ -159,7 +162,7 @@ func (j *Journal) Get(ctx context.Context, seq uint64) (events.Message, error) {
 	return events.Message{}, gap(seq, "nothing readable")
 }
 
-// gap is the error for an entry that is not there although later ones are.
+// gap returns the error for an entry that is missing although later ones are there.
 func gap(seq uint64, got string) error {
 	return &events.CorruptError{
 		Sequence: seq,
@@ -170,14 +173,13 @@ func gap(seq uint64, got string) error {
 	}
 }
 
-// diskReserve is kept free on the journal's disk. A file system that is full to
-// the last block freezes the stream until the node is started again (nats.md,
-// finding 8), so the till stops selling before: this leaves room for the server's own
-// files, and for whoever shares the disk to be noticed in time.
+// diskReserve is the space kept free on the journal's disk, in bytes. A file system that is full to
+// the last block freezes the stream until the node is started again (nats.md, finding 8). So the
+// till stops selling before that. The reserve leaves room for the server's own files, and time to
+// notice another program that fills the disk.
 const diskReserve = 64 << 20
 
-// diskGuard refuses an append while the disk has no room, so that selling goes on
-// as soon as there is some.
+// diskGuard refuses an append while the disk has no room. Selling goes on as soon as there is some.
 type diskGuard struct {
 	dir string
 
@@ -187,8 +189,8 @@ type diskGuard struct {
 	written uint64 // since checked
 }
 
-// check asks the file system at most once a second, or after an eighth of the
-// reserve was written. While the answer is no it asks every time.
+// check asks the file system for its free space at most once a second, or after an eighth of the
+// reserve was written. While there is no room it asks every time.
 func (g *diskGuard) check(size int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -123,7 +123,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
-	startRegister(t, dir) // the lock went with the process
+	startRegister(t, dir) // the lock ended with the process
 }
 
 func TestSecondNodeOfOneProcessIsRefused(t *testing.T) {
@@ -148,7 +148,7 @@ func TestReopenAfterKill(t *testing.T) {
 			acked = n
 		}
 		require.NoError(t, cmd.Process.Kill())
-		for out.Scan() { // what it could still say before it died
+		for out.Scan() { // the output that it wrote before it died
 			n, err := strconv.ParseUint(strings.TrimPrefix(out.Text(), "ack "), 10, 64)
 			require.NoError(t, err)
 			acked = n

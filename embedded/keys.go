@@ -20,20 +20,20 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// fleetKeys are HQ's keys: who holds them can make himself any register's
-// credentials. They are made once; without them every register must be enrolled anew.
+// fleetKeys holds HQ's keys. A holder of these keys can make credentials of any register. They are
+// made once; without them every register must be enrolled anew.
 type fleetKeys struct {
 	operator  nkeys.KeyPair
 	system    nkeys.KeyPair // account of the server itself
 	fleet     nkeys.KeyPair // account FLEET: all registers and HQ's own connection
 	registers nkeys.KeyPair // signs registers' users, and can give them no more than registerScope
-	readers   nkeys.KeyPair // account READERS: who consumes the journals; nil where HQ has not made it yet
+	readers   nkeys.KeyPair // account READERS: the programs that consume the journals; nil if HQ has not made it yet
 	reader    nkeys.KeyPair // signs readers' users, and can give them no more than readerScope
 }
 
 const keysName = "keys.json"
 
-// keysFile is what is stored: the seeds.
+// keysFile is the stored form of the keys: their seeds.
 type keysFile struct {
 	Operator  string `json:"operator"`
 	System    string `json:"system"`
@@ -43,10 +43,9 @@ type keysFile struct {
 	Reader    string `json:"reader"`
 }
 
-// openKeys reads the keys, and makes those that are missing: all of them at the
-// first start, new ones at the first start of a version that knows more.
-// Only the HQ that has locked dir may call it: a key that another process made
-// would sign credentials that the running server does not trust.
+// openKeys reads the keys, and makes those that are missing: all of them at the first start, new
+// ones at the first start of a version with more keys. Only the HQ that has locked dir may call it.
+// A key made by another process would sign credentials that the running server does not trust.
 func openKeys(dir string) (*fleetKeys, error) {
 	path := filepath.Join(dir, keysName)
 	data, err := os.ReadFile(path)
@@ -63,8 +62,8 @@ func openKeys(dir string) (*fleetKeys, error) {
 	return readKeys(dir)
 }
 
-// readKeys reads the keys as they are: to sign, beside a running HQ. Where there are
-// none, the error is os.ErrNotExist.
+// readKeys reads the keys and makes none, so it may run beside a running HQ. If there are no keys,
+// the error is os.ErrNotExist.
 func readKeys(dir string) (*fleetKeys, error) {
 	data, err := os.ReadFile(filepath.Join(dir, keysName))
 	if err != nil {
@@ -77,9 +76,9 @@ func readKeys(dir string) (*fleetKeys, error) {
 	return k, nil
 }
 
-// completeKeys returns data with a new seed wherever one is missing, and as it is
-// where none is. Of a file that exists only those of readers may be missing, which came later: without
-// the others it is not what it was, and new ones would lock every register out.
+// completeKeys returns data with a new seed for each missing one, and unchanged if none is missing.
+// In an existing file only the seeds of readers may be missing, because a later version added them.
+// If another one is missing, the file is damaged, and new seeds would lock every register out.
 func completeKeys(data []byte) ([]byte, error) {
 	var f keysFile
 	if data != nil {
@@ -134,7 +133,7 @@ func parseKeys(data []byte) (*fleetKeys, error) {
 		}
 	}
 	if f.Readers == "" || f.Reader == "" {
-		return &k, nil // of an older version
+		return &k, nil // the file is of an older version
 	}
 	var err error
 	if k.readers, err = nkeys.FromSeed([]byte(f.Readers)); err == nil {
@@ -143,30 +142,31 @@ func parseKeys(data []byte) (*fleetKeys, error) {
 	return &k, err
 }
 
-// registerScope is all that a register may do at HQ, seen from the register.
-// {{name()}} is the register, written into its credentials by HQ and nobody else.
+// registerScope returns all rights of a register at HQ, seen from the register. {{name()}} is the
+// register's name, which HQ alone writes into its credentials.
 func registerScope(registers string) *jwt.UserScope {
 	scope := jwt.NewUserScope()
 	scope.Key = registers
 	scope.Role = "register"
-	// A link and nothing else: with these credentials nobody signs on as a client.
+	// These credentials are good for a leaf link only. Nobody can sign on as a client with them.
 	scope.Template.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeLeafnode}
 	scope.Template.Pub.Allow = jwt.StringList{
-		"up.{{name()}}.>",            // its journals' entries, and what it asks
+		"up.{{name()}}.>",            // its journals' entries and its questions
 		"$JSC.R.{{name()}}.*.*.hq.*", // its answers to HQ's reset of the consumer
 	}
 	scope.Template.Sub.Allow = jwt.StringList{
-		// HQ says where to go on. Not RESET.*.hq: nats-server 2.15.3 does not find a "*" in
-		// the middle when it asks whether a leaf's wider interest, CONSUMER.>, overlaps.
+		// HQ resets the consumer. The subject is not RESET.*.hq, because nats-server 2.15.3
+		// overlooks a "*" in the middle when it compares it with a leaf's wider interest,
+		// CONSUMER.>.
 		"$JS.{{name()}}.API.CONSUMER.RESET.>",
-		"$JS.FC.{{name()}}.>", // HQ acknowledges; no "*" in the middle for the same reason
+		"$JS.FC.{{name()}}.>", // HQ acknowledges by flow control; no "*" in the middle for the same reason
 		"down.{{name()}}.>",   // HQ's answers
 	}
 	return scope
 }
 
-// trust makes the server accept what these keys sign, and only that. Accounts are kept in
-// dir, where an earlier run may have left newer claims, with revocations: those stay in force.
+// trust makes the server accept credentials that these keys signed, and no others. Accounts are
+// stored in dir. Newer claims that an earlier run left there, with revocations, stay in force.
 func (k *fleetKeys) trust(o *server.Options, dir string) error {
 	system, err := k.system.PublicKey()
 	if err != nil {
@@ -251,7 +251,7 @@ func (k *fleetKeys) fleetClaims() (*jwt.AccountClaims, error) {
 	return c, nil
 }
 
-// enroll signs the register's enrolled key as the register's.
+// enroll makes credentials of the register's enrolled key.
 func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
 	kp, err := k.enrolled(r)
 	if err != nil {
@@ -264,9 +264,9 @@ func (k *fleetKeys) enroll(r events.Register) ([]byte, error) {
 	return jwt.FormatUserConfig(token, seed)
 }
 
-// enrolled is the key by which a register signs on with what enroll makes. It follows from the
-// fleet's keys and the register's name: enroll needs no head office that is running, and whoever has
-// the keys can say later which user to revoke, though nobody has written it down.
+// enrolled returns the key of the credentials that enroll makes. It is derived from the fleet's
+// keys and the register's name. So enroll needs no running head office, and the key to revoke can
+// be computed later, though nobody has stored it.
 func (k *fleetKeys) enrolled(r events.Register) (nkeys.KeyPair, error) {
 	secret, err := k.registers.Seed()
 	if err != nil {
@@ -279,7 +279,7 @@ func (k *fleetKeys) enrolled(r events.Register) (nkeys.KeyPair, error) {
 	return nkeys.FromRawSeed(nkeys.PrefixByteUser, raw)
 }
 
-// enrolledUser is the public key of enrolled.
+// enrolledUser returns the public key of enrolled.
 func (k *fleetKeys) enrolledUser(r events.Register) (string, error) {
 	kp, err := k.enrolled(r)
 	if err != nil {
@@ -288,8 +288,8 @@ func (k *fleetKeys) enrolledUser(r events.Register) (string, error) {
 	return kp.PublicKey()
 }
 
-// ownUser returns how the connection that keeps HQ's streams signs on: a new key at every start,
-// never stored.
+// ownUser returns the sign-on of the connection that keeps HQ's streams. Its key is new at every
+// start and never stored.
 func (k *fleetKeys) ownUser() (nats.Option, error) { return freshUser("hq", k.fleet, ownRights()) }
 
 // answersUser returns how the connection that answers registers signs on.
@@ -325,7 +325,7 @@ func credsOf(name string, account nkeys.KeyPair, rights jwt.Permissions) ([]byte
 	return jwt.FormatUserConfig(token, seed)
 }
 
-// clientWith gives a user its rights, as a client: nobody links as a leaf with such credentials.
+// clientWith gives a user its rights as a client. Nobody can link as a leaf with such credentials.
 func clientWith(rights jwt.Permissions) func(*jwt.UserClaims) {
 	return func(c *jwt.UserClaims) {
 		c.Permissions = rights
@@ -333,7 +333,7 @@ func clientWith(rights jwt.Permissions) func(*jwt.UserClaims) {
 	}
 }
 
-// user makes a new user key in an account and signs it.
+// user makes a new user key and signs it as a user of an account.
 func user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	kp, _, err := newUser()
 	if err != nil {
@@ -342,7 +342,7 @@ func user(name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims))
 	return signUser(kp, name, account, signer, set)
 }
 
-// signUser signs a user key in an account.
+// signUser signs a user key as a user of an account.
 func signUser(kp nkeys.KeyPair, name string, account, signer nkeys.KeyPair, set func(*jwt.UserClaims)) (token string, seed []byte, err error) {
 	if seed, err = kp.Seed(); err != nil {
 		return "", nil, err

@@ -17,17 +17,17 @@ import (
 )
 
 // Programs on the till's machine may read the journal and hear new entries, without credentials.
-// They connect to a server of their own, which has no store and no link. What they may ask is
-// passed to the register's server by a user that may ask this and publish nothing else, and the
-// answer is passed back: a reply subject that a program names never reaches the register's server.
-// See docs/decisions/0020-local-readers-have-a-server-of-their-own.md.
+// They connect to a server of their own, which has no store and no link. A user with no other right
+// passes their questions to the register's server, and passes the answers back. So a reply subject
+// that a program names never reaches the register's server. See
+// docs/decisions/0020-local-readers-have-a-server-of-their-own.md.
 
 const (
-	// localInbox is where local readers may ask for answers.
+	// localInbox is the prefix of the reply subjects that local readers may name.
 	localInbox = "_INBOX."
 	// maxLocalAsked bounds the questions of all local readers that are answered at a time.
 	maxLocalAsked = 64
-	// localSilence ends a question that is not answered any further.
+	// localSilence is the time without a further answer after which a question ends.
 	localSilence = 10 * time.Second
 )
 
@@ -41,8 +41,8 @@ type localReaders struct {
 	log     *slog.Logger
 }
 
-// localQuestions are the subjects that local readers may ask. Reference data is not among them: it
-// holds the hashes of PINs.
+// localQuestions returns the subjects that local readers may ask. Reference data is not among them,
+// because it holds the hashes of PINs.
 func localQuestions(epochs int) []string {
 	may := []string{"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*"}
 	for epoch := 1; epoch <= epochs+epochsToCome; epoch++ {
@@ -52,7 +52,7 @@ func localQuestions(epochs int) []string {
 	return may
 }
 
-// readerPermissions are the rights of the connection that asks for local readers.
+// readerPermissions returns the rights of the connection that asks on behalf of local readers.
 func readerPermissions(r events.Register, epochs int) *server.Permissions {
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: localQuestions(epochs)},
@@ -61,13 +61,13 @@ func readerPermissions(r events.Register, epochs int) *server.Permissions {
 }
 
 // loopbackListen reads the address of the listener for local readers. They need no credentials, so
-// that no other machine may reach it.
+// no other machine may reach it.
 func loopbackListen(addr string) (host string, port int, err error) {
 	if host, port, err = splitListen(addr); err != nil {
 		return "", 0, err
 	}
 	if host == "localhost" {
-		host = "127.0.0.1" // whatever the name means on this machine
+		host = "127.0.0.1" // the name may mean another address on this machine
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return "", 0, fmt.Errorf("listen address %q: who reads along needs no credentials, so it must be an address of this machine alone, such as 127.0.0.1:4223", addr)
@@ -75,7 +75,8 @@ func loopbackListen(addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// startLocalReaders opens the listener. inside is the connection to the register's server, which is closed with it.
+// startLocalReaders opens the listener. inside is the connection to the register's server. It is
+// closed with the listener.
 func startLocalReaders(ctx context.Context, cfg RegisterConfig, inside *nats.Conn) (*localReaders, error) {
 	l := &localReaders{inside: inside, domain: apiPrefix(cfg.Register) + ".", slots: make(chan struct{}, maxLocalAsked), log: logger(cfg.Logger)}
 	if err := l.start(ctx, cfg); err != nil {
@@ -130,7 +131,7 @@ func (l *localReaders) start(ctx context.Context, cfg RegisterConfig) error {
 	return l.outside.Flush()
 }
 
-// ask passes on a question of a local reader, and back what is answered.
+// ask passes a question of a local reader on, and its answers back.
 func (l *localReaders) ask(m *nats.Msg) {
 	rest, ok := strings.CutPrefix(m.Reply, localInbox)
 	if !ok || !plainSubject.MatchString(rest) {
@@ -147,7 +148,7 @@ func (l *localReaders) ask(m *nats.Msg) {
 	var sub *nats.Subscription
 	end := func() {
 		once.Do(func() {
-			_ = sub.Unsubscribe() // where the connection is closed it is gone
+			_ = sub.Unsubscribe() // if the connection is closed, the subscription is gone
 			<-l.slots
 		})
 	}
@@ -158,7 +159,7 @@ func (l *localReaders) ask(m *nats.Msg) {
 		<-subscribed
 		l.pass(&nats.Msg{Subject: m.Reply, Header: answer.Header, Data: answer.Data})
 		silence.Reset(localSilence)
-		// What has a sequence is an entry, whatever its headers say.
+		// An answer with a sequence is an entry, even if it has a status header.
 		if !many || answer.Header.Get("Status") != "" && answer.Header.Get("Nats-Sequence") == "" {
 			silence.Stop()
 			end()
@@ -175,7 +176,8 @@ func (l *localReaders) ask(m *nats.Msg) {
 	}
 }
 
-// manyAnswers says whether a question is answered by several messages, of which the last has a status.
+// manyAnswers reports whether a question is answered by several messages. The last of them has a
+// status.
 func manyAnswers(subject string, question []byte) bool {
 	var q struct {
 		Batch int             `json:"batch"`

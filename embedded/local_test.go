@@ -19,7 +19,8 @@ func startLocal(t *testing.T) *RegisterNode {
 	return n
 }
 
-// TestLocalReader: a program on the till reads the journal and hears new entries, in every way there is.
+// TestLocalReader reads the journal and hears new entries as a program on the till, in every
+// possible way.
 func TestLocalReader(t *testing.T) {
 	t.Parallel()
 	n := startLocal(t)
@@ -72,13 +73,13 @@ func TestLocalReader(t *testing.T) {
 		require.NotEmpty(t, m.Header.Get(nats.MsgIdHdr))
 		require.Empty(t, m.Reply)
 	}
-	require.NoError(t, n.BeginEpoch(t.Context(), 2)) // also one that is begun while it reads
+	require.NoError(t, n.BeginEpoch(t.Context(), 2)) // also an epoch that begins while it reads
 	appendEntries(t, n.Journal(), 0, 1)
 	require.Len(t, ask(t, nc, "$JS.API.DIRECT.GET.JOURNAL_2", `{"seq":1,"batch":500}`), 1)
 }
 
-// TestRightsOfALocalReader: whoever is on the till needs no credentials, so that nothing which it may send reaches
-// the register's server, least of all with a subject of its choice for the answer.
+// TestRightsOfALocalReader shows that a program on the till, which needs no credentials, cannot
+// publish to the register's server. It cannot choose a reply subject there either.
 func TestRightsOfALocalReader(t *testing.T) {
 	t.Parallel()
 	n := startLocal(t)
@@ -95,7 +96,7 @@ func TestRightsOfALocalReader(t *testing.T) {
 		for _, reply := range replies {
 			for _, payload := range []string{"", `{"seq":1}`, `{"seq":1,"batch":3}`, "junk"} {
 				refused := evil.request(question, reply, payload)
-				if strings.HasPrefix(reply, "$JS.") { // its server refuses these itself
+				if strings.HasPrefix(reply, "$JS.") { // the local server refuses these itself
 					require.Contains(t, refused, "Permissions Violation for Publish with Reply")
 					continue
 				}
@@ -106,7 +107,7 @@ func TestRightsOfALocalReader(t *testing.T) {
 	for _, c := range append(forbidden(), triesAtStream("$JS.API.", "REFERENCE_1")...) {
 		if strings.Contains(c.subject, "STREAM.INFO.") || strings.HasSuffix(c.subject, "API.INFO") || strings.HasSuffix(c.subject, "STREAM.NAMES") || strings.HasSuffix(c.subject, "STREAM.LIST") ||
 			strings.Contains(c.subject, ".pos.>") || strings.HasSuffix(c.subject, "DIRECT.GET.JOURNAL_1.1") || strings.HasSuffix(c.subject, "MSG.GET.JOURNAL_1") {
-			continue // it may, or that is no subject
+			continue // this is allowed, or is no valid subject
 		}
 		require.Contains(t, evil.request(c.subject, "_INBOX.evil", c.payload), "Permissions Violation for Publish", c.subject)
 	}
@@ -114,14 +115,14 @@ func TestRightsOfALocalReader(t *testing.T) {
 		require.Contains(t, evil.subscribe(subject), "Permissions Violation for Subscription", subject)
 	}
 
-	// Its own questions are answered, after all that was before them.
+	// Its own questions are answered, after everything before them.
 	require.Empty(t, evil.subscribe("_INBOX.evil.>"))
 	evil.send("PUB $JS.API.DIRECT.GET.JOURNAL_1 _INBOX.evil.last 9\r\n{\"seq\":5}\r\n")
 	subject, body := evil.message()
 	require.Equal(t, "_INBOX.evil.last", subject)
 	require.Contains(t, body, entryMark(5))
 	require.Equal(t, streams, everyStream(t, n.Journal().js), "nothing changed at the register")
-	appendEntries(t, n.Journal(), 5, 8) // and it goes on writing
+	appendEntries(t, n.Journal(), 5, 8) // and the register goes on writing
 	requireEntries(t, n.Journal(), 8)
 
 	// More questions than are answered at a time.
@@ -134,7 +135,7 @@ func TestRightsOfALocalReader(t *testing.T) {
 	}
 }
 
-// TestListensOnLoopbackAlone: no other machine reads along.
+// TestListensOnLoopbackAlone shows that no other machine can read along.
 func TestListensOnLoopbackAlone(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0", "10.0.0.1:0", "192.0.2.7:4222", "example.com:4222", "127.0.0.1.example.com:4222", "[fe80::1]:4222", "127.0.0.1", "localhost", "x"} {

@@ -19,9 +19,9 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// childVar makes the test binary be a register's process: "<entries> <unsynced>
-// <directory>". It prints "ack N" after each acknowledged append and "done" when it
-// has closed its node; with 0 entries it appends until it is killed.
+// childVar makes the test binary run as a register's process. Its value is "<entries> <unsynced>
+// <directory>". The process prints "ack N" after each acknowledged append, and "done" when it has
+// closed its node. With 0 entries it appends until it is killed.
 const childVar = "POSNODE_EMBEDDED_CHILD"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = flag.Set("test.parallel", "4") // what is parallel here waits for servers more than it computes
+		_ = flag.Set("test.parallel", "4") // parallel tests here wait for servers more than they compute
 	}
 	code := m.Run()
 	if builtStock {
@@ -64,7 +64,7 @@ func child(args []string) error {
 			return err
 		}
 		after++
-		if _, err := fmt.Fprintf(os.Stdout, "ack %d\n", after); err != nil { // one write each: strace sees it
+		if _, err := fmt.Fprintf(os.Stdout, "ack %d\n", after); err != nil { // one write for each, so that strace shows it
 			return err
 		}
 	}
@@ -75,8 +75,8 @@ func child(args []string) error {
 	return err
 }
 
-// startChild starts the test binary as a register's process, behind a wrapper such
-// as strace if one is given.
+// startChild starts the test binary as a register's process, under a wrapper such as strace if one
+// is given.
 func startChild(t *testing.T, entries int, unsynced bool, dir string, wrapper ...string) (*exec.Cmd, *bufio.Scanner) {
 	args := append(wrapper, os.Args[0])
 	cmd := exec.Command(args[0], args[1:]...)
@@ -97,7 +97,7 @@ var (
 	r02 = events.Register{Store: "s001", ID: "r02"}
 )
 
-// entry is the nth entry of any test journal; its body says which it is.
+// entry returns the nth entry of any test journal. Its body names n.
 func entry(n uint64) events.Message { return sizedEntry(n, 600) }
 
 func sizedEntry(n uint64, size int) events.Message {
@@ -138,7 +138,7 @@ func appendAll(ctx context.Context, j *Journal, from, to uint64) error {
 	return nil
 }
 
-// requireEntries reads the whole journal and checks that it is entries 1 .. last.
+// requireEntries reads the whole journal and checks that it holds the entries 1 .. last.
 func requireEntries(t testing.TB, j *Journal, last uint64) {
 	got, err := j.Last(t.Context())
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func requireEntries(t testing.TB, j *Journal, last uint64) {
 	require.Equal(t, last+1, next)
 }
 
-// blockFiles are the files that hold the entries of epoch 1, in order.
+// blockFiles returns the files that hold the entries of epoch 1, in order.
 func blockFiles(t testing.TB, dir string) []string {
 	files, err := filepath.Glob(filepath.Join(dir, storeName, "$G", "streams", "JOURNAL_1", "msgs", "*.blk"))
 	require.NoError(t, err)

@@ -13,9 +13,8 @@ import (
 
 const marksStream = "MARKS"
 
-// marksConfig is the stream of the checkpoints that head office has signed: the last of
-// each journal. It is what keeps all instances, and one that lost its database, from
-// signing two histories.
+// marksConfig returns the stream of marks: the last checkpoint of each journal that head office has
+// signed. It keeps several instances, or one that lost its database, from signing two histories.
 func marksConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              marksStream,
@@ -31,13 +30,13 @@ func marksConfig(replicas int) jetstream.StreamConfig {
 		MaxMsgSize:        4 << 10,
 		DenyDelete:        true,
 		DenyPurge:         true,
-		AllowDirect:       false, // what is read decides, so the leader answers
+		AllowDirect:       false, // decisions are based on this stream, so only the leader may answer
 	}
 }
 
 func markSubject(j JournalName) string { return fmt.Sprintf("mark.%s.%d", j.Register, j.Epoch) }
 
-// Mark is the last stored mark of a journal and its revision; "" and 0 for none.
+// Mark returns the last stored mark of a journal and its revision, "" and 0 if there is none.
 func (h *HQNode) Mark(ctx context.Context, j JournalName) (note string, revision uint64, err error) {
 	stream, err := h.js.Stream(ctx, marksStream)
 	if err != nil {
@@ -53,8 +52,8 @@ func (h *HQNode) Mark(ctx context.Context, j JournalName) (note string, revision
 	return string(raw.Data), raw.Sequence, nil
 }
 
-// PutMark stores a mark in place of the one of a revision, and returns the new revision
-// once it is on disk. events.ErrConflict says that another instance was first.
+// PutMark replaces the mark of a revision, and returns the new revision once it is on disk. It
+// returns events.ErrConflict if another instance was first.
 func (h *HQNode) PutMark(ctx context.Context, j JournalName, note string, revision uint64) (uint64, error) {
 	ack, err := h.js.PublishMsg(ctx, &nats.Msg{Subject: markSubject(j), Data: []byte(note)},
 		jetstream.WithExpectStream(marksStream), jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0))
@@ -64,10 +63,10 @@ func (h *HQNode) PutMark(ctx context.Context, j JournalName, note string, revisi
 	return ack.Sequence, nil
 }
 
-// Overhear calls f with every question to a service that may be answered, whichever instance answers it.
+// Overhear calls f with every valid question to a service, also if another instance answers it.
 func (h *HQNode) Overhear(service string, f func(r events.Register, question []byte)) error {
 	_, err := h.answers.Subscribe(askSubject("*", service), func(m *nats.Msg) {
-		if q, err := readAsked(m); err == nil { // the instance that answers logs the others
+		if q, err := readAsked(m); err == nil { // the answering instance logs the invalid ones
 			f(q.register, m.Data)
 		}
 	})

@@ -11,14 +11,14 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// HeadOffice is the name under which head office keeps a journal of its own, in the
-// form of a register's. No register has it.
+// HeadOffice is the name of head office's own journal, in the form of a register's name. No
+// register has it.
 var HeadOffice = events.Register{Store: "hq", ID: "hq"}
 
 const ownStream = "HQ"
 
-// ownConfig is the stream of head office's own facts: like a register's journal, but
-// replicated where head office is, and with as many writers as it has instances.
+// ownConfig returns the stream of head office's own facts. It is like a register's journal, but it
+// is replicated on the servers of head office, and every instance writes it.
 func ownConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        ownStream,
@@ -34,11 +34,11 @@ func ownConfig(replicas int) jetstream.StreamConfig {
 		Duplicates:  2 * time.Minute,
 		DenyDelete:  true,
 		DenyPurge:   true,
-		AllowDirect: false, // what is read decides, so the leader answers
+		AllowDirect: false, // decisions are based on this stream, so only the leader may answer
 	}
 }
 
-// openOwn opens head office's own journal, or makes it when it is new.
+// openOwn opens head office's own journal, and makes it if it is new.
 func (h *HQNode) openOwn(ctx context.Context) (err error) {
 	stream, err := h.js.CreateOrUpdateStream(ctx, ownConfig(h.cfg.replicas()))
 	if err != nil {
@@ -48,12 +48,13 @@ func (h *HQNode) openOwn(ctx context.Context) (err error) {
 	return nil
 }
 
-// Own is head office's own journal. Every instance of head office may append to it:
-// who finds that another was first gets events.ErrConflict, reads, and decides again.
+// Own returns head office's own journal. Every instance of head office may append to it. If another
+// instance was first, Append returns events.ErrConflict, and the caller reads the journal and
+// decides again.
 func (h *HQNode) Own() *Journal { return h.own }
 
-// FollowOwn calls grown whenever the own journal has grown, by whichever instance, and
-// once at the beginning, until ctx ends.
+// FollowOwn calls grown once at the beginning and whenever any instance has appended to the own
+// journal, until ctx ends.
 func (h *HQNode) FollowOwn(ctx context.Context, grown func()) error {
 	consumer, err := h.js.OrderedConsumer(ctx, ownStream, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true, MaxResetAttempts: resetOnce,

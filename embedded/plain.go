@@ -7,26 +7,26 @@ import (
 	"strings"
 )
 
-// Protection says what keeps strangers on the network out of a link.
+// Protection is the means that keeps strangers on the network out of a link.
 type Protection string
 
-// How a link or a listener is protected.
+// The protections of a link or a listener.
 const (
 	ProtectedByTLS      Protection = "tls"      // encrypted, and the server has shown a certificate
 	ProtectedByLoopback Protection = "loopback" // not encrypted, and does not leave this machine
 	Unprotected         Protection = "plain"    // not encrypted, and leaves this machine
 )
 
-// PlaintextError says that a link or a listener was refused because anyone on the network
-// between could read and change what travels.
+// PlaintextError means that a link or a listener was refused, because anyone on the network between
+// could read and change its traffic.
 type PlaintextError struct{ Address string }
 
 func (e *PlaintextError) Error() string {
 	return e.Address + " is not encrypted and leaves this machine: anyone on the network between can read and change what travels"
 }
 
-// LinkProtection is how the link of a register to these leaf URLs is protected. The URLs have
-// commas between. It fails on a URL that is none.
+// LinkProtection returns the protection of a register's link to these leaf URLs, which are
+// separated by commas. It returns an error for a malformed URL.
 func LinkProtection(hq string) (Protection, error) {
 	protection := ProtectedByLoopback
 	for each := range strings.SplitSeq(hq, ",") {
@@ -44,7 +44,7 @@ func LinkProtection(hq string) (Protection, error) {
 	return protection, nil
 }
 
-// listenProtection is how a listener at an address "host:port" is protected.
+// listenProtection returns the protection of a listener at an address "host:port".
 func listenProtection(addr, cert string) (Protection, error) {
 	host, _, err := splitListen(addr)
 	switch {
@@ -58,7 +58,8 @@ func listenProtection(addr, cert string) (Protection, error) {
 	return Unprotected, nil
 }
 
-// clusterProtection is how head office's connections to the servers of a cluster are protected.
+// clusterProtection returns the protection of head office's connections to the servers of a
+// cluster.
 func clusterProtection(urls []string, ca string) Protection {
 	protection := ProtectedByLoopback
 	for _, each := range urls {
@@ -76,8 +77,8 @@ func clusterProtection(urls []string, ca string) Protection {
 	return protection
 }
 
-// isLoopback says whether a host is this machine. A name other than localhost is not: what it
-// stands for is for others to say.
+// isLoopback reports whether a host is this machine. A name other than localhost does not count,
+// because other parties decide its address.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -13,7 +13,7 @@ import (
 	"github.com/posnode/posnode/internal/powercut"
 )
 
-// What was acknowledged is on disk when the power goes.
+// TestPowerCutWhileAppending shows that acknowledged entries are on disk when the power is cut.
 func TestPowerCutWhileAppending(t *testing.T) {
 	t.Parallel()
 	for range 5 {
@@ -22,7 +22,8 @@ func TestPowerCutWhileAppending(t *testing.T) {
 	}
 }
 
-// Without SyncAlways the same test finds that entries are lost: it can see what it looks for.
+// TestPowerCutFindsUnsyncedEntries runs the same test without SyncAlways and finds lost entries. So
+// the test above can detect a loss.
 func TestPowerCutFindsUnsyncedEntries(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -33,8 +34,9 @@ func TestPowerCutFindsUnsyncedEntries(t *testing.T) {
 	t.Fatal("no cut lost anything")
 }
 
-// cutWhileAppending runs a process that appends entries to a journal, cuts the power of its disk at some
-// moment, and returns how many entries were acknowledged and how many the journal then holds.
+// cutWhileAppending runs a process that appends entries to a journal, and cuts the power of its
+// disk at a random moment. It returns the number of acknowledged entries and the number that the
+// journal then holds.
 func cutWhileAppending(t *testing.T, unsynced bool) (acknowledged, stored uint64) {
 	seed := uint64(time.Now().UnixNano())
 	chance := rand.New(rand.NewPCG(seed, 0))

@@ -13,10 +13,10 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Read yields every entry from `from` to the last that existed when the call
-// began, in order. JetStream leaves out a record that it cannot read and says nothing; Read
-// counts, and returns a *events.CorruptError of kind "gap" that names the first entry
-// missing. Next finds where it goes on behind a gap.
+// Read yields every entry from `from` to the last that existed when the call began, in order.
+// JetStream leaves out a record that it cannot read, without an error. So Read counts, and returns
+// a *events.CorruptError of kind "gap" that names the first missing entry. Next finds the first
+// entry behind a gap.
 func (j *Journal) Read(ctx context.Context, from uint64, yield func(events.Message) error) error {
 	last, err := j.Last(ctx)
 	if err != nil {
@@ -39,8 +39,7 @@ func (j *Journal) Read(ctx context.Context, from uint64, yield func(events.Messa
 	return nil
 }
 
-// Next returns the first entry at or behind seq that can be read; ok is false when
-// there is none.
+// Next returns the first readable entry at or behind seq. ok is false if there is none.
 func (j *Journal) Next(ctx context.Context, seq uint64) (m events.Message, ok bool, err error) {
 	last, err := j.Last(ctx)
 	if err != nil {
@@ -59,24 +58,25 @@ func (j *Journal) Next(ctx context.Context, seq uint64) (m events.Message, ok bo
 var errStop = errors.New("stop")
 
 const (
-	// readHeartbeat is how soon a scan learns that nothing readable follows.
+	// readHeartbeat is the time after which a scan learns that nothing readable follows.
 	readHeartbeat = time.Second
-	// readSilence is after how long without a word a scan's consumer is gone: on a cluster with its server.
+	// readSilence is the time without any message after which a scan's consumer is gone, as with
+	// its server on a cluster.
 	readSilence = 5 * readHeartbeat
 )
 
-// errSilent says that the server has stopped delivering, and does not say why.
+// errSilent means that the server has stopped delivering without an error.
 var errSilent = errors.New("the server says nothing any more")
 
-// scan yields the entries that can be read of from..last, in order.
+// scan yields the readable entries of from..last, in order.
 func (j *Journal) scan(ctx context.Context, from, last uint64, yield func(events.Message) error) error {
 	return j.scanAll(ctx, from, last, func(sequence uint64, msg *nats.Msg) error {
 		return yield(events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Sequence: sequence, Body: msg.Data})
 	})
 }
 
-// scanAll yields what can be read of from..last, in order. It has the server push,
-// which is half as fast again as pulling; the server's flow control keeps at most 32 MiB on the way.
+// scanAll yields the readable messages of from..last, in order. The server pushes them, which is
+// half as fast again as pulling. The server's flow control keeps at most 32 MiB on the way.
 func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(sequence uint64, msg *nats.Msg) error) error {
 	if from > last {
 		return nil
@@ -101,7 +101,7 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 	for {
 		silence.Reset(readSilence)
 		msg, err := sub.NextMsgWithContext(ctx)
-		silence.Stop() // what is done with a message takes as long as it takes
+		silence.Stop() // yield may take as long as it needs
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -113,7 +113,7 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 				return fmt.Errorf("read the journal from %d: %w", from, err)
 			}
 			if lastScanned(msg) >= last {
-				return nil // what of from..last has not come cannot be read
+				return nil // the rest of from..last cannot be read
 			}
 			continue
 		}
@@ -130,7 +130,7 @@ func (j *Journal) scanAll(ctx context.Context, from, last uint64, yield func(seq
 	}
 }
 
-// scanConfig is a reader that leaves no trace: nothing of it is written to disk.
+// scanConfig returns a consumer that leaves no trace: nothing of it is written to disk.
 func scanConfig(deliver string, from uint64) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		DeliverSubject:    deliver,
@@ -151,7 +151,7 @@ func isControl(msg *nats.Msg) bool {
 	return len(msg.Data) == 0 && msg.Header.Get("Status") == "100"
 }
 
-// answerControl lets a server go on that waits for us to keep up.
+// answerControl answers flow control, so that a server that waits for us goes on.
 func (j *Journal) answerControl(msg *nats.Msg) error {
 	if msg.Reply != "" {
 		return j.nc.Publish(msg.Reply, nil)
@@ -162,7 +162,7 @@ func (j *Journal) answerControl(msg *nats.Msg) error {
 	return nil
 }
 
-// lastScanned is how far the server says it has looked, 0 when msg does not say.
+// lastScanned returns the last sequence that the server has scanned, 0 if msg does not name it.
 func lastScanned(msg *nats.Msg) uint64 {
 	seq, _ := strconv.ParseUint(msg.Header.Get("Nats-Last-Stream"), 10, 64)
 	return seq

@@ -8,17 +8,17 @@ import (
 	"github.com/nats-io/jwt/v2"
 )
 
-// Readers are programs that consume HQ's streams. They are in an account of their own,
-// for in the registers' account no right to ask for anything would be harmless: who may ask
-// chooses where the answer goes, and who may create a consumer where it delivers, without
-// any permission for that subject. A reader could have entries delivered
-// to HQ itself as if a register had sent them. From another account nothing
-// arrives but the question, and nothing leaves but the answer.
+// Readers are programs that consume HQ's streams. They are in an account of their own, because in
+// the registers' account every right to ask would do harm. An asker chooses the subject of the
+// answer, and the creator of a consumer chooses the subject of delivery, without any permission for
+// that subject. So a reader could have entries delivered to HQ itself as if a register had sent
+// them. From another account only the question arrives, and only the answer leaves.
 //
-// They read by direct get, which leaves nothing behind at HQ: no consumer, no
-// position, nothing to clean up after a reader that never comes back.
+// They read by direct get, which leaves nothing behind at HQ. There is no consumer, no position,
+// and nothing to clean up after a reader that never comes back.
 
-// readerSubjects are all that a reader may ask: a batch of entries of one of HQ's streams.
+// readerSubjects returns all subjects that a reader may ask: each asks for a batch of entries of
+// one of HQ's streams.
 func readerSubjects() []string {
 	var all []string
 	for _, shard := range append(shardNames(), Repairs) {
@@ -27,17 +27,17 @@ func readerSubjects() []string {
 	return all
 }
 
-// readerExports are what the registers' account answers to readers'.
+// readerExports returns the services that the registers' account offers to the readers' account.
 func readerExports() jwt.Exports {
 	var all jwt.Exports
 	for _, subject := range readerSubjects() {
-		// A stream of responses: a batch is many answers to one question.
+		// The response type is a stream, because a batch is many answers to one question.
 		all.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service, ResponseType: jwt.ResponseTypeStream})
 	}
 	return all
 }
 
-// readersClaims is the readers' account: without JetStream of its own.
+// readersClaims returns the claims of the readers' account. It has no JetStream of its own.
 func (k *fleetKeys) readersClaims() (*jwt.AccountClaims, error) {
 	public, err := k.readers.PublicKey()
 	if err != nil {
@@ -60,7 +60,7 @@ func (k *fleetKeys) readersClaims() (*jwt.AccountClaims, error) {
 	return c, nil
 }
 
-// readerScope is all that a reader may do: ask, and hear the answers in its own inbox.
+// readerScope returns all rights of a reader: to ask, and to hear the answers in its own inbox.
 func readerScope(reader string) *jwt.UserScope {
 	scope := jwt.NewUserScope()
 	scope.Key = reader
@@ -71,12 +71,12 @@ func readerScope(reader string) *jwt.UserScope {
 	return scope
 }
 
-// readerName is one token of a subject.
+// readerName matches the name of a reader, which is one token of a subject.
 var readerName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
-// EnrollReader makes credentials by which a program may read the journals at the
-// head office whose data directory this is, running or not, and do nothing else.
-// The name is 1 to 32 of a-z, 0-9 and "-"; its inbox is _INBOX.<name>.
+// EnrollReader makes credentials with which a program may read the journals at head office, and do
+// nothing else. dir is head office's data directory; head office need not run. The name is 1 to 32
+// of a-z, 0-9 and "-"; its inbox is _INBOX.<name>.
 func EnrollReader(dir, name string) (creds []byte, err error) {
 	if !readerName.MatchString(name) {
 		return nil, fmt.Errorf("enroll reader %.40q: a name is 1 to 32 of a-z, 0-9 and -", name)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startReader signs on with a reader's credentials. What the server refuses comes out of the channel.
+// startReader signs on with a reader's credentials. The channel yields the server's refusals.
 func startReader(t *testing.T, url, dir, name string, options ...nats.Option) (*nats.Conn, <-chan error) {
 	refused := make(chan error, 100)
 	nc, err := nats.Connect(url, append(options, nats.UserCredentials(readerCreds(t, dir, name)), nats.CustomInboxPrefix("_INBOX."+name),
@@ -32,7 +32,7 @@ func readerCreds(t *testing.T, dir, name string) (creds string) {
 	return creds
 }
 
-// ask sends a request of many answers and collects them up to the one that ends them.
+// ask sends a request with many answers and collects them up to the last.
 func ask(t *testing.T, nc *nats.Conn, subject, question string) (all []*nats.Msg) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
@@ -89,15 +89,15 @@ func TestReader(t *testing.T) {
 	require.Empty(t, refused)
 }
 
-// TestRightsOfAReader: every try to do more than read is refused, and had it not been,
-// this would have seen it.
+// TestRightsOfAReader shows that every attempt to do more than read is refused. It also checks that
+// an attempt that was not refused would be noticed.
 func TestRightsOfAReader(t *testing.T) {
 	t.Parallel()
 	h, dir := startHQForReaders(t)
 	requireReaderRights(t, h, h.ClientURL(), dir, h.LeafURL(), "")
 }
 
-// TestRightsOfAReaderOnACluster: the stock servers draw the same line.
+// TestRightsOfAReaderOnACluster shows that stock servers refuse the same attempts.
 func TestRightsOfAReaderOnACluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -105,7 +105,7 @@ func TestRightsOfAReaderOnACluster(t *testing.T) {
 	requireReaderRights(t, c.hq(url), url, filepath.Join(c.dir, HQFolder), c.leaf(0), c.ca(), nats.RootCAs(c.ca()))
 }
 
-// requireReaderRights tries what a reader must not do at a server whose URLs are given.
+// requireReaderRights tries everything that a reader must not do, at the server with these URLs.
 func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, more ...nats.Option) {
 	n := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), func(c *RegisterConfig) { c.CA = ca })
 	appendEntries(t, n.Journal(), 0, 3)
@@ -125,7 +125,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 		select {
 		case err := <-refused:
 			require.ErrorContains(t, err, "Permissions Violation")
-			// The server takes its own domain out of a subject before it looks.
+			// The server removes its own domain from a subject before it checks it.
 			require.ErrorContains(t, err, fmt.Sprintf("%q", strings.Replace(subject, "$JS.hq.", "$JS.", 1)))
 		case <-time.After(soon):
 			t.Fatalf("%s was not refused", subject)
@@ -152,7 +152,8 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 			requireRefused(t, subject)
 		})
 	}
-	// What it may ask, with an answer that is to go where a register's entries go: it stays in the readers' account.
+	// The reader sends an allowed question with the reply subject of a register's entries. The
+	// answer stays in the readers' account.
 	for _, subject := range []string{"up.s001-r01.1", "up.s001-r01.ask.announce", "_INBOX_hq.x"} {
 		t.Run("an answer to "+subject, func(t *testing.T) {
 			require.NoError(t, evil.PublishRequest("$JS.API.DIRECT.GET."+shard, subject, []byte(`{"seq":1,"batch":3}`)))
@@ -168,7 +169,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 		require.Never(t, func() bool { return clone.Link().Connected }, 2500*time.Millisecond, 10*time.Millisecond)
 	})
 
-	// Its questions are answered before this one, so that what could be heard has been.
+	// Its earlier questions are answered before this one, so every message has arrived by now.
 	require.Len(t, ask(t, evil, "$JS.API.DIRECT.GET."+shard, `{"seq":1,"batch":3}`), 3)
 	require.NoError(t, full.Publish("sentinel", nil))
 	for {
@@ -180,8 +181,8 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 		for _, prefix := range []string{"pos.", "ref.", "mark.", "fleet.", "repair.", "down.", "$O.", "JOURNALS_", "$JS.API.STREAM.", "$JS.API.CONSUMER.", "$JS.s001-r01.", "$SYS.", "$SRV."} {
 			require.False(t, strings.HasPrefix(m.Subject, prefix), "%s arrived: %s", m.Subject, m.Data)
 		}
-		// The register is silent meanwhile: what comes from it are heartbeats, and they are empty. So is
-		// what ends a request of head office's own that nobody waits for any more.
+		// The register appends nothing meanwhile. It sends heartbeats only, and they are empty. The
+		// message that ends an abandoned request of head office is empty, too.
 		for _, prefix := range []string{"up.", "_INBOX"} {
 			require.False(t, strings.HasPrefix(m.Subject, prefix) && len(m.Data) > 0, "%s arrived: %s", m.Subject, m.Data)
 		}
@@ -190,7 +191,7 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 	require.Equal(t, atHQ, everyStream(t, h.js), "nothing changed at head office")
 	require.Equal(t, atRegister, everyStream(t, n.Journal().js), "nor at the register")
 
-	// What is for others passes by, and it hears the answer to its own question alone.
+	// Messages for others pass by. The reader hears the answer to its own question alone.
 	for _, subject := range append(passingBy(), "_INBOX.books.1") {
 		require.NoError(t, full.Publish(subject, []byte("secret")))
 	}
@@ -204,8 +205,8 @@ func requireReaderRights(t *testing.T, h *HQNode, url, dir, leaf, ca string, mor
 	}
 }
 
-// TestKeysOfAnOlderHQ: what was enrolled before there were readers stays enrolled, and
-// readers can be enrolled once head office has made itself their key.
+// TestKeysOfAnOlderHQ shows that registers stay enrolled if the keys are of a version without
+// readers. Readers can be enrolled once head office has made their keys.
 func TestKeysOfAnOlderHQ(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

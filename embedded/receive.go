@@ -14,30 +14,31 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Received is one entry as HQ has it.
+// Received is one entry as HQ has stored it.
 type Received struct {
-	// Message is the entry. Its Sequence is the one in its register's journal; its
-	// Subject is what the register claims.
+	// Message is the entry. Its Sequence is the one in its register's journal. Its Subject is a
+	// claim of the register.
 	Message events.Message
-	// Journal is where HQ fetched the entry from: by HQ's own records, whatever the
-	// entry says. It is zero for a message that came by no source known to HQ.
+	// Journal is the journal from which HQ fetched the entry, by HQ's own records and not by the
+	// entry's claim. It is zero for a message that came by no source known to HQ.
 	Journal JournalName
 
-	// Sender is who sent an entry to [Repairs], whatever that says; zero in a shard.
+	// Sender is the register that sent an entry to [Repairs], even if the entry claims another;
+	// zero in a shard.
 	Sender events.Register
 
 	Shard         string
-	ShardSequence uint64 // position of the entry in its shard, where Receive can go on
+	ShardSequence uint64 // position of the entry in its shard; Receive can go on from it
 	ArrivedAt     time.Time
 }
 
-// resetOnce has a reader end where the consumer that it lost cannot be made again at once: whoever reads begins anew. Left to
-// itself nats.go 1.55 asks for one of the same name for ever, and a cluster that has given that to a server which is down
-// answers when the server is back.
+// resetOnce makes a reader end if its lost consumer cannot be made again at once. The caller then
+// begins to read anew. By default nats.go 1.55 asks for a consumer of the same name for ever. If
+// the cluster has placed that on a server that is down, it answers only when the server is back.
 const resetOnce = 1
 
-// Receive yields the entries of one shard, or of [Repairs], from position `from` on, and goes on
-// with new ones until ctx ends or yield returns an error, which it returns. Entries of one
+// Receive yields the entries of one shard, or of [Repairs], from position `from` on. It goes on
+// with new ones until ctx ends or yield returns an error, and returns that error. Entries of one
 // journal come in order, and may come again: the reader goes by (Register, Epoch, Sequence).
 func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield func(Received) error) error {
 	consumer, err := h.js.OrderedConsumer(ctx, shard, jetstream.OrderedConsumerConfig{
@@ -69,8 +70,8 @@ func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield f
 	}
 }
 
-// Stored yields what can be read of a shard's messages from one up to another, in order, and ends there.
-// JetStream leaves out a message that it cannot read and says nothing.
+// Stored yields the readable messages from..last of a shard, in order, and ends there. JetStream
+// leaves out a message that it cannot read, without an error.
 func (h *HQNode) Stored(ctx context.Context, shard string, from, last uint64, yield func(Received) error) error {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
@@ -118,8 +119,8 @@ func (h *HQNode) receivedAs(ctx context.Context, shard string, msg *nats.Msg, se
 	return r, err
 }
 
-// journalOf is the journal whose entries HQ's server marks with name, zero where none is
-// known. Another instance may have added it, and then it is in the set.
+// journalOf returns the journal that HQ's server calls name in its headers, zero if none is known.
+// Another instance may have added the journal, and then it is in the set.
 func (h *HQNode) journalOf(ctx context.Context, name string) (JournalName, error) {
 	if j, known := h.known(name); known {
 		return j, nil

@@ -23,20 +23,21 @@ import (
 	"github.com/posnode/posnode/internal/files"
 )
 
-// The server writes what it knows of a stream or a consumer to meta.inf, and then the checksum of
-// that to meta.sum: when it makes one, and whenever its settings change. A process that dies in between leaves
-// a pair that does not fit, and the server then skips the stream or the consumer for good, with all
-// that is stored in it. See docs/decisions/0030.
+// The server writes the settings of a stream or a consumer to meta.inf, and then their checksum to
+// meta.sum. It does so when it makes one, and whenever the settings change. A process that dies in
+// between leaves a pair that does not fit. The server then skips the stream or the consumer for
+// good, with everything that is stored in it. See docs/decisions/0030.
 
 const (
 	metaFile  = "meta.inf"
 	sumFile   = "meta.sum"
-	stateFile = "o.dat" // how far a consumer is
+	stateFile = "o.dat" // the position of a consumer
 	consumers = "obs"   // the folder of a stream's consumers
 )
 
-// repairStore completes what a kill left half made in the store of a node that is not running. What cannot be
-// read is moved aside: whoever opens the stream then makes its settings anew, over the entries that are there.
+// repairStore completes the files that a kill left half made in the store of a node that is not
+// running. Settings that cannot be read are moved aside. The next opening of the stream then makes
+// its settings anew, over the entries that are there.
 func repairStore(dir string, log *slog.Logger) error {
 	streams, err := filepath.Glob(filepath.Join(dir, storeName, "*", "streams", "*"))
 	if err != nil {
@@ -63,15 +64,17 @@ func repairStore(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// repairMeta makes the checksum of a folder's settings anew where the settings can be read, and moves them aside where not.
+// repairMeta makes the checksum of a folder's settings anew. If the settings cannot be read, it
+// moves them aside.
 func repairMeta(folder, key, name string, log *slog.Logger) error {
 	raw, err := os.ReadFile(filepath.Join(folder, metaFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it was only begun: it is made again
+		return nil // its making had only begun; it is made again
 	}
 	var settings struct{ Name string }
 	if err == nil {
-		// The file is replaced whole or not at all, so that one that can be read is what was written.
+		// The file is replaced whole or not at all, so a readable one has the content that was
+		// written.
 		err = json.Unmarshal(raw, &settings)
 	}
 	if err == nil && settings.Name != name {
@@ -97,8 +100,8 @@ func repairMeta(folder, key, name string, log *slog.Logger) error {
 	return WriteFileDurably(filepath.Join(folder, sumFile), []byte(want))
 }
 
-// repairConsumer does the same for a consumer. It holds nothing but how far a reader is: one that cannot be
-// read is moved out of the server's way, and is made anew.
+// repairConsumer does the same for a consumer. A consumer holds nothing but the position of a
+// reader. So one that cannot be read is moved out of the server's way and made anew.
 func repairConsumer(stream, streamName, name string, log *slog.Logger) error {
 	folder := filepath.Join(stream, consumers, name)
 	if err := repairMeta(folder, streamName+"/"+name, name, log); err != nil {
@@ -118,7 +121,8 @@ func repairConsumer(stream, streamName, name string, log *slog.Logger) error {
 	return setAside(aside, log)
 }
 
-// metaSum is the checksum that the server keeps of settings. Its key is the stream's name, or that and the consumer's.
+// metaSum returns the checksum that the server keeps of settings. Its key is made of the stream's
+// name, or of the stream's and the consumer's.
 func metaSum(key string, settings []byte) (string, error) {
 	k := sha256.Sum256([]byte(key))
 	h, err := highwayhash.NewDigest64(k[:])
@@ -131,7 +135,7 @@ func metaSum(key string, settings []byte) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// setAside moves what is damaged aside, and logs where it went.
+// setAside moves a damaged file or folder aside, and logs its new name.
 func setAside(path string, log *slog.Logger) error {
 	aside, err := files.SetAside(path)
 	if err == nil {
@@ -140,13 +144,15 @@ func setAside(path string, log *slog.Logger) error {
 	return err
 }
 
-// JournalFault is an earlier epoch's journal that is not as it was left.
+// JournalFault describes an earlier epoch's journal that is missing, shorter than it was, or
+// unreadable.
 type JournalFault struct {
 	Epoch int    `json:"epoch"`
 	What  string `json:"what"` // a sentence
 }
 
-// journalFolders are the epochs that have a folder in a store, whether or not the server could open it.
+// journalFolders returns the epochs that have a folder in a store, also if the server could not
+// open it.
 func journalFolders(dir string) (epochs []int, err error) {
 	folders, err := filepath.Glob(filepath.Join(dir, storeName, "*", "streams", journalPrefix+"*"))
 	for _, folder := range folders {
@@ -158,8 +164,9 @@ func journalFolders(dir string) (epochs []int, err error) {
 	return slices.Compact(epochs), err
 }
 
-// reopenEarlier makes the streams of earlier epochs again that have a folder and that the server could not open, over what is
-// stored there. The caller seals them. What that does not bring back is a fault.
+// reopenEarlier makes the streams of earlier epochs again if the server could not open their
+// folders. Each is made over the entries in its folder, and the caller seals it. A stream that
+// cannot be made again is a fault.
 func reopenEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig, stored map[int]*jetstream.StreamInfo) (faults map[int]string, err error) {
 	folders, err := journalFolders(cfg.Dir)
 	if err != nil {
@@ -183,15 +190,15 @@ func reopenEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConf
 	return faults, nil
 }
 
-// reopen makes the stream of an epoch that is over again, over its folder.
+// reopen makes the stream of an earlier epoch again, over its folder.
 func reopen(ctx context.Context, js jetstream.JetStream, r events.Register, epoch int) (jetstream.Stream, error) {
 	c := journalConfig(r, epoch, -1)
 	c.Subjects = []string{"closed." + c.Name}
 	return js.CreateStream(ctx, c)
 }
 
-// lookAtEarlier compares the journals of earlier epochs with what was made, and makes head office's consumer on them again
-// where it is gone.
+// lookAtEarlier compares the journals of earlier epochs with the entry counts in cfg.Made. It also
+// makes head office's consumer on them again if it is gone.
 func lookAtEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig, stored map[int]*jetstream.StreamInfo, faults map[int]string) []JournalFault {
 	for epoch, entries := range cfg.Made {
 		info := stored[epoch]
@@ -222,5 +229,5 @@ func lookAtEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConf
 	return out
 }
 
-// Faults are the journals of earlier epochs that are not as they were left, as the start found them.
+// Faults returns the faults of the journals of earlier epochs that the start found.
 func (n *RegisterNode) Faults() []JournalFault { return *n.faults.Load() }

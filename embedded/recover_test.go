@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// streamFolder is where a node's server keeps a stream.
+// streamFolder returns the folder of a stream in a node's store.
 func streamFolder(dir, stream string) string {
 	return filepath.Join(dir, storeName, "$G", "streams", stream)
 }
 
-// The checksum that we make is the server's: else it would skip what we mean to complete.
+// TestMetaSumIsTheServers shows that our checksum equals the server's. Otherwise the server would
+// skip the streams that we complete.
 func TestMetaSumIsTheServers(t *testing.T) {
 	dir := stoppedJournal(t, 3, 100)
 	for key, folder := range map[string]string{
@@ -31,7 +32,8 @@ func TestMetaSumIsTheServers(t *testing.T) {
 	}
 }
 
-// halves are the ways in which a kill, or damage, leaves the settings of a stream or a consumer.
+// halves holds the states in which a kill, or damage, leaves the settings of a stream or a
+// consumer.
 var halves = map[string]func(t *testing.T, folder string){
 	"no sum":           func(t *testing.T, folder string) { remove(t, folder, sumFile) },
 	"the sum before":   func(t *testing.T, folder string) { write(t, folder, sumFile, "0123456789abcdef") },
@@ -54,8 +56,9 @@ func write(t *testing.T, folder, name, content string) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600))
 }
 
-// A stream or a consumer that is half made is completed, of the present epoch and of one that is over: all entries are
-// there, head office can read both, an auditor's copy has both, and the next start finds nothing to do.
+// TestHalfMadeIsCompleted shows that a half-made stream or consumer is completed, in the present
+// epoch and in an earlier one. All entries are there, head office can read both epochs, an
+// auditor's copy has both, and the next start finds nothing to do.
 func TestHalfMadeIsCompleted(t *testing.T) {
 	for what, folder := range map[string]func(dir string) string{
 		"the present stream":      func(dir string) string { return streamFolder(dir, "JOURNAL_2") },
@@ -102,7 +105,8 @@ func TestHalfMadeIsCompleted(t *testing.T) {
 	}
 }
 
-// twoEpochs is the directory of a stopped node whose first epoch has five entries and is over, and whose second has three.
+// twoEpochs returns the directory of a stopped node. Its first epoch is over and has five entries,
+// and its second has three.
 func twoEpochs(t *testing.T) (dir string) {
 	dir = stoppedJournal(t, 5, 600)
 	n, err := StartRegister(t.Context(), RegisterConfig{Dir: dir, Register: r01, Epoch: 2})
@@ -112,7 +116,7 @@ func twoEpochs(t *testing.T) (dir string) {
 	return dir
 }
 
-// A consumer whose place cannot be read is made again.
+// TestConsumerStateIsDamaged shows that a consumer with an unreadable position is made again.
 func TestConsumerStateIsDamaged(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"", "noise", "\x16"} {
@@ -125,7 +129,8 @@ func TestConsumerStateIsDamaged(t *testing.T) {
 	}
 }
 
-// A journal that is gone, or shorter than it was, is named. The register sells on.
+// TestEarlierJournalIsGone shows that an earlier journal is reported if it is gone or shorter than
+// it was. The register sells on.
 func TestEarlierJournalIsGone(t *testing.T) {
 	t.Parallel()
 	dir := twoEpochs(t)
@@ -141,8 +146,9 @@ func TestEarlierJournalIsGone(t *testing.T) {
 	require.Equal(t, []JournalFault{{1, "The journal of epoch 1 ends at entry 5; it had 7 entries."}}, n.Faults())
 }
 
-// At head office a kill may fall between the two files of any stream, most often of a shard's, whose settings change
-// with every register. All that was stored is there at the next start, and what registers send arrives.
+// TestHeadOfficesStreamsAreHalfMade damages the settings of head office's streams as a kill between
+// the two files does. It happens most often to a shard, because its settings change with every
+// register. At the next start all stored entries are there, and new entries arrive.
 func TestHeadOfficesStreamsAreHalfMade(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

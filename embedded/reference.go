@@ -20,18 +20,18 @@ import (
 //
 //	ref.<store or all>.<kind>.<key in base64url>
 //
-// and the subject ref.committed, whose message ends a batch. Head office's is the
-// original; a register keeps the part that is for its store as a copy in its own domain.
+// and the subject ref.committed with the message that ends a batch. Head office has the original. A
+// register has a copy of the part for its store, in its own domain.
 
 const (
-	// referenceOriginal is head office's stream. One that must be made anew gets another number:
-	// copies go by the name and the time at which it was made.
+	// referenceOriginal is head office's stream. If it must be made anew, it gets another number,
+	// because copies go by its name and the time of its making.
 	referenceOriginal = "REFERENCE_1"
 	referencePrefix   = "REFERENCE_"
 	referenceSubjects = "ref.>"
 	referenceCommit   = "ref.committed"
 
-	// originSequence is the header by which a copy's message says where it stands in the original.
+	// originSequence is the header of a copy's message with its sequence in the original.
 	originSequence = "Posnode-Reference-Sequence"
 	metaOrigin     = "posnode_origin"
 
@@ -39,7 +39,7 @@ const (
 	importsBucket = "REFERENCE_IMPORTS"
 )
 
-// referenceConfig is such a stream. A value that another took the place of is gone:
+// referenceConfig returns a stream of reference data. A new value replaces the old one for good:
 // this is no journal.
 func referenceConfig(name, origin string, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -61,7 +61,7 @@ func referenceConfig(name, origin string, replicas int) jetstream.StreamConfig {
 	}
 }
 
-// Reference is a stream of reference data: head office's, or a register's copy of it.
+// Reference is a stream of reference data: head office's original or a register's copy.
 type Reference struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
@@ -73,11 +73,11 @@ type Reference struct {
 // ReferenceMessage is one message of reference data.
 type ReferenceMessage struct {
 	Subject string
-	Origin  uint64 // sequence in the original, for a copy; 0 at head office
+	Origin  uint64 // for a copy: the sequence in the original; 0 at head office
 	Body    []byte
 }
 
-// ReferenceSubject is the subject of one record.
+// ReferenceSubject returns the subject of one record.
 func ReferenceSubject(store, kind, key string) string {
 	return "ref." + store + "." + kind + "." + base64.RawURLEncoding.EncodeToString([]byte(key))
 }
@@ -87,13 +87,13 @@ func ReferenceCommit(origin uint64, body []byte) ReferenceMessage {
 	return ReferenceMessage{referenceCommit, origin, body}
 }
 
-// Origin names the stream at head office of which this is, or is a copy: its name and when it was made.
+// Origin identifies the original stream at head office: its name and the time of its making.
 func (r *Reference) Origin() string { return r.origin }
 
-// maxBatch is how many messages one atomic batch takes: a limit of the server.
+// maxBatch is the largest number of messages in one atomic batch, a limit of the server.
 const maxBatch = 1000
 
-// Last is the sequence of the last message, 0 where there was never one.
+// Last returns the sequence of the last message, 0 if there never was one.
 func (r *Reference) Last(ctx context.Context) (uint64, error) {
 	info, err := r.stream.Info(ctx)
 	if err != nil {
@@ -102,10 +102,10 @@ func (r *Reference) Last(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// Publish appends messages behind the one at after, in order and with no other between them, at most a
-// thousand at a time all or none. It returns when they are on disk. Where it fails, some may be
-// stored: publishing the same again is harmless. events.ErrConflict says that another writer came in
-// between, behind as many as were stored.
+// Publish appends messages behind the one at after, in order and with no other between them. It
+// appends batches of up to a thousand, each all or none. It returns when they are on disk. If it
+// fails, some may be stored; publishing the same again is harmless. It returns events.ErrConflict
+// if another writer came in between, behind the stored ones.
 func (r *Reference) Publish(ctx context.Context, after uint64, messages []ReferenceMessage) (stored int, err error) {
 	for batch := range slices.Chunk(messages, maxBatch) {
 		if after, err = r.publishBatch(ctx, after, batch); err != nil {
@@ -138,7 +138,7 @@ func (r *Reference) publishBatch(ctx context.Context, after uint64, batch []Refe
 			}
 			continue
 		}
-		// If we died before the last message, the server throws the batch away.
+		// If we died before the last message, the server discards the batch.
 		msg.Header.Set("Nats-Batch-Commit", "1")
 		ack, err := r.js.PublishMsg(ctx, msg)
 		if err != nil {
@@ -149,7 +149,7 @@ func (r *Reference) publishBatch(ctx context.Context, after uint64, batch []Refe
 	return last, nil
 }
 
-// Committed is the sequence of the last commit, 0 where there is none.
+// Committed returns the sequence of the last commit, 0 if there is none.
 func (r *Reference) Committed(ctx context.Context) (uint64, error) {
 	m, err := r.stream.GetLastMsgForSubject(ctx, referenceCommit)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -161,7 +161,7 @@ func (r *Reference) Committed(ctx context.Context) (uint64, error) {
 	return m.Sequence, nil
 }
 
-// CopiedTo is up to where in the original a copy holds everything that is for it.
+// CopiedTo returns the sequence in the original up to which a copy is complete.
 func (r *Reference) CopiedTo(ctx context.Context) (uint64, error) {
 	info, err := r.stream.Info(ctx)
 	if err != nil || info.State.LastSeq == 0 {
@@ -185,7 +185,7 @@ func (r *Reference) CopiedTo(ctx context.Context) (uint64, error) {
 func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequence uint64, body []byte) error) error {
 	j := Journal{nc: r.nc, js: r.js, stream: r.stream}
 	err := j.scanAll(ctx, from, to, func(sequence uint64, msg *nats.Msg) error {
-		if sequence > to { // what stood at the end was replaced meanwhile
+		if sequence > to { // the message at the end was replaced meanwhile
 			return errStop
 		}
 		return yield(sequence, msg.Data)
@@ -196,7 +196,7 @@ func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequen
 	return err
 }
 
-// openReference opens head office's reference data, or makes it when it is new.
+// openReference opens head office's reference data, and makes its stream if it is new.
 func (h *HQNode) openReference(ctx context.Context) error {
 	stream, err := h.js.CreateOrUpdateStream(ctx, referenceConfig(referenceOriginal, "", h.cfg.replicas()))
 	if err != nil {
@@ -213,10 +213,11 @@ func (h *HQNode) openReference(ctx context.Context) error {
 	return nil
 }
 
-// Reference is head office's reference data.
+// Reference returns head office's reference data.
 func (h *HQNode) Reference() *Reference { return h.reference }
 
-// StageImport stores an import, so that whoever finds it can finish it. It is all there or not at all.
+// StageImport stores an import, so that any instance can finish it. It is stored whole or not at
+// all.
 func (h *HQNode) StageImport(ctx context.Context, name string, content io.Reader) error {
 	if _, err := h.imports.Put(ctx, jetstream.ObjectMeta{Name: name}, content); err != nil {
 		return fmt.Errorf("stage import: %w", err)
@@ -224,7 +225,7 @@ func (h *HQNode) StageImport(ctx context.Context, name string, content io.Reader
 	return nil
 }
 
-// StagedImports are the names of the imports that are not finished, in order.
+// StagedImports returns the names of the imports that are not finished, in order.
 func (h *HQNode) StagedImports(ctx context.Context) ([]string, error) {
 	list, err := h.imports.List(ctx)
 	if errors.Is(err, jetstream.ErrNoObjectsFound) {
@@ -241,7 +242,7 @@ func (h *HQNode) StagedImports(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// StagedImport is the content of one.
+// StagedImport returns the content of a staged import.
 func (h *HQNode) StagedImport(ctx context.Context, name string) ([]byte, error) {
 	content, err := h.imports.GetBytes(ctx, name)
 	if err != nil {
@@ -250,11 +251,11 @@ func (h *HQNode) StagedImport(ctx context.Context, name string) ([]byte, error) 
 	return content, nil
 }
 
-// DropImport forgets an import that is finished.
+// DropImport deletes an import that is finished.
 func (h *HQNode) DropImport(ctx context.Context, name string) error {
 	err := h.imports.Delete(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		// Another instance has finished it too, unless the replica that was asked is behind.
+		// Another instance has finished and deleted it, unless the replica that answered is behind.
 		names, listing := h.StagedImports(ctx)
 		if listing == nil && !slices.Contains(names, name) {
 			return nil
@@ -266,8 +267,9 @@ func (h *HQNode) DropImport(ctx context.Context, name string) error {
 	return nil
 }
 
-// ReferenceCopy is the register's copy of the reference data of origin. It begins a new one,
-// in the place of any other, where there is none of that origin. With no origin it is what there is, nil for none.
+// ReferenceCopy returns the register's copy of the reference data of origin. If there is none of
+// that origin, it begins a new copy in place of any other. With an empty origin it returns the
+// existing copy, or nil if there is none.
 func (n *RegisterNode) ReferenceCopy(ctx context.Context, origin string) (*Reference, error) {
 	copied, err := n.referenceCopy(ctx, origin)
 	if err != nil {
@@ -297,7 +299,7 @@ func (n *RegisterNode) referenceCopy(ctx context.Context, origin string) (*Refer
 		return nil, err
 	}
 	for _, name := range old {
-		// If we died here, there is no copy, and the next contact with head office begins one.
+		// If we died here, there is no copy. The next contact with head office begins one.
 		if err := js.DeleteStream(ctx, name); err != nil {
 			return nil, err
 		}

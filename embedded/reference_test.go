@@ -18,7 +18,8 @@ func record(i int, origin uint64, body string) ReferenceMessage {
 	return ReferenceMessage{Subject: ReferenceSubject("all", "product", fmt.Sprintf("P%d", i)), Origin: origin, Body: []byte(body)}
 }
 
-// storedReference is what a stream of reference data holds up to its last commit, and where that is.
+// storedReference returns the content of a stream of reference data up to its last commit, and the
+// sequence of that commit.
 func storedReference(t *testing.T, r *Reference) (bodies []string, committed uint64) {
 	committed, err := r.Committed(t.Context())
 	require.NoError(t, err)
@@ -93,7 +94,7 @@ func TestReferenceCopy(t *testing.T) {
 	require.EqualValues(t, 40, at)
 	publish(t, c, ReferenceCommit(41, []byte("commit")))
 
-	// Who reads along with the till sees journals, and no hash of a PIN.
+	// A local reader sees journals, but no hash of a PIN.
 	nc, err := nats.Connect(n.ClientURL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	defer nc.Close()
@@ -101,14 +102,14 @@ func TestReferenceCopy(t *testing.T) {
 		inbox, err := nc.SubscribeSync(nc.NewInbox())
 		require.NoError(t, err)
 		require.NoError(t, nc.PublishRequest(subject, inbox.Subject, []byte(`{"seq":1}`)))
-		_, err = nc.Request("$JS.API.STREAM.INFO.JOURNAL_1", nil, soon) // which may be asked, and is answered after it
+		_, err = nc.Request("$JS.API.STREAM.INFO.JOURNAL_1", nil, soon) // allowed, and answered after the one above
 		require.NoError(t, err)
 		pending, _, err := inbox.Pending()
 		require.NoError(t, err)
 		require.Zero(t, pending, subject)
 	}
 
-	// The next start finds it without head office, and another origin takes its place.
+	// The next start opens the copy without head office. A copy of another origin takes its place.
 	require.NoError(t, n.Close())
 	n = startRegister(t, dir)
 	c, err = n.ReferenceCopy(t.Context(), "")
@@ -127,7 +128,7 @@ func TestReferenceCopy(t *testing.T) {
 	}
 }
 
-// A staged import is there whole, for whichever instance finishes it.
+// TestStagedImports shows that a staged import is stored whole, so that any instance can finish it.
 func TestStagedImports(t *testing.T) {
 	h := startHQ(t, t.TempDir(), "")
 	names, err := h.StagedImports(t.Context())
@@ -152,7 +153,8 @@ func TestStagedImports(t *testing.T) {
 	require.Equal(t, []string{"B"}, names)
 }
 
-// On a cluster an import that was staged is there at once, for every instance, and gone once it is dropped.
+// TestReferenceOnACluster shows that on a cluster every instance sees a staged import at once, and
+// none sees it once it is dropped.
 func TestReferenceOnACluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)

@@ -21,7 +21,7 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// RegisterConfig says what a register's node is.
+// RegisterConfig holds the settings of a register's node.
 type RegisterConfig struct {
 	Dir      string          // data directory, this node's alone
 	Register events.Register // also the server's name and JetStream domain
@@ -34,11 +34,12 @@ type RegisterConfig struct {
 	AllowPlaintext bool
 	Listen         string // "127.0.0.1:4222" lets NATS clients of the till read along; "": off
 	Logger         *slog.Logger
-	// Made are the earlier epochs that were begun in this directory, and how many entries each had when it
-	// ended, as far as is known. A start names each journal that is missing or shorter.
+	// Made holds the earlier epochs that were begun in this directory. The value is the number of
+	// entries at the end of the epoch, as far as it is known. A start reports each journal that is
+	// missing or shorter.
 	Made map[int]uint64
 
-	unsynced bool          // for tests: what happens without SyncAlways
+	unsynced bool          // for tests: run without SyncAlways
 	patience time.Duration // for tests: in place of linkPatience
 	ping     time.Duration // for tests: in place of pingInterval
 }
@@ -68,23 +69,22 @@ type RegisterNode struct {
 	lock       *os.File
 	server     *server.Server
 	nc         *nats.Conn
-	asking     *nats.Conn              // for questions to HQ: its inbox is the only one that HQ may answer to
-	activating *nats.Conn              // for the question that the holder of an activation code may ask
-	repairs    jetstream.JetStream     // on asking: what HQ answers comes back there
+	asking     *nats.Conn              // for questions to HQ; HQ may answer to no other inbox
+	activating *nats.Conn              // for the question of the holder of an activation code
+	repairs    jetstream.JetStream     // on asking, because HQ's answers come back there
 	journal    atomic.Pointer[Journal] // of the present epoch
 	faults     atomic.Pointer[[]JournalFault]
 	link       *linkWatch
-	local      *localReaders // nil where no program of the till reads along
+	local      *localReaders // nil if programs of the till may not read along
 	close      func() error
 
 	reload sync.Mutex // one SetLink at a time
 }
 
-// StartRegister opens the data directory and brings the node up. It returns when
-// the journal can be appended to; it never waits for HQ.
+// StartRegister opens the data directory and starts the node. It returns when the journal can be
+// appended to. It never waits for HQ.
 //
-// Every step can be repeated: if we died anywhere in here, the next start does the
-// same again.
+// Every step can be repeated. If we died anywhere in here, the next start does the same again.
 func StartRegister(ctx context.Context, cfg RegisterConfig) (*RegisterNode, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("start register: %w", err)
@@ -149,13 +149,13 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// Journal is the journal of the node's epoch.
+// Journal returns the journal of the node's epoch.
 func (n *RegisterNode) Journal() *Journal { return n.journal.Load() }
 
-// Conn is the node's own connection, within the process.
+// Conn returns the node's own connection, within the process.
 func (n *RegisterNode) Conn() *nats.Conn { return n.nc }
 
-// ClientURL is where NATS clients of the till may read along, "" when that is off.
+// ClientURL returns the URL for NATS clients of the till that read along, "" if that is off.
 func (n *RegisterNode) ClientURL() string {
 	if n.local == nil {
 		return ""
@@ -163,13 +163,13 @@ func (n *RegisterNode) ClientURL() string {
 	return n.local.server.ClientURL()
 }
 
-// AckedByHQ is the sequence up to which HQ has the journal on its disk. It trails
-// what HQ has by up to a second. It is worth nothing in a store that was put back to an earlier
-// state: the server cuts it down to the last entry there, so only HQ's own mark tells.
+// AckedByHQ returns the sequence up to which HQ has acknowledged the journal as stored on its disk.
+// It is up to a second old. In a store that was put back to an earlier state it is worth nothing.
+// The server cuts it down to the last entry there, so only HQ's own mark shows the loss.
 func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
 	c, err := n.Journal().stream.PushConsumer(ctx, hqConsumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return 0, nil // HQ has not read through it: the next start makes it again
+		return 0, nil // HQ has not read through it; the next start makes it again
 	}
 	if err != nil {
 		return 0, fmt.Errorf("what HQ has acknowledged: %w", err)
@@ -177,8 +177,8 @@ func (n *RegisterNode) AckedByHQ(ctx context.Context) (uint64, error) {
 	return c.CachedInfo().AckFloor.Stream, nil
 }
 
-// Close ends the node. Whoever appends must have stopped: an append on its way
-// gets an error and an unknown outcome.
+// Close stops the node. All appends must have ended before. An append on its way gets an error and
+// an unknown outcome.
 func (n *RegisterNode) Close() error { return n.close() }
 
 func (n *RegisterNode) stop() error {
@@ -197,14 +197,15 @@ func (n *RegisterNode) stop() error {
 		stopServer(n.server)
 	}
 	if n.lock != nil {
-		// Last, so that nobody opens the store while the server still writes its index.
+		// The lock goes last, so that nobody opens the store while the server still writes its
+		// index.
 		return n.lock.Close()
 	}
 	return nil
 }
 
-// registerOptions are the settings of a register's server, and how the node's own
-// connection signs on.
+// registerOptions returns the settings of a register's server, and the sign-ons of the node's own
+// connections.
 func registerOptions(cfg RegisterConfig) (users registerUsers, o *server.Options, err error) {
 	o = serverOptions(cfg.Register.String(), cfg.Register.String(), cfg.Dir)
 	o.SyncAlways = !cfg.unsynced
@@ -225,17 +226,19 @@ func registerOptions(cfg RegisterConfig) (users registerUsers, o *server.Options
 	return users, o, nil
 }
 
-// epochsToCome is how many epochs a node that is up can begin before who reads along has no right to a new one.
+// epochsToCome is the number of epochs that a running node can begin until local readers have no
+// right to a new one.
 const epochsToCome = 10
 
-// registerUsers are how the connections of a register's node sign on to its server.
+// registerUsers holds the sign-ons of the connections of a register's node to its server.
 type registerUsers struct{ node, asking, reading nats.Option }
 
-// addUsers makes the node the only one who may write, by one of its connections. Nobody else can
-// sign on: the server has no listener.
+// addUsers adds the users of the node's three connections. Only one of them may write the streams.
+// Nobody else can sign on, because the server has no listener.
 func addUsers(o *server.Options, r events.Register, epochs int) (users registerUsers, err error) {
 	for user, permissions := range map[*nats.Option]*server.Permissions{
-		// Keeps the streams. What belongs to the link is not its business, and nothing takes entries out of a stream.
+		// Keeps the streams. It may not publish the link's subjects, and it may not remove entries
+		// from a stream.
 		&users.node: {Publish: &server.SubjectPermission{Deny: []string{"up.>", "down.>", "$SYS.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}}},
 		// Asks head office, and hears the answers.
 		&users.asking: {
@@ -255,7 +258,7 @@ func addUsers(o *server.Options, r events.Register, epochs int) (users registerU
 	return users, nil
 }
 
-// newUser makes a key that lives as long as the node and is never stored.
+// newUser makes a key that is never stored and lives as long as the node.
 func newUser() (kp nkeys.KeyPair, public string, err error) {
 	if kp, err = nkeys.CreateUser(); err != nil {
 		return nil, "", err
@@ -264,8 +267,8 @@ func newUser() (kp nkeys.KeyPair, public string, err error) {
 	return kp, public, err
 }
 
-// hqRemote is the link to HQ. HQ's permissions are what counts; the denials here
-// keep a live entry from travelling beside the replication even if HQ were careless.
+// hqRemote returns the settings of the link to HQ. HQ's permissions are the real limit. The denials
+// here keep a live entry from travelling beside the replication even if HQ were careless.
 func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 	protection, err := LinkProtection(cfg.HQ)
 	if err != nil {
@@ -302,8 +305,8 @@ func hqRemote(cfg RegisterConfig) (*server.RemoteLeafOpts, error) {
 	return remote, err
 }
 
-// prepareJournal opens the journal of the node's epoch, makes it when it is new,
-// closes those of earlier epochs, and sees to HQ's consumer on each.
+// prepareJournal closes the journals of earlier epochs and opens that of the node's epoch. It makes
+// a journal that is new, and HQ's consumer on each.
 func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Journal, []JournalFault, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -319,14 +322,14 @@ func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Jo
 			return nil, nil, err
 		}
 	}
-	// If we died here, the earlier epochs are closed and this one is not begun: the
-	// start that follows begins it.
+	// If we died here, the earlier epochs are closed and this one is not begun. The next start
+	// begins it.
 	stream, err := js.CreateOrUpdateStream(ctx, journalConfig(cfg.Register, cfg.Epoch, maxBytes))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open journal of epoch %d: %w", cfg.Epoch, err)
 	}
-	// If we died here, HQ cannot read the journal yet, and goes on asking until the
-	// start that follows has made its consumer.
+	// If we died here, HQ cannot read the journal yet. It goes on asking until the next start has
+	// made its consumer.
 	if _, err := stream.CreateOrUpdateConsumer(ctx, hqConsumerConfig(cfg.Register, cfg.Epoch)); err != nil {
 		return nil, nil, fmt.Errorf("consumer for HQ on epoch %d: %w", cfg.Epoch, err)
 	}
@@ -340,9 +343,9 @@ func prepareJournal(ctx context.Context, nc *nats.Conn, cfg RegisterConfig) (*Jo
 	}, faults, nil
 }
 
-// closeEarlier seals the journals of earlier epochs, and refuses a directory that is
-// another register's or already further. It returns what is wrong with those journals: none of it keeps
-// the register from selling in its present epoch.
+// closeEarlier seals the journals of earlier epochs. It refuses a directory of another register, or
+// one in a later epoch. It returns the faults of the earlier journals. None of them keeps the
+// register from selling in its present epoch.
 func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig) ([]JournalFault, error) {
 	stored, err := storedJournals(ctx, js)
 	if err != nil {
@@ -364,8 +367,8 @@ func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfi
 		if epoch == cfg.Epoch || info.Config.Sealed {
 			continue
 		}
-		// Point of no return: a sealed journal never takes another entry. If we died
-		// here, it is sealed or not; the start that follows seals it.
+		// This is the point of no return: a sealed journal never takes another entry. If we died
+		// here, it is sealed or not, and the next start seals it.
 		if _, err := js.UpdateStream(ctx, closedConfig(info.Config, info.State.Bytes)); err != nil {
 			return nil, fmt.Errorf("close journal of epoch %d: %w", epoch, err)
 		}
@@ -373,7 +376,7 @@ func closeEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfi
 	return lookAtEarlier(ctx, js, cfg, stored, faults), nil
 }
 
-// storedJournals are the journals of a store by their epochs.
+// storedJournals returns the journals of a store by their epochs.
 func storedJournals(ctx context.Context, js jetstream.JetStream) (map[int]*jetstream.StreamInfo, error) {
 	stored := map[int]*jetstream.StreamInfo{}
 	list := js.ListStreams(ctx)
@@ -388,9 +391,9 @@ func storedJournals(ctx context.Context, js jetstream.JetStream) (map[int]*jetst
 	return stored, nil
 }
 
-// defaultMaxBytes is 8 GiB, about 13 million entries, or what the disk can hold
-// beside the reserve if that is less. It goes by the size of the disk, not by what is free at
-// this moment: that changes, and is watched on every append.
+// defaultMaxBytes returns 8 GiB, about 13 million entries, or the size of the disk less the reserve
+// if that is smaller. It does not go by the free space, because that changes and is checked on
+// every append.
 func defaultMaxBytes(dir string) (int64, error) {
 	total, _, err := diskSpace(dir)
 	if err != nil {
@@ -402,19 +405,19 @@ func defaultMaxBytes(dir string) (int64, error) {
 	return int64(min(8<<30, total-diskReserve)), nil
 }
 
-// LinkState says whether the leaf link to HQ is up. Whether HQ's services answer is
-// another question.
+// LinkState is the state of the leaf link to HQ. A link that is up does not mean that HQ's services
+// answer.
 type LinkState struct {
 	HQ        string    // the configured URL, "" without a link
 	Enabled   bool      // not cut by SetLink
 	Connected bool      //
-	Since     time.Time // when Connected became what it is
-	// Protection is how the link is protected, also while it is down; "" without a link.
+	Since     time.Time // the time of the last change of Connected
+	// Protection is the link's protection, also while it is down; "" without a link.
 	Protection Protection
 }
 
-// linkWatch looks at the link four times a second, which costs next to nothing: the
-// server tells only its system account of changes.
+// linkWatch checks the link four times a second, which costs next to nothing. The server reports
+// changes to its system account only.
 type linkWatch struct {
 	server *server.Server
 	done   chan struct{}
@@ -467,11 +470,11 @@ func (w *linkWatch) stop() {
 	w.ended.Wait()
 }
 
-// Link is the state of the link at this moment. It costs a lock or two.
+// Link returns the present state of the link. It costs a lock or two.
 func (n *RegisterNode) Link() LinkState { return n.link.look() }
 
-// SetLink cuts the link to HQ, or lets it come back. Cut means that this side hangs
-// up and does not call again; coming back takes as long as connecting takes.
+// SetLink cuts the link to HQ, or allows it again. To cut it, this side hangs up and does not dial
+// again. An allowed link comes back as soon as a new connection is made.
 func (n *RegisterNode) SetLink(enabled bool) error {
 	if n.cfg.HQ == "" {
 		return errors.New("set link: this register has no HQ")
@@ -485,7 +488,7 @@ func (n *RegisterNode) SetLink(enabled bool) error {
 	return nil
 }
 
-// switchLink needs reload to be locked.
+// switchLink switches the link on or off. The caller holds n.reload.
 func (n *RegisterNode) switchLink(on bool) error {
 	o := n.options.Clone()
 	remote := *o.LeafNode.Remotes[0]

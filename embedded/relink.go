@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// The server connects a link again by itself, every second or two. It has been seen not to
-// (nats-server issue 7615: no attempt for eight hours, until a restart). So where head office can be
-// dialled and there is no link for linkPatience, the link is switched off and on, which makes the
-// server forget all that it thought of it.
+// The server dials again by itself when a link is down, every second or two. In one case it did not
+// (nats-server issue 7615: no attempt for eight hours, until a restart). So if there is no link for
+// linkPatience although head office can be dialled, the link is switched off and on. That resets
+// the server's state of the link.
 
 const (
 	linkPatience = time.Minute
-	relinkTries  = 5 // after these it is said that a person has to look, and tried ten times as seldom
+	relinkTries  = 5 // after these an error is logged for a person, and the pauses are ten times as long
 )
 
-// keepLinked looks after the link until the node ends.
+// keepLinked restarts a link that does not come back, until the node ends.
 func (n *RegisterNode) keepLinked() {
 	patience := n.cfg.patience
 	if patience == 0 {
@@ -37,7 +37,7 @@ func (n *RegisterNode) keepLinked() {
 			tick.Reset(patience)
 			continue
 		case !state.Enabled || time.Since(state.Since) < patience || !n.dialled():
-			continue // it is off on purpose, or there is nothing to link to
+			continue // the link is off on purpose, or there is nothing to link to
 		}
 		log := logger(n.cfg.Logger).With("register", n.cfg.Register, "hq", n.cfg.HQ, "down_since", state.Since)
 		if tried++; tried <= relinkTries {
@@ -52,7 +52,7 @@ func (n *RegisterNode) keepLinked() {
 	}
 }
 
-// dialled says whether one of head office's addresses takes a connection.
+// dialled reports whether one of head office's addresses accepts a connection.
 func (n *RegisterNode) dialled() bool {
 	for _, u := range n.options.LeafNode.Remotes[0].URLs {
 		conn, err := net.DialTimeout("tcp", u.Host, dialTimeout)
@@ -71,7 +71,7 @@ func (n *RegisterNode) relink() error {
 	if !n.Link().Enabled {
 		return nil
 	}
-	// If we died in between: the next start has the link on.
+	// If we died in between, the next start has the link on.
 	if err := n.switchLink(false); err != nil {
 		return fmt.Errorf("off: %w", err)
 	}

@@ -15,34 +15,37 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Repairs is head office's stream of entries that registers sent once more, because
-// head office asked for them or because they stand on a wrong branch. It is read as a shard is.
+// Repairs is head office's stream of entries that registers sent again, because head office asked
+// for them or because they stand on a wrong branch. It is read like a shard.
 //
-// No register publishes to it. An instance of head office takes what is sent, as long as the register has not had its
-// share, stores it, and answers the register. JetStream alone could bound the
-// messages of each register, not their bytes: between few of the largest and many of the smallest are three powers of ten.
+// No register publishes to it. An instance of head office receives each entry, stores it and
+// answers the register. It refuses the entry if the register has used up its quota. JetStream alone
+// could bound the number of a register's messages, but not their bytes. The sizes of entries differ
+// by three powers of ten.
 const Repairs = "REPAIRS"
 
-// What a repair says of itself in its headers: the journal and the place in it, which
-// bytes that cannot be read do not tell.
+// The headers of a repair: its epoch and its sequence. An entry that cannot be decoded does not
+// state them.
 const (
 	headerEpoch    = "Posnode-Epoch"
 	headerSequence = "Posnode-Sequence"
 )
 
-// repairSubject is where a register sends entries once more; as storedRepair they are in the stream.
+// repairSubject returns the subject on which a register sends entries again. In the stream they
+// have the subject storedRepair.
 func repairSubject(register string) string { return "up." + register + ".repair" }
 
 func storedRepair(register string) string { return "repair." + register }
 
-// RepairedSize is what an entry of so many bytes takes in [Repairs], with what is stored beside it.
+// RepairedSize returns the bytes that an entry takes in [Repairs], with the data that is stored
+// beside it.
 func RepairedSize(body int) int64 { return int64(body) + 512 }
 
-// RepairsFull is the code of the refusal of what a register sends beyond its share.
+// RepairsFull is the code with which head office refuses an entry beyond the register's quota.
 const RepairsFull = "repairs_full"
 
-// repairsConfig is the stream of repairs. That a register is who it says is follows
-// from the subject on which it sent, on which no other may publish.
+// repairsConfig returns the stream of repairs. The subject proves the sender, because no other
+// register may publish on it.
 func repairsConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        Repairs,
@@ -62,7 +65,7 @@ func repairsConfig(replicas int) jetstream.StreamConfig {
 	}
 }
 
-// openVerification makes the streams that verification needs: of repairs and of marks.
+// openVerification opens or makes the streams that verification needs: repairs and marks.
 func (h *HQNode) openVerification(ctx context.Context, replicas int) error {
 	for _, cfg := range []jetstream.StreamConfig{repairsConfig(replicas), marksConfig(replicas)} {
 		if _, err := h.js.CreateOrUpdateStream(ctx, cfg); err != nil {
@@ -72,10 +75,10 @@ func (h *HQNode) openVerification(ctx context.Context, replicas int) error {
 	return nil
 }
 
-// repaired is a message of the stream of repairs. One that does not say where it
-// belongs comes by no known journal.
+// repaired completes r from a message of the stream of repairs. A message without a valid epoch and
+// sequence gets no journal.
 func repaired(msg *nats.Msg, r Received) Received {
-	// Those from before there was a share have the subject on which they were sent.
+	// Messages of a version before quotas have the subject on which they were sent.
 	name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(msg.Subject, ".repair"), "up."), "repair.")
 	register, err := events.ParseRegister(name)
 	r.Sender = register
@@ -90,12 +93,14 @@ func repaired(msg *nats.Msg, r Received) Received {
 // maxStoring bounds the repairs that an instance stores at a time.
 const maxStoring = 256
 
-// storeTimeout bounds how long a repair waits for the stream. Without an answer the register sends it again.
+// storeTimeout bounds the wait for the stream. Without an answer the register sends the entry
+// again.
 const storeTimeout = 30 * time.Second
 
-// TakeRepairs takes what registers send once more, until the node is closed. Of several instances one takes each.
-// allow says whether a register may send so many bytes more. Each is stored by head office, which then
-// answers the register itself: the stream never learns of a subject that a register has named.
+// TakeRepairs receives the repairs of registers until the node is closed. Each goes to one of
+// several instances. allow reports whether a register may send so many bytes more. Head office
+// stores the entry and answers the register itself. So the stream never sees a subject that a
+// register has named.
 func (h *HQNode) TakeRepairs(allow func(r events.Register, bytes int64) (bool, error)) error {
 	js, err := jetstream.New(h.nc, jetstream.WithPublishAsyncMaxPending(2*maxStoring), jetstream.WithPublishAsyncTimeout(storeTimeout))
 	if err != nil {
@@ -125,8 +130,9 @@ func (h *HQNode) TakeRepairs(allow func(r events.Register, bytes int64) (bool, e
 	return nil
 }
 
-// takeRepair begins to store one entry, or refuses it. done waits until it is stored and answers;
-// it is nil where there is nothing to wait for. Entries are stored in the order in which they came.
+// takeRepair begins to store one entry, or refuses it. done waits until the entry is stored, and
+// then answers. It is nil if there is nothing to wait for. Entries are stored in the order of their
+// arrival.
 func (h *HQNode) takeRepair(js jetstream.JetStream, m *nats.Msg, allow func(events.Register, int64) (bool, error)) (done func() error, err error) {
 	q, err := readAsked(m)
 	if err != nil {
@@ -142,14 +148,15 @@ func (h *HQNode) takeRepair(js jetstream.JetStream, m *nats.Msg, allow func(even
 		return nil, h.refuseRepair(q, jetstream.APIError{Code: 403, Description: RepairsFull + ": head office takes no more entries once more of this register"})
 	}
 	out := &nats.Msg{Subject: storedRepair(q.register.String()), Data: m.Data, Header: nats.Header{}}
-	for _, key := range []string{headerEpoch, headerSequence} { // nothing else gets into the stream unseen
+	for _, key := range []string{headerEpoch, headerSequence} { // no other header gets into the stream
 		if n, err := strconv.ParseUint(m.Header.Get(key), 10, 63); err == nil {
 			out.Header.Set(key, strconv.FormatUint(n, 10))
 		}
 	}
-	// By its place and content, for a wrong branch may have the ids of the right one.
+	// The id is made of place and content, because a wrong branch may have the ids of the right
+	// one.
 	out.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s-%s-%s-%s", q.register, out.Header.Get(headerEpoch), out.Header.Get(headerSequence), events.Hash(m.Data)))
-	// If we died before this, nothing is stored and nothing answered.
+	// If we died before this, nothing is stored and nothing is answered.
 	stored, err := js.PublishMsgAsync(out, jetstream.WithExpectStream(Repairs))
 	if err != nil {
 		return nil, err
@@ -157,7 +164,8 @@ func (h *HQNode) takeRepair(js jetstream.JetStream, m *nats.Msg, allow func(even
 	return func() error {
 		select {
 		case ack := <-stored.Ok():
-			// If we died here, it is stored and not answered: it comes again, and is stored once.
+			// If we died here, the entry is stored and not answered. It comes again, and is stored
+			// once.
 			return h.answerRepair(q, ack)
 		case err := <-stored.Err():
 			if api, ok := errors.AsType[*jetstream.APIError](err); ok {
@@ -168,7 +176,8 @@ func (h *HQNode) takeRepair(js jetstream.JetStream, m *nats.Msg, allow func(even
 	}, nil
 }
 
-// answerRepair says to a register that an entry is stored, as a stream of NATS says it.
+// answerRepair acknowledges a stored entry to the register, in the form in which a stream
+// acknowledges.
 func (h *HQNode) answerRepair(q asked, ack *jetstream.PubAck) error {
 	data, err := json.Marshal(ack)
 	if err != nil {
@@ -185,7 +194,7 @@ func (h *HQNode) refuseRepair(q asked, why jetstream.APIError) error {
 	return h.send(q, data, nil)
 }
 
-// Last is the sequence of the last message of a shard, or of [Repairs].
+// Last returns the sequence of the last message of a shard, or of [Repairs].
 func (h *HQNode) Last(ctx context.Context, shard string) (uint64, error) {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
@@ -194,8 +203,9 @@ func (h *HQNode) Last(ctx context.Context, shard string) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// Repair sends stored entries of an epoch to head office once more, exactly as they are stored,
-// and returns when head office has them on disk. It may send some and fail: sending again does no harm.
+// Repair sends stored entries of an epoch to head office again, exactly as they are stored. It
+// returns when head office has them on disk. It may send some and then fail; sending again does no
+// harm.
 func (n *RegisterNode) Repair(ctx context.Context, epoch int, entries []events.Message) error {
 	if !n.Link().Connected {
 		return fmt.Errorf("repair: %w", ErrLinkDown)
@@ -224,7 +234,7 @@ func (n *RegisterNode) Repair(ctx context.Context, epoch int, entries []events.M
 		if i > 0 {
 			continue
 		}
-		if err := stored(0); err != nil { // the first alone: where head office takes no more, the others need not travel
+		if err := stored(0); err != nil { // the first alone: if head office refuses it, the others need not travel
 			return err
 		}
 	}
@@ -236,5 +246,5 @@ func (n *RegisterNode) Repair(ctx context.Context, epoch int, entries []events.M
 	return nil
 }
 
-// ShardOf is the shard to which all journals of a register come.
+// ShardOf returns the shard of all journals of a register.
 func (h *HQNode) ShardOf(r events.Register) string { return shardOf(r) }

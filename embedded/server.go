@@ -13,19 +13,20 @@ import (
 )
 
 const (
-	// pingInterval finds a half-open link after two silent pings: the server's
-	// own two minutes would leave a till believing in a dead link for six.
+	// pingInterval is short, so that a half-open link is detected after two unanswered pings. With
+	// the server's default of two minutes a till would take a dead link for a live one for six
+	// minutes.
 	pingInterval = 15 * time.Second
 
-	// dialTimeout leaves a mobile link time to shake hands; the default is 1 s.
+	// dialTimeout gives a mobile link time for the handshake; the server's default is 1 s.
 	dialTimeout = 5 * time.Second
 
-	// startTimeout must cover the longest rescan after a crash, measured as 2.7 s
-	// for a million entries on a cold disk: ten million on a slow one still fit.
+	// startTimeout must cover the longest rescan after a crash. A million entries on a cold disk
+	// took 2.7 s, so ten million on a slow disk still fit.
 	startTimeout = 2 * time.Minute
 )
 
-// serverOptions are the settings that every node has in common.
+// serverOptions returns the settings that all nodes share.
 func serverOptions(name, domain, storeDir string) *server.Options {
 	return &server.Options{
 		ServerName:         name,
@@ -36,23 +37,23 @@ func serverOptions(name, domain, storeDir string) *server.Options {
 		JetStreamDomain:    domain,
 		StoreDir:           storeDir,
 		JetStreamMaxMemory: 64 << 20,
-		// The server would take 75 % of what is free at this moment for its limit, and
-		// refuse every stream once the disk has shrunk below what the streams reserved.
-		// So the limit is each stream's own MaxBytes, and Append looks at the disk.
+		// By default the server limits its store to 75 % of the present free space. Once that is
+		// below the reserved sizes of the streams, it refuses every stream. So each stream has its
+		// own limit in MaxBytes, and Append checks the disk.
 		JetStreamMaxStore: 1 << 50,
 		// An acknowledgement means: on disk. Everything else here builds on it.
 		SyncAlways:   true,
 		PingInterval: pingInterval,
 		MaxPingsOut:  2,
-		// An outage of hours is a line a minute in the log, not one with every attempt.
+		// An outage of hours logs a line a minute, not one with every attempt.
 		ReconnectErrorReports: 40,
 		LeafNode: server.LeafNodeOpts{
 			DialTimeout:       dialTimeout,
 			ReconnectInterval: time.Second,
 			NoAdvertise:       true,
 		},
-		// Replies and flow control carry the domain, so that a permission can name one
-		// register's, and one register's flow control is not sent to all of them.
+		// Replies and flow control carry the domain. So a permission can name those of one
+		// register, and one register's flow control is not sent to all.
 		FeatureFlags: map[string]bool{"js_api_reply_v2": true, "js_ack_fc_v2": true},
 	}
 }
@@ -100,7 +101,7 @@ func connect(s *server.Server, inbox string, opts ...nats.Option) (*nats.Conn, e
 	return nc, nil
 }
 
-// splitListen reads "host:port"; port 0 becomes the server's -1, any free port.
+// splitListen splits "host:port". Port 0 becomes the server's -1, which means any free port.
 func splitListen(addr string) (host string, port int, err error) {
 	host, p, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -116,8 +117,8 @@ func splitListen(addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// serverLog hands the server's log to slog. What the server calls a notice is
-// routine here; a warning or an error of it is one of ours.
+// serverLog passes the server's log to slog. The server's notices are routine here and become debug
+// lines. Its warnings and errors keep their level.
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
@@ -127,7 +128,7 @@ func (l serverLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(for
 func (l serverLog) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
 func (l serverLog) Fatalf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
 
-// logger is where a node without one writes.
+// logger returns l, or a logger that discards everything if l is nil.
 func logger(l *slog.Logger) *slog.Logger {
 	if l == nil {
 		return slog.New(slog.DiscardHandler)

@@ -11,15 +11,16 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// Every stream and consumer of the house, its settings written out in full.
+// The settings of the streams and consumers of journals, written out in full.
 
 const (
 	journalPrefix = "JOURNAL_"
 
-	// hqConsumer is the durable consumer on every journal through which HQ reads it.
+	// hqConsumer is the durable consumer on every journal. HQ reads the journal through it.
 	hqConsumer = "hq"
 
-	// maxStored is the largest stored message, headers and body: what a stock server accepts.
+	// maxStored is the largest stored message in bytes, headers and body. It is the limit of a
+	// stock server.
 	maxStored = 1 << 20
 
 	metaRegister = "posnode_register"
@@ -37,7 +38,8 @@ func journalEpoch(stream string) (int, bool) {
 
 func apiPrefix(r events.Register) string { return "$JS." + r.String() + ".API" }
 
-// deliverSubject is where a journal's entries travel to HQ, and nothing else does.
+// deliverSubject returns the subject on which a journal's entries travel to HQ. Nothing else
+// travels on it.
 func deliverSubject(r events.Register, epoch int) string {
 	return fmt.Sprintf("up.%s.%d", r, epoch)
 }
@@ -46,8 +48,8 @@ func journalSubjects(r events.Register) string {
 	return fmt.Sprintf("pos.%s.%s.>", r.Store, r.ID)
 }
 
-// journalConfig is the stream of a register's present epoch. Nothing in it ever
-// removes an entry: what frees space would be a hole in the chain.
+// journalConfig returns the stream of a register's present epoch. None of its settings ever removes
+// an entry, because that would leave a hole in the chain.
 func journalConfig(r events.Register, epoch int, maxBytes int64) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        journalName(epoch),
@@ -69,8 +71,8 @@ func journalConfig(r events.Register, epoch int, maxBytes int64) jetstream.Strea
 	}
 }
 
-// closedConfig is the stream of an epoch that is over: it gives up the subjects
-// for the next epoch, is sealed, and reserves no more room than it fills.
+// closedConfig returns the stream of an epoch that is over. It gives up the subjects for the next
+// epoch, is sealed, and reserves no more room than it fills.
 func closedConfig(c jetstream.StreamConfig, bytes uint64) jetstream.StreamConfig {
 	c.Subjects = []string{"closed." + c.Name}
 	c.MaxBytes = max(int64(bytes), 1)
@@ -78,8 +80,8 @@ func closedConfig(c jetstream.StreamConfig, bytes uint64) jetstream.StreamConfig
 	return c
 }
 
-// hqConsumerConfig is the durable consumer that HQ's stream sources through. HQ
-// can only reset it; its ack floor is what is safe at HQ.
+// hqConsumerConfig returns the durable consumer through which HQ's stream sources a journal. HQ can
+// only reset it. The entries up to its ack floor are on HQ's disk.
 func hqConsumerConfig(r events.Register, epoch int) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:        hqConsumer,
@@ -94,18 +96,18 @@ func hqConsumerConfig(r events.Register, epoch int) jetstream.ConsumerConfig {
 	}
 }
 
-// maxUnacknowledged bounds what is on its way to HQ. It costs some memory on the
-// register, and nothing is sent twice for it: HQ states where to go on.
+// maxUnacknowledged bounds the entries on their way to HQ. They cost some memory on the register.
+// After an interruption none is sent twice for it, because HQ names the sequence to go on from.
 const maxUnacknowledged = 50_000
 
 const shardPrefix = "JOURNALS_"
 
-// shards is how many streams HQ keeps. A register belongs to one by its name, for
-// ever, so this number never changes for a fleet that exists.
+// shards is the number of HQ's streams of journals. A register belongs to one of them by its name,
+// for ever. So this number never changes for an existing fleet.
 const shards = 4
 
-// shardConfig is one of HQ's streams. It has no subjects of its own, so a live
-// publish cannot get in beside the sources, and no limit that moves its first sequence.
+// shardConfig returns one of HQ's streams of journals. It has no subjects of its own, so a live
+// publish cannot get in beside the sources. It has no limit that moves its first sequence.
 func shardConfig(name string, replicas int, sources []*jetstream.StreamSource) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        name,
@@ -124,8 +126,8 @@ func shardConfig(name string, replicas int, sources []*jetstream.StreamSource) j
 	}
 }
 
-// source is one journal as HQ's stream reads it: through the durable consumer on
-// the register, so that HQ needs no right there but to reset it.
+// source returns the source of one journal for HQ's stream. It reads through the durable consumer
+// on the register, so HQ needs no right there but to reset it.
 func source(j JournalName) *jetstream.StreamSource {
 	return &jetstream.StreamSource{
 		Name:     journalName(j.Epoch),

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// serverTLS is for a listener with a certificate of its own.
+// serverTLS returns the TLS settings of a listener with this certificate.
 func serverTLS(cert, key string) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
@@ -16,8 +16,8 @@ func serverTLS(cert, key string) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// clientTLS is for who calls a server whose certificate the authority in a file has
-// signed, or one that the system knows where ca is "".
+// clientTLS returns the TLS settings of a client. It trusts the authority in the file ca, or the
+// system's authorities if ca is "".
 func clientTLS(ca string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca == "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certified writes an authority and a certificate for 127.0.0.1 that it has signed.
+// certified writes a certificate authority, and a certificate for 127.0.0.1 signed by it.
 func certified(t testing.TB) (ca, cert, key string) {
 	dir := t.TempDir()
 	a, err := newAuthority()
@@ -84,7 +84,8 @@ func TestLinkByTLS(t *testing.T) {
 	}
 }
 
-// TestReaderByTLS: readers connect with the certificate of the links, and with nothing less.
+// TestReaderByTLS shows that readers connect by TLS with the certificate of the links, and not
+// without.
 func TestReaderByTLS(t *testing.T) {
 	t.Parallel()
 	ca, cert, key := certified(t)
@@ -105,7 +106,7 @@ func TestReaderByTLS(t *testing.T) {
 	require.Len(t, ask(t, nc, "$JS.API.DIRECT.GET."+shardOf(r01), `{"seq":1,"batch":10}`), 5)
 	require.Empty(t, refused)
 
-	// Also an older URL does not get around it.
+	// A URL without tls does not avoid TLS either.
 	for _, url := range []string{h.ClientURL(), strings.Replace(h.ClientURL(), "tls://", "nats://", 1)} {
 		_, err = nats.Connect(url, nats.UserCredentials(readerCreds(t, dir, "spy")))
 		require.ErrorContains(t, err, "certificate signed by unknown authority")
@@ -122,7 +123,8 @@ func TestReaderByTLS(t *testing.T) {
 	require.NotContains(t, log.String(), "is not encrypted")
 }
 
-// TestPlainListenersAreRefused: a listener that other machines reach has a certificate, or says that it has none.
+// TestPlainListenersAreRefused shows that a listener for other machines needs a certificate, or an
+// explicit permission with a warning in the log.
 func TestPlainListenersAreRefused(t *testing.T) {
 	t.Parallel()
 	for addr, told := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "[::1]:0": 0, "0.0.0.0:0": 2, "[::]:0": 2, ":0": 2} {
@@ -146,7 +148,8 @@ func TestPlainListenersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPlainLinkIsRefused: a register links to another machine by TLS, or says that it does not.
+// TestPlainLinkIsRefused shows that a register's link to another machine needs TLS, or an explicit
+// permission with a warning in the log.
 func TestPlainLinkIsRefused(t *testing.T) {
 	t.Parallel()
 	for hq, want := range map[string]Protection{
@@ -172,7 +175,8 @@ func TestPlainLinkIsRefused(t *testing.T) {
 	require.Contains(t, log.String(), "is not encrypted")
 }
 
-// TestPlainClusterIsRefused: head office reaches the servers of a cluster by TLS, or says that it does not.
+// TestPlainClusterIsRefused shows that head office refuses to reach the servers of a cluster on
+// other machines without TLS.
 func TestPlainClusterIsRefused(t *testing.T) {
 	t.Parallel()
 	for urls, want := range map[string]Protection{
@@ -190,8 +194,8 @@ func TestPlainClusterIsRefused(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 }
 
-// TestHalfOpenLink: packets get lost and nobody is told, neither when the link is up
-// nor when it is made.
+// TestHalfOpenLink loses packets without an error, on a link that is up and while a link is being
+// made.
 func TestHalfOpenLink(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")

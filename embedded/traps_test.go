@@ -15,10 +15,10 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// catchUp is how many entries wait when the leader is restarted again and again.
+// catchUp is the number of entries that wait while the leader is restarted again and again.
 var catchUp = flag.Int("catchup", 20_000, "entries in the catch-up during which HQ's leader is restarted")
 
-// fill appends many entries quickly: they count, and that each is on disk at once does not.
+// fill appends many entries quickly, without waiting until each is on disk.
 func fill(t testing.TB, n *RegisterNode, entries int) {
 	js, err := jetstream.New(n.Conn(), jetstream.WithPublishAsyncMaxPending(1000))
 	require.NoError(t, err)
@@ -33,8 +33,8 @@ func fill(t testing.TB, n *RegisterNode, entries int) {
 	require.EqualValues(t, entries, last)
 }
 
-// TestLeaderRestartedDuringCatchUp: without durable sources and a window for duplicates
-// this is how an R3 stream stores thousands of entries twice.
+// TestLeaderRestartedDuringCatchUp restarts a shard's leader during a catch-up. Without durable
+// sources and a window for duplicates an R3 stream would store thousands of entries twice.
 func TestLeaderRestartedDuringCatchUp(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -71,7 +71,7 @@ func TestLeaderRestartedDuringCatchUp(t *testing.T) {
 	t.Logf("%d entries in order and once, %v after the link was back, the leader restarted %d times on the way", *catchUp, time.Since(start), restarts)
 }
 
-// sameShard is another register of the shard that r01 is in.
+// sameShard returns another register of r01's shard.
 func sameShard(t testing.TB) events.Register {
 	for i := range 100 {
 		if r := nthRegister(400 + i); shardOf(r) == shardOf(r01) {
@@ -82,8 +82,8 @@ func sameShard(t testing.TB) events.Register {
 	return events.Register{}
 }
 
-// TestRegisterAddedLate: a source that is added to a stream with entries of others
-// begins at its own first entry, not at the time of theirs.
+// TestRegisterAddedLate adds a source to a stream with other registers' entries. The source begins
+// at its own first entry, not at the time of theirs.
 func TestRegisterAddedLate(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
@@ -108,9 +108,9 @@ func appendTo(t testing.TB, n *RegisterNode, r events.Register, entries uint64, 
 	}
 }
 
-// TestCollidingMessageIDs: HQ keeps one of two entries that have the same id, which
-// ULIDs do not have by chance. It is seen by whoever counts, and nothing else is held up: package hq
-// has its test of the same name, in which the entries are missed and sent again.
+// TestCollidingMessageIDs shows that HQ keeps only one of two entries with the same id. ULIDs do
+// not collide by chance. The gap in the sequences shows the loss, and nothing else is held up. In
+// the test of the same name in package hq the entries are missed and sent again.
 func TestCollidingMessageIDs(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")

@@ -24,7 +24,8 @@ import (
 	"github.com/posnode/posnode/events"
 )
 
-// everything opens a connection that may do all in the account of the fleet, as no connection of the product may.
+// everything opens a connection with all rights in the account of the fleet. No connection of the
+// product has them.
 func everything(t testing.TB, h *HQNode) *nats.Conn {
 	user, err := freshUser("test", h.keys.fleet, jwt.Permissions{})
 	require.NoError(t, err)
@@ -51,7 +52,7 @@ func TestReplySubjectsOnACluster(t *testing.T) {
 	requireReplies(t, c.hq(c.urls()[0]), c.leaf(0), c.ca())
 }
 
-// outsideReplies are subjects that r02 may name for an answer and that none may reach.
+// outsideReplies returns reply subjects that r02 can name. No answer may reach them.
 func outsideReplies() []string {
 	all := []string{
 		"fleet.journal.evil", "fleet.journal.s001-r09.1", "fleet.revoked.evil.1", "mark.evil.1", "repair.evil", "repair.s001-r01", "ref.evil.x", "ref.committed",
@@ -70,7 +71,8 @@ func outsideReplies() []string {
 	return all
 }
 
-// requireReplies has a register and the holder of a paper ask for answers on subjects that are not theirs.
+// requireReplies asks for answers on other parties' subjects, as a register and as the holder of an
+// activation code.
 func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 	withCA := func(c *RegisterConfig) { c.CA = ca }
 	victim := startRegister(t, t.TempDir(), linked(r01, leaf, enroll(t, h, r01, 1)), withCA)
@@ -88,7 +90,7 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 	require.NoError(t, os.WriteFile(paper, data, 0o600))
 	fillStreams(t, h)
 
-	calls := make(chan string, 10_000) // what reached an answerer
+	calls := make(chan string, 10_000) // the questions that reached an answerer
 	for _, service := range []string{"echo", activateService} {
 		require.NoError(t, h.Answer(service, func(_ context.Context, r events.Register, question []byte) ([]byte, error) {
 			calls <- fmt.Sprintf("%s %s %s", service, r, question)
@@ -115,7 +117,7 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 		}
 		t.Run(name, func(t *testing.T) {
 			evil := dialLeaf(t, leaf, ca, creds)
-			// again dials anew where the server has hung up.
+			// again dials anew if the server has hung up.
 			again := func() {
 				if !evil.ping() {
 					evil = dialLeaf(t, leaf, ca, creds)
@@ -126,11 +128,11 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 					for _, payload := range []string{"", "x", `{"seq":1}`} {
 						evil.send("LMSG %s\r\n%s\r\n", leafArgs(question, reply, strconv.Itoa(len(payload))), payload)
 					}
-					again() // a reply that is no subject may cost it the line
+					again() // the server may hang up on a malformed reply subject
 					for _, header := range []string{
-						"NATS/1.0\r\nNats-Trace-Dest: " + reply + "\r\n\r\n",                          // a server tells that subject of the message
+						"NATS/1.0\r\nNats-Trace-Dest: " + reply + "\r\n\r\n",                          // a server reports the message to that subject
 						"NATS/1.0 100 FlowControl Request\r\n\r\n",                                    // a source answers this on the reply subject
-						"NATS/1.0 100 Idle Heartbeat\r\nNats-Consumer-Stalled: " + reply + "\r\n\r\n", // and this on the one in the header
+						"NATS/1.0 100 Idle Heartbeat\r\nNats-Consumer-Stalled: " + reply + "\r\n\r\n", // and this on the subject in the header
 					} {
 						reply := reply
 						if strings.Contains(header, "Stalled") {
@@ -141,7 +143,7 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 					}
 				}
 			}
-			// Its own subjects are served, after all that was before them.
+			// Its own subjects are served, after everything before them.
 			evil.send("LS+ down.s001-r02.reply.*.*\r\n")
 			require.True(t, evil.ping())
 			require.Eventually(t, func() bool { // interest travels
@@ -168,7 +170,8 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 			break
 		}
 		own := strings.HasPrefix(m.Subject, "up.s001-r02.") || strings.HasPrefix(m.Subject, "down.s001-r02.reply.evil.own") ||
-			// A source answers any flow control that has the form of one. A consumer heeds that which names its last request.
+			// A source answers any message that looks like flow control. A consumer accepts only
+			// the answer to its last request.
 			strings.HasPrefix(m.Subject, "$JS.FC.")
 		require.False(t, !own && strings.Contains(m.Subject, "evil"), "%s arrived: %s %v", m.Subject, m.Data, m.Header)
 		for _, prefix := range []string{"$JS.API.STREAM.DELETE", "$JS.API.STREAM.PURGE", "$JS.API.STREAM.LEADER", "fleet.", "mark.", "repair.", "ref.", "up.s001-r01.ask", "up.s001-r01.repair", "up.s001-r01.reset", "JOURNALS_0", "$SRV."} {
@@ -210,7 +213,8 @@ func requireReplies(t *testing.T, h *HQNode, leaf, ca string) {
 	require.NoError(t, h.Answer("last", func(context.Context, events.Register, []byte) ([]byte, error) { return nil, nil }))
 }
 
-// leafArgs are the arguments of a message on a leaf link. It reaches a queue group only if it names it.
+// leafArgs returns the arguments of a message on a leaf link. The message reaches a queue group
+// only if it names the group.
 func leafArgs(subject, reply, sizes string) string {
 	group := ""
 	switch {
@@ -247,13 +251,14 @@ func (l *rawLeaf) answer(subject string) string {
 	}
 }
 
-// under is the message with another subject.
+// under returns the message with another subject.
 func under(m events.Message, subject string) events.Message {
 	m.Subject = subject
 	return m
 }
 
-// TestMalformedMembers: what was written into the fleet by a stranger, by a version that let it, keeps nothing from working.
+// TestMalformedMembers shows that head office works although the fleet holds malformed members. An
+// older version let strangers write them.
 func TestMalformedMembers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -283,8 +288,9 @@ func TestMalformedMembers(t *testing.T) {
 	requireAtHQ(t, h, JournalName{r01, 1}, 3)
 }
 
-// TestRightsOfHeadOfficesConnections: the servers themselves hold head office to what its work takes, so that no fault in it
-// publishes elsewhere. Tried with the credentials that an instance without keys has.
+// TestRightsOfHeadOfficesConnections shows that the servers limit head office's connections to the
+// rights that its work needs. So no fault in head office can publish elsewhere. The test uses the
+// credentials of an instance without keys.
 func TestRightsOfHeadOfficesConnections(t *testing.T) {
 	t.Parallel()
 	h, err := StartHQ(t.Context(), HQConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", ListenLeaf: "127.0.0.1:0"})
@@ -344,7 +350,7 @@ func requireOwnRights(t *testing.T, h *HQNode, client, leaf, ca string, own, ans
 					continue // no subject to publish to
 				}
 				if name == "answers" && strings.HasPrefix(subject, "down.") && strings.Contains(subject, ".reply.") {
-					continue // which of the subjects for answers, head office checks itself
+					continue // head office itself checks the register in a reply subject
 				}
 				for _, payload := range []string{"", "{}"} {
 					require.Contains(t, evil.publish(subject, payload), "Permissions Violation for Publish", subject)
@@ -415,7 +421,7 @@ func (c *rawClient) send(format string, args ...any) {
 	require.NoError(c.t, err)
 }
 
-// errors waits until the server has dealt with what was sent, and returns what it found wrong.
+// errors waits until the server has handled everything sent before, and returns its error lines.
 func (c *rawClient) errors() (errors string) {
 	c.send("PING\r\n")
 	for {
@@ -465,8 +471,9 @@ func (c *rawClient) message() (subject, body string) {
 	}
 }
 
-// TestInstanceWithoutKeys: an instance that was given credentials alone answers as the others do, on a cluster of this version
-// and on one that an older version initialised, whose credentials may do everything.
+// TestInstanceWithoutKeys shows that an instance with credentials and no keys answers as the others
+// do. It runs on a cluster of this version, and on one that an older version initialised with
+// credentials that have all rights.
 func TestInstanceWithoutKeys(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -487,8 +494,8 @@ func TestInstanceWithoutKeys(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(older, hqCreds), all, 0o600))
 	require.NoError(t, os.Remove(filepath.Join(older, answersCreds)))
 
-	// answersAs starts an instance from a folder and has it asked, also for an answer where none may go. It returns its
-	// directory and what it logged.
+	// answersAs starts an instance from a folder and asks it questions, one of them with a
+	// forbidden reply subject. It returns the instance's directory and its log.
 	answersAs := func(name, folder string, keys bool) (dir, says string) {
 		dir = filepath.Join(t.TempDir(), name)
 		require.NoError(t, os.CopyFS(dir, os.DirFS(folder)))
@@ -518,7 +525,8 @@ func TestInstanceWithoutKeys(t *testing.T) {
 	require.NotContains(t, says, advice)
 	_, says = answersAs("older", older, false)
 	require.Contains(t, says, advice)
-	// An instance with keys makes the file, and with it the others are as those of this version.
+	// An instance with keys makes the file. Instances with that file have the rights of this
+	// version.
 	made, says := answersAs("with-keys", older, true)
 	require.NotContains(t, says, advice)
 	_, says = answersAs("advised", made, false)
@@ -528,8 +536,8 @@ func TestInstanceWithoutKeys(t *testing.T) {
 	require.Zero(t, pending)
 }
 
-// TestPaperHearsNoRegister: while a code is out for a register that works, who has the paper hears nothing of what head office
-// tells the register.
+// TestPaperHearsNoRegister shows that the holder of an activation code hears none of head office's
+// answers to the register of that name.
 func TestPaperHearsNoRegister(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
@@ -551,7 +559,8 @@ func requirePaperDeaf(t *testing.T, h *HQNode, leaf, ca string) {
 	answer := func(context.Context, events.Register, []byte) ([]byte, error) { return []byte("secret"), nil }
 	require.NoError(t, h.Answer("reference", answer))
 	require.NoError(t, h.TakeRepairs(func(events.Register, int64) (bool, error) { return true, nil }))
-	// It asks for all that it may hear, one line for each: what is wider may be refused or cut down.
+	// The holder of the code subscribes to each subject on a connection of its own. The server may
+	// refuse or narrow a wide subscription.
 	var listening []*rawLeaf
 	for _, subject := range []string{"down.s001-r02.reply.*.*", "down.s001-r02.reply.>", "down.s001-r02.reply.own.>", "down.s001-r02.>", "down.>", ">"} {
 		evil := dialLeaf(t, leaf, ca, paper)
@@ -570,7 +579,8 @@ func requirePaperDeaf(t *testing.T, h *HQNode, leaf, ca string) {
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	require.NoError(t, n.Repair(ctx, 1, []events.Message{{Sequence: 1, Body: []byte("{}")}}))
-	// What is for the paper comes after it, and is the first that it hears.
+	// The answer for the holder of the code comes after the others, and must be the first that it
+	// hears.
 	require.NoError(t, everything(t, h).Publish("down.s001-r02.reply.for.paper", []byte("own")))
 	require.Equal(t, "down.s001-r02.reply.for.paper", listening[0].nextSubject())
 	for _, evil := range listening[1:] {

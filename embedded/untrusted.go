@@ -13,19 +13,19 @@ import (
 	"syscall"
 )
 
-// A data directory under audit may be somebody else's, and made to hurt: a link in it may lead to
-// the evidence, a named pipe keeps its reader waiting, a file may be larger than the memory. The
-// functions of this file read regular files up to a size, and nothing else.
+// A data directory under audit may come from somebody else and may be forged to do harm. A link in
+// it may lead to the evidence, a named pipe keeps its reader waiting, a file may be larger than the
+// memory. The functions of this file read regular files up to a size, and nothing else.
 
-// ErrNotRegular says that something is not a regular file: a link, a directory, a named pipe, a
+// ErrNotRegular means that a path is not a regular file but a link, a directory, a named pipe, a
 // socket or a device.
 var ErrNotRegular = errors.New("not a regular file")
 
-// ErrFileTooLarge says that a file is larger than what the program writes there.
+// ErrFileTooLarge means that a file is larger than any that the program writes there.
 var ErrFileTooLarge = errors.New("file is too large")
 
-// ReadFile reads a regular file of at most limit bytes. It follows no link and waits for nobody.
-// Its errors are those of [os.ReadFile], [ErrNotRegular] and [ErrFileTooLarge].
+// ReadFile reads a regular file of at most limit bytes. It follows no link and never waits for a
+// writer. Its errors are those of [os.ReadFile], [ErrNotRegular] and [ErrFileTooLarge].
 func ReadFile(path string, limit int64) ([]byte, error) {
 	f, info, err := openRegular(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// It may have become something else since: O_NOFOLLOW and O_NONBLOCK hold then.
+	// The file may have been replaced since. O_NOFOLLOW and O_NONBLOCK protect us then.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
@@ -61,7 +61,7 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// kindOf names what a file is.
+// kindOf returns the kind of a file in words.
 func kindOf(mode fs.FileMode) string {
 	switch mode.Type() {
 	case 0:
@@ -78,16 +78,16 @@ func kindOf(mode fs.FileMode) string {
 	return "a device"
 }
 
-// Skipped is something in a store that was not copied, and why.
+// Skipped is a file or folder of a store that was not copied, with the reason.
 type Skipped struct{ Path, Why string }
 
 const (
 	// maxStoreFile is the largest file of a store that is copied, in bytes. The server's blocks
-	// are of 8 MiB and perhaps one entry more, and all its other files are smaller.
+	// have 8 MiB and perhaps one entry more, and all its other files are smaller.
 	maxStoreFile = 64 << 20
-	// maxStoreFiles is how many files and folders a store may have.
+	// maxStoreFiles is the largest number of files and folders in a store.
 	maxStoreFiles = 100_000
-	// maxStoreDepth is how many folders may lie in each other.
+	// maxStoreDepth is the deepest nesting of folders in a store.
 	maxStoreDepth = 12
 )
 
@@ -132,15 +132,15 @@ func copyTree(ctx context.Context, from, to string) ([]Skipped, error) {
 	return list.skipped, nil
 }
 
-// storeList is what is in a store.
+// storeList is the content of a store, listed before it is copied.
 type storeList struct {
 	root    string
-	files   []storeFile // folders before what is in them
+	files   []storeFile // each folder before its content
 	bytes   int64       // of all files
 	skipped []Skipped
 }
 
-// read lists the folder dir and all that is in it.
+// read lists the folder dir and everything in it.
 func (l *storeList) read(ctx context.Context, dir string, depth int) error {
 	f, err := os.OpenFile(filepath.Join(l.root, dir), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
 	if err != nil {

@@ -13,32 +13,33 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A source can stand still while the link is up (once for 22 hours, nats-server issue
-// 8323), and nothing in NATS says so. The register says how far its journal goes, so head office sees it,
-// and does by itself what a person would do, one thing after the other.
+// A source can stall while the link is up (once for 22 hours, nats-server issue 8323), and NATS
+// does not report it. The register announces the end of its journal, so head office detects the
+// stall. It then takes the steps that a person would take, one after the other.
 
-// Watch says what is watched and how soon something is done.
+// Watch holds the settings of [HQNode.Watch].
 type Watch struct {
-	// Announced is how far a register says its journal goes, 0 while it does not say so
-	// over a link that is up.
+	// Announced returns the last sequence that a register announces of its journal, 0 while it does
+	// not announce over a link that is up.
 	Announced func(JournalName) uint64
-	Every     time.Duration // between looks
-	Patience  time.Duration // how long a journal may stand still before each next thing is done
+	Every     time.Duration // between checks
+	Patience  time.Duration // how long a journal may stall before each next step
 }
 
-// standing is a journal that is behind what its register announces.
+// standing is a journal with fewer entries at head office than its register announces.
 type standing struct {
 	received uint64
 	since    time.Time
 	tried    int
 }
 
-// Watch looks after the journals until ctx ends. Several instances may do so at once:
-// what they do can be repeated.
+// Watch restarts journals that have stalled, until ctx ends. Several instances may do so at once,
+// because every step can be repeated.
 func (h *HQNode) Watch(ctx context.Context, w Watch) {
 	behind := map[JournalName]*standing{}
 	for {
-		// Not in step with other instances, so that one of them is first and the others see progress.
+		// The pause is random, so that one of several instances is first and the others see
+		// progress.
 		pause := w.Every/2 + rand.N(w.Every)
 		select {
 		case <-ctx.Done():
@@ -53,7 +54,7 @@ func (h *HQNode) Watch(ctx context.Context, w Watch) {
 
 func (h *HQNode) look(ctx context.Context, w Watch, behind map[JournalName]*standing) error {
 	for _, shard := range h.Shards() {
-		// What an instance that died has left undone.
+		// An instance that died may have left a journal without a source.
 		if err := h.reconcile(ctx, shard); err != nil {
 			return err
 		}
@@ -86,7 +87,7 @@ func (h *HQNode) look(ctx context.Context, w Watch, behind map[JournalName]*stan
 	return h.PushAccount(ctx)
 }
 
-// help does the next thing for a journal that stands still.
+// help takes the next step for a journal that has stalled.
 func (h *HQNode) help(ctx context.Context, shard string, j JournalName, s *standing, announced uint64) {
 	log := h.log.With("journal", j, "received", s.received, "announced", announced)
 	var err error
@@ -108,9 +109,10 @@ func (h *HQNode) help(ctx context.Context, shard string, j JournalName, s *stand
 	}
 }
 
-// askAgain makes a register send what is behind the last stored entry of its journal. Not
-// what is behind the last received: a leader that is cut off from the others counts as received
-// what it may never store, and asking for what follows would tell the register that it is stored.
+// askAgain makes a register send the entries behind the last stored one of its journal. It does not
+// go by the last received one. A leader that is cut off from the other servers counts entries as
+// received that it may never store. To ask for the entries behind them would acknowledge them to
+// the register as stored.
 func (h *HQNode) askAgain(ctx context.Context, shard string, j JournalName) error {
 	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
@@ -120,7 +122,8 @@ func (h *HQNode) askAgain(ctx context.Context, shard string, j JournalName) erro
 	last, err := stream.GetLastMsgForSubject(ctx, journalSubjects(j.Register))
 	switch {
 	case err == nil:
-		// Of another epoch, or under another's subject: then from the first, which is always right.
+		// If the entry is of another epoch, or came from another register, the journal is sent from
+		// its first entry. That is always right.
 		if name, seq, err := parseSource(last.Header.Get("Nats-Stream-Source")); err == nil && name == sourceName(j) {
 			stored = seq
 		}
@@ -130,7 +133,7 @@ func (h *HQNode) askAgain(ctx context.Context, shard string, j JournalName) erro
 	return h.resetConsumer(ctx, j, stored+1)
 }
 
-// receivedOf is the last sequence of each journal that a shard's leader has received.
+// receivedOf returns the last sequence of each journal that a shard's leader has received.
 func (h *HQNode) receivedOf(ctx context.Context, shard string) (map[JournalName]uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, oneTry)
 	defer cancel()
@@ -163,18 +166,18 @@ func (h *HQNode) receivedOf(ctx context.Context, shard string) (map[JournalName]
 	return received, nil
 }
 
-// errNotReached says that a register did not answer.
+// errNotReached means that a register did not answer.
 var errNotReached = errors.New("the register is not reached")
 
-// resetReply is where a register answers that it has set its consumer back.
+// resetReply returns the subject prefix of a register's answer to the reset of its consumer.
 func resetReply(register string) string { return "up." + register + ".reset" }
 
-// resetConsumer makes a register send its journal from a sequence on. What HQ holds
-// of it already is dropped on arrival.
+// resetConsumer makes a register send its journal from a sequence on. HQ drops repeated entries on
+// arrival.
 func (h *HQNode) resetConsumer(ctx context.Context, j JournalName, from uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, oneReset)
 	defer cancel()
-	// The register may publish under up.<register> and not into our inbox.
+	// The register may publish under up.<register>, but not to our inbox.
 	reply := resetReply(j.Register.String()) + "." + nats.NewInbox()[len(nats.InboxPrefix):]
 	sub, err := h.nc.SubscribeSync(reply)
 	if err != nil {
@@ -206,16 +209,17 @@ func (h *HQNode) resetConsumer(ctx context.Context, j JournalName, from uint64) 
 
 const (
 	oneReset     = 2 * time.Second
-	noResponders = "503" // the server's, at once: nobody listens on that subject
+	noResponders = "503" // the server's immediate answer if nobody listens on that subject
 )
 
-// replaceSource takes a journal's source away and adds it again, which makes the
-// server forget all that it thought of it.
+// replaceSource removes a journal's source and adds it again. That resets the server's state of the
+// source.
 func (h *HQNode) replaceSource(ctx context.Context, shard string, j JournalName) error {
 	if err := h.dropSource(ctx, shard, j); err != nil {
 		return err
 	}
-	// If we died here, the journal is in the set and has no source: the next look of any instance adds it.
+	// If we died here, the journal is in the set and has no source. The next check of any instance
+	// adds it.
 	return h.reconcile(ctx, shard)
 }
 
@@ -235,7 +239,7 @@ func (h *HQNode) dropSource(ctx context.Context, shard string, j JournalName) er
 	return err
 }
 
-// stepDown makes another server of the cluster lead a stream.
+// stepDown makes the leader of a stream give way to another server of the cluster.
 func (h *HQNode) stepDown(ctx context.Context, stream string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneTry)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// logText is a log to look into.
+// logText is a log that a test can read.
 type logText struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -35,7 +35,7 @@ func (l *logText) String() string {
 
 func (l *logText) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// replaceHQ is head office on a store that holds nothing, with the keys of dir and at the same address.
+// replaceHQ starts head office with an empty store, with the keys of dir and at the same address.
 func replaceHQ(t testing.TB, dir, leaf string, log *slog.Logger) *HQNode {
 	fresh := t.TempDir()
 	keys, err := os.ReadFile(filepath.Join(dir, keysName))
@@ -47,7 +47,7 @@ func replaceHQ(t testing.TB, dir, leaf string, log *slog.Logger) *HQNode {
 	return h
 }
 
-// watch watches one journal that is announced to be `head` long.
+// watch runs Watch for one journal, with `head` as its announced end.
 func watch(t testing.TB, h *HQNode, j JournalName, head *atomic.Uint64) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -63,8 +63,8 @@ func watch(t testing.TB, h *HQNode, j JournalName, head *atomic.Uint64) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-// TestNewStoreAtHQ: the register's consumer stands at the end of what another store
-// of head office has acknowledged, and the new one gets everything all the same.
+// TestNewStoreAtHQ shows that a new store of head office receives the whole journal, although
+// another store has acknowledged all of it before.
 func TestNewStoreAtHQ(t *testing.T) {
 	t.Parallel()
 	for _, reached := range []bool{true, false} {
@@ -92,8 +92,8 @@ func TestNewStoreAtHQ(t *testing.T) {
 	}
 }
 
-// TestJournalThatStandsStill: its consumer was set behind the end, by whoever, so that
-// nothing comes and nothing is wrong for NATS.
+// TestJournalThatStandsStill resets a consumer to a sequence behind the journal's end. Nothing is
+// delivered then, and NATS reports no error.
 func TestJournalThatStandsStill(t *testing.T) {
 	t.Parallel()
 	var log logText
@@ -121,8 +121,8 @@ func TestJournalThatStandsStill(t *testing.T) {
 	require.Contains(t, log.String(), "s001-r01-1")
 }
 
-// TestSourceThatIsGone: an instance died between adding a journal and its source, or
-// while it replaced that.
+// TestSourceThatIsGone removes a source, as if an instance had died between adding a journal and
+// its source, or while it replaced the source.
 func TestSourceThatIsGone(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
@@ -138,7 +138,7 @@ func TestSourceThatIsGone(t *testing.T) {
 	requireAtHQ(t, h, j, 80)
 }
 
-// TestEachHelpIsHarmless does whatever the watch does, to a journal that is well.
+// TestEachHelpIsHarmless takes each step of the watch with a journal that has not stalled.
 func TestEachHelpIsHarmless(t *testing.T) {
 	t.Parallel()
 	h := startHQ(t, t.TempDir(), "127.0.0.1:0")
