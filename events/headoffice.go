@@ -1,11 +1,14 @@
 package events
 
+import "strings"
+
 // Facts of head office's own journal about registers, balances and exceptions, and the messages
 // between registers and head office about them.
 var headOfficeFacts = []func() Fact{
 	func() Fact { return new(ActivationCodeIssued) },
 	func() Fact { return new(ActivationRefused) },
 	func() Fact { return new(RegisterEnrolled) },
+	func() Fact { return new(RegisterKeyConfirmed) },
 	func() Fact { return new(RegisterRevoked) },
 	func() Fact { return new(ShiftConfirmed) },
 	func() Fact { return new(ReservationGranted) },
@@ -51,6 +54,28 @@ type RegisterEnrolled struct {
 
 func (*RegisterEnrolled) Type() string    { return "register.enrolled.v1" }
 func (f *RegisterEnrolled) About() string { return f.Register }
+
+// RegisterKeyConfirmed says that an operator has compared the key of a register's epoch with what the
+// register shows, where head office did not know that it had let it in: it was put back from a backup.
+type RegisterKeyConfirmed struct {
+	Of    Register `json:"of"`
+	Epoch int      `json:"epoch"`
+	Key   string   `json:"key"` // checks the checkpoints of the epoch
+	Who   string   `json:"who"` // confirmed it; "" where that is not known
+}
+
+func (*RegisterKeyConfirmed) Type() string    { return "register.key_confirmed.v1" }
+func (f *RegisterKeyConfirmed) About() string { return f.Of.String() }
+
+// KeyFingerprint is a short form of a register's public key, for two people to compare: 80 bits of its SHA-256 in groups of four digits.
+func KeyFingerprint(key string) string {
+	digits := Hash([]byte(key)).String()
+	groups := make([]string, 5)
+	for i := range groups {
+		groups[i] = digits[4*i : 4*i+4]
+	}
+	return strings.Join(groups, "-")
+}
 
 // RegisterRevoked says that a register may not link to head office any more: by operation
 // 708 at the register, or by an operator of head office.
@@ -157,9 +182,12 @@ type DeviceActivated struct {
 	User     string `json:"user"`     // public key by which the register signs on at head office
 	Key      string `json:"key"`      // public key that checks the checkpoints of this epoch
 	Recorded uint64 `json:"recorded"` // sequence of the entry in head office's own journal
+	// Proof is a note that head office signed: it let the register in for this epoch with this key. A head office that was
+	// put back from a backup learns the key again from it. Absent where a former version of head office answered.
+	Proof string `json:"proof,omitempty"`
 }
 
-func (*DeviceActivated) Type() string  { return "device.activated.v1" }
+func (*DeviceActivated) Type() string  { return "device.activated.v2" }
 func (*DeviceActivated) About() string { return "device" }
 
 // DeviceInactivated says that head office does not let the register link any more, at its own
@@ -234,8 +262,9 @@ type Activation struct {
 	Token    string  `json:"token"` // by which the register signs on with its key
 	Epoch    int     `json:"epoch"` // in which it goes on
 	Numbers  Numbers `json:"numbers"`
-	Recorded uint64  `json:"recorded"` // sequence in head office's own journal
-	Witness  string  `json:"witness"`  // head office's public key, of its marks
+	Recorded uint64  `json:"recorded"`        // sequence in head office's own journal
+	Witness  string  `json:"witness"`         // head office's public key, of its marks
+	Proof    string  `json:"proof,omitempty"` // see [DeviceActivated]
 }
 
 // AskInactivate is the question of a register to the service "inactivate".

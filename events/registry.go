@@ -141,7 +141,7 @@ func newRegistry() *Registry {
 	}
 	// Of these the newest version has fields more, which may be absent.
 	same := func(data json.RawMessage) (json.RawMessage, error) { return data, nil }
-	for _, entity := range []string{"finding.accepted", "completeness.certified", "period.closed"} {
+	for _, entity := range []string{"finding.accepted", "completeness.certified", "period.closed", "device.activated"} {
 		r.AddUpcast(entity+".v1", entity+".v2", same)
 	}
 	return r

@@ -22,7 +22,7 @@ func samples() []Fact {
 		},
 		&RegisterLocked{Asked: sampleAsked, Staff: "7"},
 		&RegisterUnlocked{Asked: sampleAsked, Staff: "7", Refused: 2},
-		&DeviceActivated{Asked: sampleAsked, User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Key: "s001-r01+4d30414b+AQID", Recorded: 12},
+		&DeviceActivated{Asked: sampleAsked, User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Key: "s001-r01+4d30414b+AQID", Recorded: 12, Proof: "posnode activation\n\n— hq MDAwMA==\n"},
 		&DeviceInactivated{Asked: sampleAsked, Unsent: 3, Forced: true, Recorded: 13},
 		&ActivationCodeIssued{Register: "s001-r01", Code: Hash([]byte("code")), User: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4", Expires: "2026-03-03T09:15:00Z"},
 		&ActivationRefused{Request: "01JNB8S9M00000000000000001", Register: "s001-r01", Code: "activation_code_wrong"},
@@ -31,6 +31,7 @@ func samples() []Fact {
 			Key: "s001-r01+4d30414b+AQID", Epoch: 2, Head: sampleHead, Frozen: true,
 			Numbers: Numbers{Transactions: 9, Shifts: 2, Receipts: 8, Customers: 1, Orders: 1, Counts: 1, Z: 2, Grand: []GrandTotal{{Currency: "GBP", Transactions: 8, Sales: 4200, Returns: -255, Tax: 700}}},
 		},
+		&RegisterKeyConfirmed{Of: sampleRegister, Epoch: 3, Key: "s001-r01+4d30414b+AQID", Who: "ann"},
 		&RegisterRevoked{
 			Request: "01JNB8S9M00000000000000001", Register: "s001-r01", Users: []string{"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"},
 			Head: &sampleHead, Unsent: 3, Forced: true, Why: "stolen",

@@ -153,7 +153,11 @@ func (h *HQ) activate(ctx context.Context, r events.Register, q events.AskActiva
 	}
 	// What the register had before still lets it in, until head office hears from it that it has the
 	// answer: without that a lost answer would leave it with nothing to ask again by.
-	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence, Witness: h.own.public}, nil, nil
+	proof, err := h.own.witness.SignText(activationText(r, before.Epoch, before.Key))
+	if err != nil {
+		return nil, nil, err
+	}
+	return &events.Activation{Token: token, Epoch: before.Epoch, Numbers: before.Numbers, Recorded: sequence, Witness: h.own.public, Proof: proof}, nil, nil
 }
 
 // refused is what is recorded of a refusal: a wrong code counts, as long as there is one that could be found.
@@ -401,6 +405,8 @@ func foldDevices(ctx context.Context, tx *sql.Tx, e *events.Entry) error {
 			exec(`INSERT INTO enrolled VALUES (?, ?, ?, ?)`, f.Register, string(f.Request), string(raw), e.Head.Sequence),
 			noteKey(ctx, tx, f.Register, f.Epoch, f.Key),
 		)
+	case *events.RegisterKeyConfirmed:
+		return errors.Join(noteKey(ctx, tx, f.Of.String(), f.Epoch, f.Key), relearn(ctx, tx, e, f))
 	case *events.RegisterRevoked:
 		if f.Request != "" {
 			return exec(`INSERT INTO revocations VALUES (?, ?, ?)`, f.Register, string(f.Request), e.Head.Sequence)
@@ -428,6 +434,8 @@ func (v *verifier) countNumbers(e *events.Entry) error {
 			return nil // it verifies nothing, and is a finding of the audit
 		}
 		return v.exec(`INSERT OR IGNORE INTO epochs VALUES (?, ?, ?)`, e.Register.String(), e.Epoch, record.Key)
+	case *events.DeviceActivated:
+		return v.believeProof(e, f)
 	case *events.ShiftOpened:
 		n.Shifts = f.Number
 	case *events.ShiftClosed:

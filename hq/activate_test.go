@@ -177,7 +177,7 @@ func TestActivation(t *testing.T) {
 	params := fmt.Sprintf(`{"code":%q}`, strings.ToLower(strings.ReplaceAll(code, "-", " ")))
 	a, err := till.tryAs(key, 707, params)
 	require.NoError(t, err)
-	require.Equal(t, "device.activated.v1", a.Entries[0].Type)
+	require.Equal(t, "device.activated.v2", a.Entries[0].Type)
 	again, err := till.tryAs(key, 707, params)
 	require.NoError(t, err)
 	require.True(t, again.Repeated)

@@ -136,3 +136,68 @@ func TestBranchAcceptedEntryByEntry(t *testing.T) {
 	require.Equal(t, "accepted", all[0].How)
 	require.EqualValues(t, 13, all[0].Through)
 }
+
+// An epoch whose key head office does not know waits, and so does all that it says, until an operator has compared the key's
+// fingerprint with what the register shows. Then it counts, and the epoch before it, whose end it names. Both outlive hq.db.
+func TestKeyIsConfirmed(t *testing.T) {
+	o, w := newOffice(t), newWriter(t)
+	tx, err := o.db.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, noteKey(t.Context(), tx, w.register.String(), 1, w.key)) // head office has given the first epoch
+	require.NoError(t, tx.Commit())
+	first := append([]embedded.Received{w.activation()}, w.day("2026-03-02", 1, 2)...)
+	second := append([]embedded.Received{w.begins(w.head.Sequence, events.Numbers{})}, w.day("2026-03-02", 2, 3)...)
+	third := append([]embedded.Received{w.begins(w.head.Sequence, events.Numbers{})}, w.day("2026-03-03", 3, 4)...)
+	o.receive(first...)
+	o.receive(second...)
+	o.receive(third...)
+	o.announces(w, o.at.Add(48*time.Hour))
+	_, obstacles, err := o.Certify(t.Context(), w.register, "2026-03-02")
+	require.NoError(t, err)
+	require.Equal(t, "finding 1: key at 2/1..1", obstacles[1].What)
+	open, err := o.db.findings(t.Context(), `WHERE resolved = '' ORDER BY epoch`)
+	require.NoError(t, err)
+	require.ErrorContains(t, o.Accept(t.Context(), open[0].ID, "ann", "it will be right"), "finding_not_acceptable")
+
+	_, err = o.ConfirmKey(t.Context(), w.register, "0000-0000-0000-0000-0000", "ann")
+	require.ErrorContains(t, err, "epoch 3 has the key "+events.KeyFingerprint(w.key))
+	_, err = o.ConfirmKey(t.Context(), till2, events.KeyFingerprint(w.key), "ann")
+	require.ErrorContains(t, err, "key_unknown")
+	for {
+		epoch, err := o.ConfirmKey(t.Context(), w.register, events.KeyFingerprint(w.key), "ann")
+		if epoch == 0 {
+			require.ErrorContains(t, err, "No epoch of s001-r01 waits")
+			break
+		}
+		require.NoError(t, err)
+	}
+	certificate, obstacles, err := o.Certify(t.Context(), w.register, "2026-03-02")
+	require.NoError(t, err)
+	require.Empty(t, obstacles)
+	require.Equal(t, 5, certificate.Sums[0].Transactions)
+	require.Nil(t, certificate.Without)
+}
+
+// The key of an earlier epoch needs no confirmation of its own: the later one names its end.
+func TestKeyIsLearnedFromTheChain(t *testing.T) {
+	b, w := newBooks(t), newWriter(t)
+	key := func(epoch int) {
+		tx, err := b.db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		require.NoError(t, noteKey(t.Context(), tx, w.register.String(), epoch, w.key))
+		require.NoError(t, tx.Commit())
+	}
+	key(1)
+	b.receive(w.sales(1)...)
+	second := append([]embedded.Received{w.begins(w.head.Sequence, events.Numbers{})}, w.day("2026-03-02", 2, 3)...)
+	third := w.begins(w.head.Sequence, events.Numbers{})
+	b.receive(second...)
+	require.Equal(t, []string{"key 2/1..1"}, b.open())
+	key(3)
+	b.receive(third)
+	require.Empty(t, b.open())
+	name := embedded.JournalName{Register: w.register, Epoch: 2}
+	head, err := b.head(t.Context(), name)
+	require.NoError(t, err)
+	require.EqualValues(t, len(second), head.Sequence)
+}

@@ -16,7 +16,10 @@ import (
 
 // database is hq.db: how far each shard is read, the verified head of each
 // journal, what is wrong with any, and the sums of each register's days.
-type database struct{ db *sql.DB }
+type database struct {
+	db      *sql.DB
+	witness string // verifies what this head office signs
+}
 
 const schema = `
 CREATE TABLE IF NOT EXISTS shards (shard TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
@@ -110,7 +113,7 @@ func openFile(path string) (d *database, version int, err error) {
 	if err != nil {
 		return nil, 0, errors.Join(err, db.Close())
 	}
-	return &database{db}, version, nil
+	return &database{db: db}, version, nil
 }
 
 func (d *database) close() error { return d.db.Close() }
@@ -150,7 +153,7 @@ func (d *database) take(ctx context.Context, batch []embedded.Received, also fun
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := newVerifier(ctx, tx)
+	v := d.verifier(ctx, tx)
 	if err := v.verify(batch); err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (d *database) told(ctx context.Context, r events.Register, ends []events.He
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := newVerifier(ctx, tx)
+	v := d.verifier(ctx, tx)
 	v.at = at
 	for _, end := range ends {
 		if err := v.nameEnd(r, byAnnouncement, end); err != nil {

@@ -25,6 +25,7 @@ const (
 	KindRollback    = "rollback"           // a register that has less than it had
 	KindClone       = "clone"              // two tills with one identity
 	KindSignature   = "signature"          // a checkpoint that the register's key did not sign, or a key that is not the register's
+	KindKey         = "key"                // the key of an epoch that head office does not know to have given
 	KindClock       = "clock"              // a clock that is a day or more off
 	KindHQBehind    = "hq_behind"          // a mark that head office signed for more than it holds
 	KindLost        = "lost"               // what head office held and can no longer read
@@ -35,7 +36,7 @@ const (
 )
 
 // Kinds are all of them.
-var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost, KindRepairsFull, KindFleet, KindEpoch, KindEnd}
+var Kinds = []string{KindUndecodable, KindOversized, KindForged, KindOrigin, KindChain, KindGap, KindFork, KindRollback, KindClone, KindSignature, KindClock, KindHQBehind, KindLost, KindRepairsFull, KindFleet, KindEpoch, KindEnd, KindKey}
 
 // Finding is something that is wrong with what registers sent, or with what head office
 // kept of it. The bytes stay where they are.
@@ -250,6 +251,12 @@ func (h *HQ) Accept(ctx context.Context, id int64, who, why string) error {
 }
 
 func notAcceptable(f Finding) error {
+	if f.Kind == KindKey {
+		return &ledger.Refusal{
+			Code: "finding_not_acceptable", Why: fmt.Sprintf("Head office does not know whether it let %s in with this key.", f.Register),
+			Instead: fmt.Sprintf("Compare it with what 'posnode status' shows at the register, and confirm it: posnode hq confirm-key %s FINGERPRINT.", f.Register),
+		}
+	}
 	return &ledger.Refusal{
 		Code: "finding_not_acceptable", Why: fmt.Sprintf("A finding of kind %s says that entries are missing or not signed.", f.Kind),
 		Instead: "Have the register send them, or leave it out of the period by name.",

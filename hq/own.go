@@ -76,6 +76,7 @@ func (h *HQ) openOwn(ctx context.Context) error {
 	if err := h.own.openWitness(h.cfg.Dir); err != nil {
 		return err
 	}
+	h.db.witness = h.own.public
 	record, err := json.Marshal(events.ActivationRecord{Register: embedded.HeadOffice, Epoch: 1, Key: h.own.public, Time: h.cfg.Clock().UTC().Format(time.RFC3339)})
 	if err != nil {
 		return err

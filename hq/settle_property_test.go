@@ -134,7 +134,7 @@ func (w *cardWorld) open() {
 	db.SetMaxOpenConns(1) // each would have a memory of its own
 	_, err = db.Exec(schema + keptSchema + activationSchema + settleSchema)
 	require.NoError(w, err)
-	w.db = &database{db}
+	w.db = &database{db: db}
 }
 
 // inDB does something in a transaction of head office's database.

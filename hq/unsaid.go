@@ -75,7 +75,7 @@ func (d *database) sayAll(ctx context.Context, all []waiting) error {
 		return err
 	}
 	defer tx.Rollback() // after a commit it does nothing
-	v := newVerifier(ctx, tx)
+	v := d.verifier(ctx, tx)
 	for _, w := range all {
 		entry, err := events.Decode(w.Message.Body)
 		if err != nil || events.Hash(w.Message.Body) != w.hash {

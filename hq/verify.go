@@ -26,11 +26,12 @@ type verifier struct {
 	tx         *sql.Tx
 	journals   map[embedded.JournalName]*journal
 	statements map[string]*sql.Stmt
+	witness    string    // verifies what head office signs
 	at         time.Time // when the last of them arrived
 }
 
-func newVerifier(ctx context.Context, tx *sql.Tx) *verifier {
-	return &verifier{ctx: ctx, tx: tx, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
+func (d *database) verifier(ctx context.Context, tx *sql.Tx) *verifier {
+	return &verifier{ctx: ctx, tx: tx, witness: d.witness, journals: map[embedded.JournalName]*journal{}, statements: map[string]*sql.Stmt{}}
 }
 
 // journal is one journal as far as it is held.
@@ -280,14 +281,13 @@ func (v *verifier) displace(j *journal, p *prepared, held events.Digest) error {
 	j.runs.drop(sequence, p.entry.PrevHash, held)
 	// What does not follow from the one that is held now is found again.
 	err := v.exec(`UPDATE findings SET resolved = ?1, how = 'another entry took the place' WHERE register = ?2 AND epoch = ?3 AND resolved = ''
-		AND sequence = ?4 AND kind = 'signature'`,
+		AND sequence = ?4 AND kind IN ('signature', 'key')`,
 		stamp(r.ArrivedAt), register, j.name.Epoch, sequence)
 	if err != nil {
 		return err
 	}
 	if j.capped == sequence {
-		err := v.row(`SELECT coalesce(min(sequence), 0) FROM findings WHERE register = ? AND epoch = ? AND kind = 'signature' AND resolved = ''`, register, j.name.Epoch).Scan(&j.capped)
-		if err != nil {
+		if err := v.capAgain(j); err != nil {
 			return err
 		}
 	}
@@ -298,6 +298,12 @@ func (v *verifier) displace(j *journal, p *prepared, held events.Digest) error {
 	}
 	r.Shard, r.ShardSequence = "", 0 // where the one is that was held, nobody has kept
 	return errors.Join(v.hold(j, p), v.stray(j, r, held, prev), v.foundAgain(j, p.received))
+}
+
+// capAgain finds out anew which is the first entry that head office does not vouch for.
+func (v *verifier) capAgain(j *journal) error {
+	return v.row(`SELECT coalesce(min(sequence), 0) FROM findings WHERE register = ? AND epoch = ? AND kind IN ('signature', 'key') AND resolved = ''`,
+		j.name.Register.String(), j.name.Epoch).Scan(&j.capped)
 }
 
 // foundAgain says of an entry that head office had lost that it is there again.
@@ -352,13 +358,17 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 		return false, err
 	}
 	j.key = record.Key
-	if known != record.Key {
+	switch known {
+	case record.Key:
+	case noKey:
+		if err := v.waitForKey(j, p.received); err != nil {
+			return false, err
+		}
+	default:
 		if err := v.cap(j, p.received, 1, "the key "+known, record.Key); err != nil {
 			return false, err
 		}
-		if known != noKey {
-			j.key = known // whatever the entry says: others are signed with it
-		}
+		j.key = known // whatever the entry says: others are signed with it
 	}
 	if err := v.nameEarlier(j, record.Previous); err != nil {
 		return false, err
@@ -366,20 +376,20 @@ func (v *verifier) activate(j *journal, p *prepared) (taken bool, err error) {
 	return true, v.checkWaiting(j)
 }
 
-// noKey stands for the key of an epoch that was never enrolled, though an earlier one was.
-const noKey = "of an enrolment"
+// noKey stands for the key of an epoch that head office does not know to have given, though it has given an earlier one.
+const noKey = "of an activation"
 
 // knownKey is the key that an epoch must have: the one that head office recorded when it let
-// the register in. An epoch that was never enrolled, though an earlier one was, has none that would do. Before
-// the first enrolment a key is believed.
+// the register in, or has learned again. An epoch after the first that was given must have been given, too.
+// Before that a key is believed.
 func (v *verifier) knownKey(j *journal, said string) (key string, err error) {
-	var newest int
-	err = v.row(`SELECT coalesce(max(epoch), 0), coalesce(max(CASE WHEN epoch = ?2 THEN key END), '') FROM keys WHERE register = ?1`,
-		j.name.Register.String(), j.name.Epoch).Scan(&newest, &key)
+	var first int
+	err = v.row(`SELECT coalesce(min(epoch), 0), coalesce(max(CASE WHEN epoch = ?2 THEN key END), '') FROM keys WHERE register = ?1`,
+		j.name.Register.String(), j.name.Epoch).Scan(&first, &key)
 	switch {
 	case key != "":
 		return key, err
-	case newest > 0 && j.name.Epoch > newest:
+	case first > 0 && j.name.Epoch > first:
 		return noKey, err
 	}
 	return said, err
@@ -714,7 +724,7 @@ func (v *verifier) store() error {
 			return fmt.Errorf("store what is held of %s: %w", j.name, err)
 		}
 	}
-	return nil
+	return v.learnFromChain()
 }
 
 // lastArrival is the time of the last entry received, "" before the first one.

@@ -411,7 +411,7 @@ func TestAnotherKey(t *testing.T) {
 	require.Empty(t, b.open(), "the one that was recorded")
 	require.EqualValues(t, 1, b.headOf(w).Sequence)
 	b.receive(w.activation())
-	require.Equal(t, []string{"signature 4/1..1"}, b.open())
+	require.Equal(t, []string{"key 4/1..1"}, b.open())
 	require.Zero(t, b.headOf(w).Sequence)
 }
 

@@ -57,6 +57,7 @@ var journalOnly = []events.Fact{
 	(*events.ActivationCodeIssued)(nil),
 	(*events.ActivationRefused)(nil),
 	(*events.RegisterEnrolled)(nil),
+	(*events.RegisterKeyConfirmed)(nil),
 	(*events.RegisterRevoked)(nil),
 	(*events.ShiftConfirmed)(nil),
 	(*events.ReservationGranted)(nil),

@@ -190,7 +190,7 @@ func (r *Register) activate(ctx context.Context, c ledger.Command, f *events.Dev
 	if err := r.believe(answer.Witness); err != nil {
 		return err
 	}
-	f.User, f.Key, f.Recorded = keys.User.Public, r.identity.public, answer.Recorded
+	f.User, f.Key, f.Recorded, f.Proof = keys.User.Public, r.identity.public, answer.Recorded, answer.Proof
 	r.begun, r.opened = false, time.Now() // the next operation tries to connect, as after a start
 	return r.node.UseCredentials(embedded.CredentialsPath(r.cfg.Dir))
 }

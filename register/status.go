@@ -32,10 +32,12 @@ type Status struct {
 	// epoch stands on its own.
 	Faults []embedded.JournalFault `json:"journal_faults,omitempty"`
 	// Warnings are sentences for a person, by the levels of the offline profile.
-	Warnings []string             `json:"warnings"`
-	Time     time.Time            `json:"time"`    // of this status, the register's clock
-	Version  string               `json:"version"` // of the register's program
-	Damage   *events.CorruptError `json:"damage,omitempty"`
+	Warnings []string  `json:"warnings"`
+	Time     time.Time `json:"time"`    // of this status, the register's clock
+	Version  string    `json:"version"` // of the register's program
+	// KeyFingerprint is of the key that signs this epoch. Head office asks for it after it was put back from a backup.
+	KeyFingerprint string               `json:"key_fingerprint"`
+	Damage         *events.CorruptError `json:"damage,omitempty"`
 }
 
 // Feed is where the reference data comes from, and what has come since the start.
@@ -113,6 +115,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
 	s := Status{View: v, Faults: r.node.Faults(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: build.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
+	r.turning.RLock()
+	s.KeyFingerprint = events.KeyFingerprint(r.identity.public)
+	r.turning.RUnlock()
 	if v.shutOut {
 		s.Warnings = append(s.Warnings, "This register is not activated: it sells nothing until operation 707 is given a code that head office made for it.")
 	} else if _, err := r.reference.Store(ctx); err != nil {

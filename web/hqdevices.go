@@ -16,6 +16,7 @@ func (a *hqAPI) devices(api huma.API) {
 	huma.Post(api, "/v1/registers/{register}/code", a.code)
 	huma.Post(api, "/v1/registers/{register}/revoke", a.revoke)
 	huma.Post(api, "/v1/registers/{register}/expect", a.expect)
+	huma.Post(api, "/v1/registers/{register}/confirm-key", a.confirmKey)
 	huma.Get(api, "/v1/exceptions", list(a.hq.Exceptions))
 }
 
@@ -48,6 +49,27 @@ func (a *hqAPI) revoke(ctx context.Context, in *revokeInput) (*struct{}, error) 
 		return nil, err
 	}
 	return nil, a.hq.RevokeRegister(ctx, r, in.Body.Why)
+}
+
+type confirmKeyInput struct {
+	Register string `path:"register" doc:"store-register, such as s001-r01"`
+	Body     struct {
+		Key string `json:"key" maxLength:"40" doc:"fingerprint of the key, as the register's status shows it"`
+		Who string `json:"who,omitempty" maxLength:"100" doc:"who has compared it"`
+	}
+}
+
+type confirmedKey struct {
+	Epoch int `json:"epoch" doc:"whose key it is"`
+}
+
+func (a *hqAPI) confirmKey(ctx context.Context, in *confirmKeyInput) (*body[confirmedKey], error) {
+	r, err := registerNamed(in.Register)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := a.hq.ConfirmKey(ctx, r, in.Body.Key, in.Body.Who)
+	return &body[confirmedKey]{confirmedKey{epoch}}, err
 }
 
 type registerInput struct {

@@ -38,6 +38,7 @@ type office struct {
 	Exceptions []hq.Exception
 	Days       []hq.Day // the newest ones
 	Silent     int      // registers
+	Missing    int      // registers of which something is missing
 	Warnings   []string
 	Time       time.Time
 	Version    string // of head office's program
@@ -74,6 +75,9 @@ func (a *hqAPI) office(ctx context.Context) (o office, err error) {
 	for _, r := range o.Registers {
 		if r.Silent {
 			o.Silent++
+		}
+		if len(r.Missing) > 0 {
+			o.Missing++
 		}
 	}
 	findings, err := a.hq.Findings(ctx)

@@ -34,6 +34,8 @@ type hqCmd struct {
 	Code   hqCodeCmd   `cmd:"" help:"Make a one-time code by which a register is activated (operation 707)."`
 	Revoke hqRevokeCmd `cmd:"" help:"Shut a register out at once, whether it was activated or enrolled."`
 
+	ConfirmKey hqConfirmKeyCmd `cmd:"" help:"Confirm a register's key that head office does not know any more: it was put back from a backup."`
+
 	Status     hqStatusCmd     `cmd:"" help:"Show how every register stands: mode, last contact, what has arrived and what is missing."`
 	Exceptions hqExceptionsCmd `cmd:"" help:"List what registers recorded that does not fit together, such as an overdrawn gift card."`
 

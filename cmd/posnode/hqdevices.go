@@ -41,6 +41,24 @@ func (c *hqCodeCmd) Run(ctx context.Context, std stdio) error {
 	return nil
 }
 
+// hqConfirmKeyCmd has head office believe a key again that it let in before it was put back from a backup.
+type hqConfirmKeyCmd struct {
+	runningHQ
+	Name registerName `arg:"" placeholder:"STORE-REGISTER" help:"Which register, such as s001-r01."`
+	Key  string       `arg:"" placeholder:"FINGERPRINT" help:"Of the register's key, as 'posnode status' shows it at the register."`
+	Who  string       `placeholder:"NAME" help:"Who has compared it; the user of this machine if absent."`
+}
+
+// Run records it.
+func (c *hqConfirmKeyCmd) Run(ctx context.Context, std stdio) error {
+	var out struct{ Epoch int }
+	if err := c.post(ctx, "/v1/registers/"+c.Name.String()+"/confirm-key", map[string]string{"key": c.Key, "who": operator(c.Who)}, &out); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.out, "the key of %s in epoch %d is confirmed\n", c.Name, out.Epoch)
+	return nil
+}
+
 // hqRevokeCmd shuts a register out, whether it was activated or enrolled.
 type hqRevokeCmd struct {
 	runningHQ

@@ -155,10 +155,33 @@ func (c *hqFindingsCmd) Run(ctx context.Context, std stdio) error {
 			fmt.Fprintf(std.out, "   %s, %s\n", f.How, f.Resolved)
 		}
 	}
-	if len(all) == 0 {
+	missing, err := c.printMissing(ctx, std.out)
+	if err == nil && len(all) == 0 && !missing {
 		fmt.Fprintln(std.out, "nothing is open")
 	}
-	return nil
+	return err
+}
+
+// printMissing names the registers of which something is missing that is no finding, for it may still be on its way.
+func (c *hqFindingsCmd) printMissing(ctx context.Context, w io.Writer) (missing bool, err error) {
+	var registers []hq.RegisterStatus
+	if err := c.call(ctx, http.MethodGet, "/v1/registers", nil, &registers); err != nil {
+		return false, err
+	}
+	for _, r := range registers {
+		switch {
+		case len(r.Missing) > 0:
+			fmt.Fprintf(w, "%s: entries %v are missing\n", r.Register, r.Missing)
+		case r.Announced > r.Verified:
+			fmt.Fprintf(w, "%s: it has announced %d entries of epoch %d, and %d are verified\n", r.Register, r.Announced, r.Epoch, r.Verified)
+		case r.Received == 0:
+			fmt.Fprintf(w, "%s: nothing of epoch %d has come\n", r.Register, r.Epoch)
+		default:
+			continue
+		}
+		missing = true
+	}
+	return missing, nil
 }
 
 // place describes the entries that a finding is about.

@@ -72,6 +72,7 @@ func printStatus(w io.Writer, s *register.Status) error {
 		return t.UTC().Format(time.RFC3339)
 	}
 	row("register", "%s, version %s", s.Register, s.Version)
+	row("key", "%s, of epoch %d", s.KeyFingerprint, s.Head.Epoch)
 	row("mode", "%s", s.Mode)
 	if s.Connection.Cause != "" {
 		row("cause", "%s", strings.TrimSuffix(fmt.Sprintf("%s: %s", s.Connection.Cause, s.Connection.Detail), ": ")) // by hand there is no more to say
