@@ -72,7 +72,7 @@ var reserved = []struct {
 // and all that they may import besides what the law allows.
 var pure = map[string][]string{
 	"events": {
-		"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math/bits", "slices", "strconv",
+		"bytes", "cmp", "crypto/sha256", "encoding/base64", "encoding/hex", "encoding/json", "errors", "fmt", "iter", "maps", "math/bits", "slices", "strconv",
 		"strings", "time", "unicode", "unicode/utf8", "github.com/oklog/ulid/v2", "github.com/shopspring/decimal",
 		"github.com/go-json-experiment/json", "github.com/go-json-experiment/json/jsontext",
 	},

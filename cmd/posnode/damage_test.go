@@ -83,7 +83,8 @@ func testDamage(t *testing.T, end func(*process), damage func(*testing.T, *proce
 	require.Equal(t, exitIntegrity, check.ProcessState.ExitCode(), "%s", out)
 	require.Regexp(t, `entry \d+|epoch 1`, string(out), "it names the place")
 
-	p.args = append(p.args, "--local-readers") // nobody can sign on to it any more
+	// Nobody can sign on at a damaged journal, because that would be an entry: it is read as local readers read.
+	p.args = append(p.args, "--local-readers")
 	p.start()
 	// Either the start detects the damage, or the check after it.
 	var status struct {
