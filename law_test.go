@@ -78,7 +78,7 @@ var pure = map[string][]string{
 	},
 	"ledger": {
 		"bytes", "cmp", "context", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "io", "iter", "maps", "math/bits",
-		"slices", "strconv", "strings", "unicode", "unicode/utf8",
+		"slices", "strconv", "strings", "unicode", "unicode/utf8", "golang.org/x/text/unicode/norm",
 	},
 	"receipts": {
 		"bytes", "cmp", "fmt", "image", "image/color", "image/png", "slices", "strings", "time", "unicode",

@@ -491,7 +491,7 @@ var onlyInHQsJournal = map[string]bool{"completeness.certified.v2": true, "findi
 func TestEveryFactHasAPlaceInTheState(t *testing.T) {
 	ofHeadOffice := []string{
 		"activation.code_issued.v1", "activation.refused.v1", "register.enrolled.v1", "register.revoked.v1", "shift.confirmed.v1",
-		"reservation.granted.v1", "exception.found.v1", "customer.mapped.v1",
+		"reservation.granted.v1", "exception.found.v1", "customer.mapped.v1", "register.key_confirmed.v1",
 	}
 	for _, name := range events.Facts.Types() {
 		if slices.Contains(ofHeadOffice, name) {
