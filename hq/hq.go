@@ -100,6 +100,13 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(h.cfg.Dir, 0o700); err != nil {
 		return err
 	}
+	open, err := embedded.OpenToOthers(h.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if open != "" {
+		h.cfg.Logger.Warn(open)
+	}
 	h.node, err = embedded.StartHQ(ctx, embedded.HQConfig{
 		Dir: h.cfg.Dir, Listen: h.cfg.Listen, ListenLeaf: h.cfg.ListenLeaf, Cert: h.cfg.Cert, Key: h.cfg.Key, AllowPlaintext: h.cfg.AllowPlaintext, Logger: h.cfg.Logger,
 		URLs: h.cfg.Cluster.URLs, Creds: h.cfg.Cluster.Creds, CA: h.cfg.Cluster.CA, Replicas: h.cfg.Cluster.Replicas,

@@ -60,13 +60,14 @@ type Register struct {
 	copying   copying // of reference data
 
 	// The owner's alone, once it runs.
-	state     *ledger.State
-	ids       ids
-	begun     bool            // the mode in which the register starts is decided
-	sinceShot int             // entries since the last snapshot
-	untold    ledger.Untold   // PINs of which no entry tells
-	misses    int             // numbers that nobody has, of which no entry tells
-	unknown   map[string]bool // ids of appends that were given up and may still be stored
+	state        *ledger.State
+	ids          ids
+	begun        bool            // the mode in which the register starts is decided
+	openToOthers string          // what other accounts may do with the data directory, at the start
+	sinceShot    int             // entries since the last snapshot
+	untold       ledger.Untold   // PINs of which no entry tells
+	misses       int             // numbers that nobody has, of which no entry tells
+	unknown      map[string]bool // ids of appends that were given up and may still be stored
 
 	opened  time.Time
 	contact contact       // with head office
@@ -111,6 +112,12 @@ func Open(ctx context.Context, cfg Config) (*Register, error) {
 func (r *Register) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
 		return err
+	}
+	if r.openToOthers, err = embedded.OpenToOthers(r.cfg.Dir); err != nil {
+		return err
+	}
+	if r.openToOthers != "" {
+		r.cfg.Logger.Warn(r.openToOthers)
 	}
 	if r.cfg.Terminal == nil {
 		r.cfg.Terminal = NewSimulatedTerminal(filepath.Join(r.cfg.Dir, "terminal.json"))

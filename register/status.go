@@ -155,6 +155,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 		s.Warnings = append(s.Warnings, fault.What)
 	}
 	s.Warnings = append(s.Warnings, s.warn(profile)...)
+	if r.openToOthers != "" {
+		s.Warnings = append(s.Warnings, "At the start "+r.openToOthers)
+	}
 	return s, nil
 }
 

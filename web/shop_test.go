@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func (s *shop) readers(transaction, receipt string) []string {
 // openShop opens a register with nobody signed on.
 func openShop(t testing.TB) *shop {
 	r, err := register.Open(t.Context(), register.Config{
-		Dir: t.TempDir(), Register: events.Register{Store: "s001", ID: "r01"}, Zone: time.UTC, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Dir: filepath.Join(t.TempDir(), "data"), Register: events.Register{Store: "s001", ID: "r01"}, Zone: time.UTC, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })

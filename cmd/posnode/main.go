@@ -83,6 +83,9 @@ type hinted struct {
 func (h hinted) Unwrap() error { return h.error }
 
 func main() {
+	// Whatever the program creates is for its own account: files 0600, directories 0700. The
+	// server and SQLite, which create files of their own, ask for more.
+	syscall.Umask(0o077)
 	os.Exit(run(os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
