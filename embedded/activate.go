@@ -94,7 +94,7 @@ func (n *RegisterNode) UseCredentials(path string) error {
 		remote := *o.LeafNode.Remotes[0]
 		remote.Credentials, remote.Disabled = path, disabled
 		o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
-		if err := n.server.ReloadOptions(o); err != nil {
+		if err := n.server.Load().ReloadOptions(o); err != nil {
 			return fmt.Errorf("use credentials: %w", err)
 		}
 	}

@@ -110,8 +110,13 @@ func storeLimit(dir string) (int64, error) {
 // WriteFileDurably replaces a file in one step. After a power cut the file has either the old
 // content or the new.
 func WriteFileDurably(path string, data []byte) error {
+	return replaceFile(path+".tmp", path, data)
+}
+
+// replaceFile does that by way of a temporary file on the same file system.
+func replaceFile(temporary, path string, data []byte) error {
 	// If we died here, a temporary file is left that nobody reads. The next attempt truncates it.
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (n *RegisterNode) openEpoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	n.faults.Store(&faults)
+	journal.health = n.Health
 	n.journal.Store(journal)
 	return nil
 }

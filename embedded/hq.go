@@ -163,6 +163,9 @@ func (h *HQNode) startAlone(ctx context.Context) error {
 	if err := repairStore(h.cfg.Dir, h.log); err != nil {
 		return err
 	}
+	if err := rewriteEnds(h.cfg.Dir, h.log); err != nil {
+		return err
+	}
 	if h.server, err = startServer(ctx, o, h.log); err != nil {
 		return err
 	}

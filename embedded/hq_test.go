@@ -294,7 +294,7 @@ func TestUnknownCredentialsGetNoLink(t *testing.T) {
 	for name, creds := range map[string]string{"none": "", "of another HQ": enroll(t, other, r01, 1)} {
 		t.Run(name, func(t *testing.T) {
 			n := startRegister(t, t.TempDir(), linked(r01, h.LeafURL(), creds))
-			tried := n.server.NumLeafNodes // the link is refused at once, and dialled again every second or two
+			tried := n.server.Load().NumLeafNodes // the link is refused at once, and dialled again every second or two
 			require.Never(t, func() bool { return tried() > 0 || n.Link().Connected }, 2500*time.Millisecond, 10*time.Millisecond)
 			appendEntries(t, n.Journal(), 0, 1)
 		})

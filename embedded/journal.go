@@ -23,7 +23,8 @@ type Journal struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	stream   jetstream.Stream
-	disk     *diskGuard // nil: read only
+	disk     *diskGuard   // nil: read only
+	health   func() error // of the server; nil: nobody looks after it
 }
 
 // openJournal opens an existing journal.
@@ -55,6 +56,8 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 	if err := j.check(after, m); err != nil {
 		return err
 	}
+	ctx, stop := j.whileHealthy(ctx)
+	defer stop()
 	// If we died here, nothing has happened.
 	ack, err := j.js.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Data: m.Body},
 		jetstream.WithMsgID(m.ID),
@@ -65,6 +68,9 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 	// server writes one record and syncs it before it acknowledges, and cuts off a torn record when
 	// it opens the store. The client has no answer and asks again with the same command key. By
 	// then the writer has read the journal and knows whether the key is in it.
+	if err != nil && context.Cause(ctx) != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return appendError(err)
 	}
@@ -77,6 +83,26 @@ func (j *Journal) append(ctx context.Context, after uint64, m events.Message) er
 	// If we died here, the entry is on disk and nobody has been told. The client asks again, as
 	// above.
 	return nil
+}
+
+// lookWhileWaiting is how often an append that waits looks whether its answer can still come.
+const lookWhileWaiting = 100 * time.Millisecond
+
+// whileHealthy ends with the server's first failure to write: it answers nothing from then on.
+func (j *Journal) whileHealthy(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if j.health == nil {
+		return ctx, func() { cancel(nil) }
+	}
+	var look *time.Timer
+	look = time.AfterFunc(lookWhileWaiting, func() {
+		if err := j.health(); err != nil {
+			cancel(err)
+		} else if ctx.Err() == nil {
+			look.Reset(lookWhileWaiting)
+		}
+	})
+	return ctx, func() { look.Stop(); cancel(nil) }
 }
 
 // check returns an error for an entry that must not be published, or a disk without room. Nothing

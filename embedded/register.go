@@ -67,7 +67,8 @@ type RegisterNode struct {
 	cfg        RegisterConfig
 	options    *server.Options
 	lock       *os.File
-	server     *server.Server
+	server     atomic.Pointer[server.Server] // another one after Reopen; nil before the first
+	serving    atomic.Pointer[server.Server] // nil while it is being replaced
 	nc         *nats.Conn
 	asking     *nats.Conn              // for questions to HQ; HQ may answer to no other inbox
 	activating *nats.Conn              // for the question of the holder of an activation code
@@ -109,19 +110,16 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.options = options
-	if err := repairStore(n.cfg.Dir, logger(n.cfg.Logger)); err != nil {
+	if err := n.startServer(ctx); err != nil {
 		return err
 	}
-	if n.server, err = startServer(ctx, options.Clone(), logger(n.cfg.Logger)); err != nil {
+	if n.nc, err = connect(n, "_INBOX_"+n.cfg.Register.String(), users.node); err != nil {
 		return err
 	}
-	if n.nc, err = connect(n.server, "_INBOX_"+n.cfg.Register.String(), users.node); err != nil {
+	if n.asking, err = connect(n, ownReplies(n.cfg.Register), users.asking); err != nil {
 		return err
 	}
-	if n.asking, err = connect(n.server, ownReplies(n.cfg.Register), users.asking); err != nil {
-		return err
-	}
-	if n.activating, err = connect(n.server, replyPrefix(n.cfg.Register), users.asking); err != nil {
+	if n.activating, err = connect(n, replyPrefix(n.cfg.Register), users.asking); err != nil {
 		return err
 	}
 	if n.repairs, err = jetstream.New(n.asking); err != nil {
@@ -131,7 +129,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 		return err
 	}
 	if n.cfg.Listen != "" {
-		reading, err := connect(n.server, strings.TrimSuffix(localInbox, "."), users.reading)
+		reading, err := connect(n, strings.TrimSuffix(localInbox, "."), users.reading)
 		if err != nil {
 			return err
 		}
@@ -139,7 +137,7 @@ func (n *RegisterNode) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	n.link = watchLink(n.server, n.cfg.HQ)
+	n.link = watchLink(n, n.cfg.HQ)
 	if n.cfg.HQ != "" {
 		if n.link.state.Protection == Unprotected {
 			logger(n.cfg.Logger).Warn((&PlaintextError{"the link to head office"}).Error()+"; it was allowed: use TLS", "hq", n.cfg.HQ)
@@ -193,8 +191,8 @@ func (n *RegisterNode) stop() error {
 			nc.Close()
 		}
 	}
-	if n.server != nil {
-		stopServer(n.server)
+	if s := n.server.Load(); s != nil {
+		stopServer(s)
 	}
 	if n.lock != nil {
 		// The lock goes last, so that nobody opens the store while the server still writes its
@@ -419,16 +417,16 @@ type LinkState struct {
 // linkWatch checks the link four times a second, which costs next to nothing. The server reports
 // changes to its system account only.
 type linkWatch struct {
-	server *server.Server
-	done   chan struct{}
-	ended  sync.WaitGroup
+	node  *RegisterNode
+	done  chan struct{}
+	ended sync.WaitGroup
 
 	mu    sync.Mutex
 	state LinkState
 }
 
-func watchLink(s *server.Server, hq string) *linkWatch {
-	w := &linkWatch{server: s, done: make(chan struct{}), state: LinkState{HQ: hq, Enabled: hq != "", Since: time.Now()}}
+func watchLink(n *RegisterNode, hq string) *linkWatch {
+	w := &linkWatch{node: n, done: make(chan struct{}), state: LinkState{HQ: hq, Enabled: hq != "", Since: time.Now()}}
 	if hq != "" {
 		w.state.Protection, _ = LinkProtection(hq) // the server has started with these URLs
 	}
@@ -450,7 +448,7 @@ func (w *linkWatch) run() {
 }
 
 func (w *linkWatch) look() LinkState {
-	up := w.server.NumLeafNodes() > 0
+	up := w.node.server.Load().NumLeafNodes() > 0
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if up != w.state.Connected {
@@ -494,5 +492,5 @@ func (n *RegisterNode) switchLink(on bool) error {
 	remote := *o.LeafNode.Remotes[0]
 	remote.Disabled = !on
 	o.LeafNode.Remotes = []*server.RemoteLeafOpts{&remote}
-	return n.server.ReloadOptions(o)
+	return n.server.Load().ReloadOptions(o)
 }

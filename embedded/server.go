@@ -13,6 +13,9 @@ import (
 )
 
 const (
+	// reconnectWait is between two tries of a connection within the process to reach its server.
+	reconnectWait = 50 * time.Millisecond
+
 	// pingInterval is short, so that a half-open link is detected after two unanswered pings. With
 	// the server's default of two minutes a till would take a dead link for a live one for six
 	// minutes.
@@ -87,12 +90,17 @@ func stopServer(s *server.Server) {
 }
 
 // connect opens a connection within the process, without a socket.
-func connect(s *server.Server, inbox string, opts ...nats.Option) (*nats.Conn, error) {
+func connect(s nats.InProcessConnProvider, inbox string, opts ...nats.Option) (*nats.Conn, error) {
 	opts = append(opts,
 		nats.InProcessServer(s),
 		nats.Name("posnode"),
 		nats.CustomInboxPrefix(inbox),
 		nats.MaxReconnects(-1),
+		// Where the server was opened again the connection goes on with that one. What is sent in between is not kept to
+		// be sent then: its sender has an error.
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(0, 0),
+		nats.ReconnectBufSize(-1),
 	)
 	nc, err := nats.Connect("", opts...)
 	if err != nil {

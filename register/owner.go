@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/ledger"
 	"github.com/posnode/posnode/projections"
@@ -111,6 +112,8 @@ func (r *Register) own(ctx context.Context) {
 			req.answer <- outcome{answer, err}
 		case look := <-r.looks:
 			look(r.state)
+		case <-r.reopened:
+			r.resume(ctx)
 		case <-link.C:
 			link.Reset(r.lookAtLink(ctx))
 		}
@@ -134,6 +137,9 @@ func (r *Register) carryOut(req request) (ledger.Answer, error) {
 	c.Frozen = damage != nil
 	if damage != nil && c.Operation != 707 {
 		return ledger.Answer{}, damaged(damage)
+	}
+	if r.failure.Load() != nil {
+		return ledger.Answer{}, errStorage()
 	}
 	if r.projector.full() {
 		return ledger.Answer{}, errStalled
@@ -267,6 +273,9 @@ func (r *Register) shift(fact events.Fact) events.ShiftID {
 // append makes fact an entry of the journal, and returns it once it is on
 // disk and in the state.
 func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circumstances) (*events.Entry, error) {
+	if r.failure.Load() != nil {
+		return nil, errStorage()
+	}
 	if _, first := fact.(*events.RegisterActivated); !first {
 		if err := r.beginJournal(ctx); err != nil {
 			return nil, err
@@ -286,7 +295,9 @@ func (r *Register) append(ctx context.Context, fact events.Fact, c events.Circum
 	// After it the entry is on disk: if we die, the next start folds it, and the
 	// client that repeats its command gets this entry's answer.
 	if err != nil {
-		if err = r.settle(ctx, m, err); err != nil {
+		cause := err
+		if err = r.settle(ctx, m, cause); err != nil {
+			r.noteStorage(cause)
 			return nil, err
 		}
 	}
@@ -329,17 +340,20 @@ func (r *Register) settle(ctx context.Context, m events.Message, cause error) er
 			Instead: "Free some room; the same operation can then be repeated.",
 		}
 	}
+	// A disk that hangs may still store it, after the time to wait for it is over; and one that failed may have.
+	if r.unknown == nil {
+		r.unknown = map[string]bool{}
+	}
+	r.unknown[m.ID] = true
+	if errors.Is(cause, embedded.ErrStorage) {
+		return fmt.Errorf("%w; whether it is stored shows when the disk is well again", cause)
+	}
 	last, err := r.journal.Last(ctx)
 	if err != nil {
 		return fmt.Errorf("%w; and the end of the journal cannot be read: %w", cause, err)
 	}
 	switch {
 	case last == m.Sequence-1:
-		// Not yet: a disk that hangs may still store it, after the time to wait for it is over.
-		if r.unknown == nil {
-			r.unknown = map[string]bool{}
-		}
-		r.unknown[m.ID] = true
 		return fmt.Errorf("%w; it is not stored so far", cause)
 	case last >= m.Sequence:
 		stored, err := r.journal.Get(ctx, m.Sequence)

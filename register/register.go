@@ -83,6 +83,9 @@ type Register struct {
 
 	concluded chan struct{} // holds one value where the next announcement is not to wait for its time
 	pins      *pinGate
+	failure   atomic.Pointer[StorageFailure]
+	reopened  chan struct{} // the store was opened again after a failure
+
 	commands  chan request
 	looks     chan func(*ledger.State)
 	projector projector
@@ -101,7 +104,7 @@ type Register struct {
 // Every step can be repeated. If we died anywhere in here, the next start does
 // the same again; only the activation entry is new on disk, once.
 func Open(ctx context.Context, cfg Config) (*Register, error) {
-	r := &Register{cfg: cfg, pins: newPINGate(), commands: make(chan request), looks: make(chan func(*ledger.State)), concluded: make(chan struct{}, 1)}
+	r := &Register{cfg: cfg, pins: newPINGate(), commands: make(chan request), looks: make(chan func(*ledger.State)), reopened: make(chan struct{}), concluded: make(chan struct{}, 1)}
 	r.close = sync.OnceValue(r.shutdown)
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open register %s: %w", cfg.Register, err), r.Close())

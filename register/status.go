@@ -28,6 +28,8 @@ type Status struct {
 	Feed         Feed               `json:"reference_feed"`
 	Synchronised SyncStatus         `json:"synchronised"`
 	Profile      ProfileStatus      `json:"profile"`
+	// Storage is why the register records nothing: its disk does not take what is written. Absent while it does.
+	Storage *StorageFailure `json:"storage_failure,omitempty"`
 	// Faults are the journals of earlier epochs that are not as they were left. The register sells on: its present
 	// epoch stands on its own.
 	Faults []embedded.JournalFault `json:"journal_faults,omitempty"`
@@ -113,7 +115,7 @@ type ProfileStatus struct {
 // Status gathers the connection status.
 func (r *Register) Status(ctx context.Context) (Status, error) {
 	v := r.View()
-	s := Status{View: v, Faults: r.node.Faults(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: build.Version(), Warnings: []string{}}
+	s := Status{View: v, Faults: r.node.Faults(), Storage: r.StorageFailure(), Damage: r.Damage(), Time: r.cfg.Clock().UTC(), Version: build.Version(), Warnings: []string{}}
 	s.Connection.Switched, s.Connection.Manual = v.switched, v.manual
 	r.turning.RLock()
 	s.KeyFingerprint = events.KeyFingerprint(r.identity.public)
@@ -128,14 +130,11 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	profile := store.Profile
-	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
-		return s, err
-	}
-	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
-		return s, err
-	}
 	r.statusOfHQ(&s, profile)
-	if err := r.statusOfUnsent(ctx, &s); err != nil {
+	if s.Storage != nil {
+		// The journal is being opened again: what would be read of it has to wait.
+		s.Warnings = append(s.Warnings, errStorage().Why+" "+errStorage().Instead)
+	} else if err := r.statusOfSent(ctx, &s); err != nil {
 		return s, err
 	}
 	at, err := r.offline.Position(ctx)
@@ -211,6 +210,17 @@ func (r *Register) witnessed(s *Status) events.Head {
 		s.Warnings = append(s.Warnings, "Head office's last mark cannot be read: "+err.Error()+".")
 	}
 	return mark
+}
+
+// statusOfSent says what head office has of the journals, and what it does not have.
+func (r *Register) statusOfSent(ctx context.Context, s *Status) (err error) {
+	if s.HQ.Sent, err = r.node.AckedByHQ(ctx); err != nil {
+		return err
+	}
+	if s.HQ.Unsent, err = r.node.Unsent(ctx); err != nil {
+		return err
+	}
+	return r.statusOfUnsent(ctx, s)
 }
 
 // statusOfUnsent says what head office does not have yet, where there is one to have it.

@@ -254,7 +254,7 @@ const (
 
 // lookAtLink is followLink without anyone waiting. It returns when to look again.
 func (r *Register) lookAtLink(ctx context.Context) time.Duration {
-	if r.Damage() != nil || r.projector.full() || r.unborn() {
+	if r.Damage() != nil || r.projector.full() || r.unborn() || r.failure.Load() != nil {
 		return lookAfterFail
 	}
 	if !r.begun && time.Since(r.opened) < startGrace {

@@ -235,7 +235,7 @@ func (r *Register) handOver(ctx context.Context, epoch int, all []events.SaleHan
 	var err error
 	// The owner runs this, and nobody else may append.
 	looked := r.Look(ctx, func(s *ledger.State) {
-		if r.Damage() != nil || r.projector.full() || s.Head.Epoch != epoch {
+		if r.Damage() != nil || r.projector.full() || r.failure.Load() != nil || s.Head.Epoch != epoch {
 			return
 		}
 		for _, f := range all {

@@ -261,6 +261,10 @@ func (a *registerAPI) ready(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, (&Problem{Status: http.StatusServiceUnavailable, Code: "journal_damaged", Detail: damage.Error(), Mode: a.register.View().Mode, Title: "Service Unavailable"}))
 		return
 	}
+	if failure := a.register.StorageFailure(); failure != nil {
+		writeProblem(w, (&Problem{Status: http.StatusServiceUnavailable, Code: "storage_failed", Detail: failure.Cause, Mode: a.register.View().Mode, Title: "Service Unavailable"}))
+		return
+	}
 	fmt.Fprintln(w, "ready")
 	for _, fault := range a.register.Faults() {
 		fmt.Fprintln(w, fault.What)

@@ -64,12 +64,13 @@ var (
 	unsentMetric  = prometheus.NewDesc("posnode_unsent_entries", "Entries that head office does not have yet.", nil, nil)
 	offlineMetric = prometheus.NewDesc("posnode_offline_database_sequence", "Last entry in the offline database.", nil, nil)
 	faultsMetric  = prometheus.NewDesc("posnode_journal_faults", "Journals of earlier epochs that are missing, shorter than they were, or cannot be read.", nil, nil)
+	storageMetric = prometheus.NewDesc("posnode_storage_failed", "1 while the disk does not take what is written, and nothing is recorded.", nil, nil)
 	damagedMetric = prometheus.NewDesc("posnode_journal_damaged", "1 once the journal was found damaged.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (s *standing) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{entriesMetric, onlineMetric, linkMetric, unsentMetric, offlineMetric, damagedMetric, faultsMetric} {
+	for _, d := range []*prometheus.Desc{entriesMetric, onlineMetric, linkMetric, unsentMetric, offlineMetric, damagedMetric, faultsMetric, storageMetric} {
 		c <- d
 	}
 }
@@ -89,7 +90,7 @@ func (s *standing) Collect(c chan<- prometheus.Metric) {
 	}{
 		{entriesMetric, float64(status.Head.Sequence)}, {onlineMetric, figure(status.Mode == events.Online)}, {linkMetric, figure(status.HQ.LinkUp)},
 		{unsentMetric, float64(status.HQ.Unsent)}, {offlineMetric, float64(status.Offline.Sequence)}, {damagedMetric, figure(status.Damage != nil)},
-		{faultsMetric, float64(len(status.Faults))},
+		{faultsMetric, float64(len(status.Faults))}, {storageMetric, figure(status.Storage != nil)},
 	} {
 		c <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value)
 	}

@@ -2,15 +2,19 @@ package main
 
 import (
 	"flag"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/posnode/posnode/internal/powercut"
+	"github.com/posnode/posnode/register"
 )
 
 var (
@@ -62,6 +66,11 @@ func (p *powered) back() {
 func (p *powered) newCrasher(most int) *crasher {
 	c := &crasher{process: newProcess(p.t), random: p.random}
 	c.dir = filepath.Join(p.dir, "data")
+	p.t.Cleanup(func() {
+		if c.cmd != nil {
+			c.kill()
+		}
+	})
 	c.gone = func() bool { return p.disk.IsOff() }
 	c.arm = func() {
 		cmd := c.cmd
@@ -108,4 +117,81 @@ func TestPowerCuts(t *testing.T) {
 	require.NoError(t, p.disk.Get(dir))
 	c.audit(filepath.Join(dir, "data"))
 	t.Logf("%d power cuts, %d acknowledged operations: none lost, none twice", c.ends, len(c.done))
+}
+
+// A disk that fails, and is well again: the register says so and is not ready, and goes on by itself. What was on its way is
+// there once, and all that was acknowledged is safe.
+func TestDiskFailsAndIsWellAgain(t *testing.T) {
+	for name, fault := range map[string]struct{ fail, mend func(*powercut.Disk) }{
+		"an fsync fails":        {func(d *powercut.Disk) { d.FailSyncs(1) }, func(*powercut.Disk) {}},
+		"some fsyncs fail":      {func(d *powercut.Disk) { d.FailSyncs(4) }, func(*powercut.Disk) {}},
+		"the disk is read-only": {func(d *powercut.Disk) { d.ReadOnly(true) }, func(d *powercut.Disk) { d.ReadOnly(false) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPowered(t)
+			c := p.newCrasher(1)
+			c.start()
+			c.openShift()
+			c.must(100, `{"product":"TEA-080"}`)
+			fault.fail(p.disk)
+			key := newKey()
+			r, err := c.try(100, key, `{"product":"MUG-WHT"}`)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusConflict, r.Status)
+			require.Equal(t, "outcome_unknown", r.Code, r.Detail)
+			r, err = c.try(100, key, `{"product":"MUG-WHT"}`)
+			require.NoError(t, err)
+			if r.Status != http.StatusOK {
+				require.Equal(t, "storage_failed", r.Code, r.Detail)
+			}
+			if name == "the disk is read-only" {
+				require.Equal(t, http.StatusServiceUnavailable, c.statusOf("/readyz"))
+				var status register.Status
+				c.get("/v1/status", &status)
+				require.NotNil(t, status.Storage)
+				require.Contains(t, strings.Join(status.Warnings, " "), "disk")
+				require.Contains(t, c.text("/metrics"), "posnode_storage_failed 1")
+			}
+			fault.mend(p.disk)
+			require.Eventually(t, func() bool {
+				r, err = c.try(100, key, `{"product":"MUG-WHT"}`)
+				return err == nil && r.Status == http.StatusOK
+			}, time.Minute, 100*time.Millisecond, "%s", c.stderr)
+			for _, e := range r.Entries {
+				c.done = append(c.done, done{key, e.ID, e.Hash, e.Sequence})
+			}
+			require.Equal(t, http.StatusOK, c.statusOf("/readyz"))
+			require.Equal(t, 2, c.lines(), "what was repeated is there once")
+			c.must(206, `{}`)
+			// What the kernel had shown and never written would be gone now.
+			p.disk.Off()
+			c.again()
+			p.disk.CutAfter(0, nil)
+			if !p.disk.IsOff() {
+				c.stop()
+			}
+			dir := t.TempDir()
+			require.NoError(t, p.disk.Get(dir))
+			c.audit(filepath.Join(dir, "data"))
+		})
+	}
+}
+
+// statusOf is the HTTP status of a page.
+func (p *process) statusOf(path string) int {
+	resp, err := client.Get(p.url + path)
+	require.NoError(p.t, err)
+	require.NoError(p.t, resp.Body.Close())
+	return resp.StatusCode
+}
+
+// text is the content of a page.
+func (p *process) text(path string) string {
+	resp, err := client.Get(p.url + path)
+	require.NoError(p.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(p.t, err)
+	return string(body)
 }
