@@ -49,34 +49,50 @@ func (k UserKey) Credentials(token string) ([]byte, error) {
 	return jwt.FormatUserConfig(token, []byte(k.Seed))
 }
 
-// Newest returns the path of the credentials file that was issued last, "" for none. A file that
-// does not exist does not count.
-func Newest(paths ...string) (newest string, err error) {
+// Newest is the one of some credentials files of a register that was issued last, "" for none. A file that
+// does not exist does not count, nor does one that cannot be used: unusable says why, also where another can be.
+func Newest(r events.Register, paths ...string) (newest string, unusable error) {
 	var latest int64
 	for _, path := range paths {
 		if path == "" {
 			continue
 		}
-		data, err := os.ReadFile(path)
+		issued, err := issuedAt(r, path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		var token string
-		if err == nil {
-			token, err = jwt.ParseDecoratedJWT(data)
-		}
-		var c *jwt.UserClaims
-		if err == nil {
-			c, err = jwt.DecodeUserClaims(token)
-		}
 		if err != nil {
-			return "", fmt.Errorf("credentials in %s: %w", path, err)
+			unusable = errors.Join(unusable, fmt.Errorf("credentials in %s: %w", path, err))
+			continue
 		}
-		if c.IssuedAt > latest || newest == "" {
-			newest, latest = path, c.IssuedAt
+		if issued > latest || newest == "" {
+			newest, latest = path, issued
 		}
 	}
-	return newest, nil
+	return newest, unusable
+}
+
+// issuedAt is when a register's credentials were issued.
+func issuedAt(r events.Register, path string) (int64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	token, err := jwt.ParseDecoratedJWT(data)
+	if err != nil {
+		return 0, err
+	}
+	c, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := jwt.ParseDecoratedUserNKey(data); err != nil {
+		return 0, err
+	}
+	if c.Name != r.String() {
+		return 0, fmt.Errorf("they are of %q", c.Name)
+	}
+	return c.IssuedAt, nil
 }
 
 // UseCredentials makes the link to HQ sign on with other credentials from now on. A link that is up

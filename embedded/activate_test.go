@@ -104,10 +104,16 @@ func TestNewestCredentials(t *testing.T) {
 		"":   {"", filepath.Join(t.TempDir(), "none")},
 		path: {"", path, filepath.Join(t.TempDir(), "none")},
 	} {
-		got, err := Newest(paths...)
+		got, err := Newest(r01, paths...)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	_, err = Newest(stored(t, []byte("nonsense")))
-	require.Error(t, err)
+	for _, useless := range []string{stored(t, []byte("nonsense")), stored(t, nil), t.TempDir()} {
+		got, err := Newest(r01, useless, path)
+		require.Error(t, err)
+		require.Equal(t, path, got, "another can be used")
+	}
+	got, err := Newest(r02, path)
+	require.ErrorContains(t, err, "s001-r01")
+	require.Empty(t, got, "they are of another register")
 }

@@ -105,7 +105,7 @@ func (c *Copy) open(ctx context.Context) (err error) {
 
 // reopen adds the journals that have entries but have lost their settings.
 func (c *Copy) reopen(ctx context.Context, js jetstream.JetStream) error {
-	folders, err := journalFolders(c.dir)
+	folders, err := JournalEpochs(c.dir)
 	if err != nil {
 		return err
 	}

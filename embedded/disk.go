@@ -24,7 +24,14 @@ const lockName = "lock"
 // and releases it when the process ends in any way. So a file left behind by a power cut locks
 // nobody out.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	path := filepath.Join(dir, lockName)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		// No node has it locked: it was never ours.
+		if _, err := files.SetAside(path); err != nil {
+			return nil, fmt.Errorf("lock data directory: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/files"
 )
 
 // fleetKeys holds HQ's keys. A holder of these keys can make credentials of any register. They are
@@ -50,14 +51,19 @@ func openKeys(dir string) (*fleetKeys, error) {
 	path := filepath.Join(dir, keysName)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("keys of HQ: %w", err)
+		return nil, unreadableKeys(dir, err)
+	}
+	if data == nil {
+		if stored, _ := filepath.Glob(filepath.Join(dir, storeName, "*", "streams")); len(stored) > 0 {
+			return nil, fmt.Errorf("%s is gone from %s, where head office's streams are: put back the copy that you keep of it, for other keys open none of them", keysName, dir)
+		}
 	}
 	complete, err := completeKeys(data)
 	if err == nil && !bytes.Equal(complete, data) {
 		err = WriteFileDurably(path, complete)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ in %s: %w", path, err)
+		return nil, unreadableKeys(dir, err)
 	}
 	return readKeys(dir)
 }
@@ -71,9 +77,13 @@ func readKeys(dir string) (*fleetKeys, error) {
 	}
 	k, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("keys of HQ in %s: %w", dir, err)
+		return nil, unreadableKeys(dir, err)
 	}
 	return k, nil
+}
+
+func unreadableKeys(dir string, err error) error {
+	return fmt.Errorf("%s in %s cannot be read: put back the copy that you keep of it, for without it no register can link: %w", keysName, dir, err)
 }
 
 // completeKeys returns data with a new seed for each missing one, and unchanged if none is missing.
@@ -175,6 +185,11 @@ func (k *fleetKeys) trust(o *server.Options, dir string) error {
 	if o.TrustedOperators, err = k.operators(); err != nil {
 		return err
 	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		if _, err := files.SetAside(dir); err != nil {
+			return err
+		}
+	}
 	accounts, err := server.NewDirAccResolver(dir, 0, time.Minute, server.NoDelete)
 	if err != nil {
 		return fmt.Errorf("accounts in %s: %w", dir, err)
@@ -185,7 +200,9 @@ func (k *fleetKeys) trust(o *server.Options, dir string) error {
 			return err
 		}
 		if kept, err := accounts.LoadAcc(c.Subject); err == nil && kept != "" {
-			continue
+			if _, err := jwt.DecodeAccountClaims(kept); err == nil {
+				continue
+			}
 		}
 		token, err := c.Encode(k.operator)
 		if err != nil {

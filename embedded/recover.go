@@ -151,9 +151,8 @@ type JournalFault struct {
 	What  string `json:"what"` // a sentence
 }
 
-// journalFolders returns the epochs that have a folder in a store, also if the server could not
-// open it.
-func journalFolders(dir string) (epochs []int, err error) {
+// JournalEpochs are the epochs whose journals have a folder in a data directory, in order, whether or not they can be opened.
+func JournalEpochs(dir string) (epochs []int, err error) {
 	folders, err := filepath.Glob(filepath.Join(dir, storeName, "*", "streams", journalPrefix+"*"))
 	for _, folder := range folders {
 		if epoch, ok := journalEpoch(filepath.Base(folder)); ok {
@@ -168,7 +167,7 @@ func journalFolders(dir string) (epochs []int, err error) {
 // folders. Each is made over the entries in its folder, and the caller seals it. A stream that
 // cannot be made again is a fault.
 func reopenEarlier(ctx context.Context, js jetstream.JetStream, cfg RegisterConfig, stored map[int]*jetstream.StreamInfo) (faults map[int]string, err error) {
-	folders, err := journalFolders(cfg.Dir)
+	folders, err := JournalEpochs(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/projections"
 )
 
 // database is hq.db: how far each shard is read, the verified head of each
@@ -77,9 +79,16 @@ CREATE TABLE IF NOT EXISTS own (one INTEGER PRIMARY KEY, sequence INTEGER NOT NU
 // schemaVersion is of all tables of hq.db. A file of another version is made again from the streams.
 const schemaVersion = 12
 
-// openDatabase opens hq.db, an empty one where there is none of this version.
-func openDatabase(path string) (*database, error) {
+// openDatabase opens hq.db, an empty one where there is none of this version. A damaged one is moved aside.
+func openDatabase(path string, log *slog.Logger) (*database, error) {
 	d, version, err := openFile(path)
+	info, missing := os.Stat(path)
+	if err != nil && (projections.Damaged(err) || missing == nil && info.IsDir()) {
+		log.Warn("hq.db is damaged, was moved aside, and is made anew of the streams", "error", err)
+		if err = projections.SetAside(path); err == nil {
+			d, version, err = openFile(path)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

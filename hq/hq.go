@@ -60,6 +60,8 @@ type HQ struct {
 	settled chan struct{}
 	gave    chan struct{} // an epoch was given: its journal is to be received
 
+	damage damage // of the databases
+
 	mu    sync.Mutex
 	heard map[events.Register]*contact
 	// unheard are announcements that wait to be heard, nil where the last one is being heard just now.
@@ -87,10 +89,13 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 	h := &HQ{
 		cfg: cfg, heard: map[events.Register]*contact{}, unheard: map[events.Register][]byte{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
 		repaired: map[events.Register]int64{}, full: map[events.Register]bool{},
-		whole: make(chan struct{}), doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1), gave: make(chan struct{}, 1),
+		whole: make(chan struct{}), damage: damage{found: make(chan struct{})}, doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1), gave: make(chan struct{}, 1),
 	}
 	h.close = sync.OnceValue(h.shutdown)
 	if err := h.open(ctx); err != nil {
+		if h.noteDamage(err) {
+			err = h.Damage()
+		}
 		return nil, errors.Join(fmt.Errorf("open head office: %w", err), h.Close())
 	}
 	return h, nil
@@ -114,7 +119,7 @@ func (h *HQ) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db")); err != nil {
+	if h.db, err = openDatabase(filepath.Join(h.cfg.Dir, "hq.db"), h.cfg.Logger); err != nil {
 		return err
 	}
 	if err := h.openOwn(ctx); err != nil {
@@ -303,6 +308,10 @@ func (h *HQ) shutdown() error {
 	if h.reference != nil {
 		errs = append(errs, h.reference.Close())
 	}
+	if h.Damage() != nil {
+		// What a damaged file says when it is closed does not matter any more.
+		return h.setDamagedAside()
+	}
 	return errors.Join(errs...)
 }
 
@@ -329,6 +338,9 @@ func (h *HQ) keepOn(ctx context.Context, what string, work func() error) {
 	for ctx.Err() == nil {
 		err := work()
 		if ctx.Err() != nil {
+			return
+		}
+		if h.noteDamage(err) {
 			return
 		}
 		h.cfg.Logger.Warn("what never ends has stopped, and goes on", "what", what, "error", err)

@@ -60,15 +60,21 @@ func (o *own) openWitness(dir string) error {
 			return err
 		}
 	case err != nil:
-		return err
+		return unreadableWitness(path, err)
 	default:
 		if err := json.Unmarshal(raw, &key); err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
+			return unreadableWitness(path, err)
 		}
 	}
 	o.public = key.Public
-	o.witness, err = checkpoint.NewSigner(key.Key)
-	return err
+	if o.witness, err = checkpoint.NewSigner(key.Key); err != nil {
+		return unreadableWitness(path, err)
+	}
+	return nil
+}
+
+func unreadableWitness(path string, err error) error {
+	return fmt.Errorf("%s cannot be read: put back the copy that you keep of it, for head office signs with one key for ever: %w", path, err)
 }
 
 // openOwn brings hq.db up to the own journal and begins that with its activation if it is empty.

@@ -25,7 +25,8 @@ import (
 func (h *HQ) openReference(ctx context.Context) (err error) {
 	path := filepath.Join(h.cfg.Dir, "reference.db")
 	h.reference, err = projections.OpenReference(path)
-	again := errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion)
+	damaged := errors.Is(err, projections.ErrDamaged)
+	again := damaged || errors.Is(err, projections.ErrVersion)
 	if err == nil {
 		if again, err = h.foreign(ctx); again {
 			err = errors.Join(err, h.reference.Close())
@@ -33,7 +34,7 @@ func (h *HQ) openReference(ctx context.Context) (err error) {
 	}
 	if again {
 		h.cfg.Logger.Warn("reference.db is made anew of the stream", "error", err)
-		if err = projections.DropReference(path); err == nil {
+		if err = projections.DropReference(path, damaged); err == nil {
 			h.reference, err = projections.OpenReference(path)
 		}
 	}

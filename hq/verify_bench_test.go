@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -32,7 +33,7 @@ func BenchmarkVerify(b *testing.B) {
 	cpu := cpuTime(b)
 	for b.Loop() {
 		path := filepath.Join(b.TempDir(), "hq.db")
-		db, err := openDatabase(path)
+		db, err := openDatabase(path, slog.New(slog.DiscardHandler))
 		require.NoError(b, err)
 		for from := 0; from < len(all); from += most {
 			require.NoError(b, db.apply(b.Context(), "JOURNALS_0", all[from:min(from+most, len(all))]))

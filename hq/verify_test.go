@@ -3,6 +3,7 @@ package hq
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ type books struct {
 }
 
 func newBooks(t testing.TB) books {
-	db, err := openDatabase(filepath.Join(t.TempDir(), "hq.db"))
+	db, err := openDatabase(filepath.Join(t.TempDir(), "hq.db"), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.close()) })
 	return books{db, t, map[uint64][]byte{}}
@@ -467,7 +468,7 @@ func TestDatabaseOfAnotherVersionIsMadeAgain(t *testing.T) {
 	_, err = db.db.Exec(`CREATE TABLE journals (register TEXT)`)
 	require.NoError(t, err)
 	require.NoError(t, db.close())
-	db, err = openDatabase(path)
+	db, err = openDatabase(path, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	_, err = db.head(context.Background(), embedded.JournalName{})
 	require.NoError(t, err)

@@ -29,15 +29,15 @@ type DB struct {
 	position events.Chain // ends at the last applied entry
 }
 
-// Open opens the offline database at path, or creates it. A file that is damaged,
-// or that another version of this program laid out, is dropped and begun anew at
+// Open opens the offline database at path, or creates it. A file that is damaged is moved aside, one
+// that another version of this program laid out is dropped, and it is begun anew at
 // position zero; [DB.Dropped] then says why.
 func Open(path string) (*DB, error) {
 	db := &DB{path: path}
 	err := db.open()
 	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrVersion) {
 		db.dropped = err
-		if err = remove(path); err == nil {
+		if err = remove(path, errors.Is(err, ErrDamaged)); err == nil {
 			err = db.open()
 		}
 	}
@@ -67,7 +67,7 @@ func (db *DB) Reset(ctx context.Context) error {
 	}
 	// An error from closing a damaged file does not matter.
 	_ = db.close()
-	if err := remove(db.path); err != nil {
+	if err := remove(db.path, true); err != nil {
 		return fmt.Errorf("reset offline database: %w", err)
 	}
 	if err := db.open(); err != nil {

@@ -396,22 +396,50 @@ func rootPage(t testing.TB, path, table string) (page int) {
 	return page
 }
 
-func TestSomeoneElsesFileIsNotDropped(t *testing.T) {
+// What stands in the place of the database and is none is moved aside, whole, and never deleted.
+func TestSomethingElseIsMovedAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reference.db")
 	r, err := OpenReference(path)
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
-	_, err = Open(path)
-	require.ErrorContains(t, err, "is a database of something else")
 	_, err = OpenReadOnly(t.Context(), path)
 	require.ErrorContains(t, err, "is a database of something else")
-	after, err := os.ReadFile(path)
+	db, err := Open(path)
+	require.NoError(t, err)
+	require.ErrorIs(t, db.Dropped(), ErrDamaged)
+	require.NoError(t, db.Close())
+	aside, err := filepath.Glob(path + ".damaged-*")
+	require.NoError(t, err)
+	require.Len(t, aside, 1)
+	after, err := os.ReadFile(aside[0])
 	require.NoError(t, err)
 	require.Equal(t, before, after)
-	_, err = Open(t.TempDir())
-	require.Error(t, err)
+
+	folder := filepath.Join(t.TempDir(), "offline.db")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	db, err = Open(folder)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+}
+
+// A file that is shorter than it says is damaged: SQLite calls that an I/O error, and other I/O errors say nothing about the file.
+func TestShortFileIsDamaged(t *testing.T) {
+	w := busyTill(t)
+	db := openDB(t)
+	apply(t, db, w.journal)
+	require.NoError(t, db.Close())
+	info, err := os.Stat(db.path)
+	require.NoError(t, err)
+	require.NoError(t, os.Truncate(db.path, info.Size()/2))
+	found, err := Open(db.path)
+	require.NoError(t, err)
+	defer found.Close()
+	if found.Dropped() == nil { // it shows only where what is gone is read
+		_, err = Differences(background, found, found)
+		require.ErrorIs(t, err, ErrDamaged)
+	}
 }
 
 // A crash while a file is dropped may leave its log.

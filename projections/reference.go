@@ -133,8 +133,8 @@ func OpenReference(path string) (*Reference, error) {
 	return &Reference{referenceFile: f}, nil
 }
 
-// DropReference deletes the reference data at path, which can be had again from a stream.
-func DropReference(path string) error { return remove(path) }
+// DropReference takes the reference data at path away: aside if it is damaged.
+func DropReference(path string, damaged bool) error { return remove(path, damaged) }
 
 func openReference(path string) (*referenceFile, error) {
 	pool, err := openFile(path, readers, "_pragma=query_only(1)")

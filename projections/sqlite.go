@@ -34,6 +34,9 @@ func openFile(path string, connections int, parameters ...string) (*sql.DB, erro
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is no file", ErrDamaged, path)
+	}
 	query := []string{
 		fmt.Sprintf("_pragma=cache_size(-%d)", cacheKiB),
 		// Our own connections never write at the same time; another program that looks in may.
@@ -51,7 +54,7 @@ func openFile(path string, connections int, parameters ...string) (*sql.DB, erro
 
 // check reads the stamp of a database file: by which part of which version of this
 // program it was laid out. An empty file is to be laid out; one that is not ours
-// at all is nobody's to drop, so that error is neither [ErrDamaged] nor [ErrVersion].
+// at all is as good as damaged.
 func check(ctx context.Context, db *sql.DB, application, version int32) (empty bool, err error) {
 	var app, got int32
 	var objects int
@@ -65,7 +68,7 @@ func check(ctx context.Context, db *sql.DB, application, version int32) (empty b
 	case objects == 0:
 		return true, nil
 	case app != application:
-		return false, fmt.Errorf("is a database of something else: application id %#x, want %#x", app, application)
+		return false, fmt.Errorf("%w: it is a database of something else: application id %#x, want %#x", ErrDamaged, app, application)
 	case got != version:
 		return false, fmt.Errorf("%w: %d, want %d", ErrVersion, got, version)
 	}
@@ -88,17 +91,30 @@ func damage(err error) error {
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
+		if e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ { // the file is shorter than it says
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	}
 	return err
 }
 
-// remove deletes a database file and the files that SQLite keeps beside it. The file goes first and
-// for certain: SQLite throws away a log without its file, but a file without its log may lack
-// committed rows.
-func remove(path string) error {
+// Damaged says whether err means that a database file is not what was written to it.
+func Damaged(err error) bool { return errors.Is(damage(err), ErrDamaged) }
+
+// SetAside moves a damaged database file aside, and what SQLite keeps beside it. Nobody may have it open.
+func SetAside(path string) error { return remove(path, true) }
+
+// remove takes a database file away, and what SQLite keeps beside it. A damaged one is moved aside, so that it can be
+// looked at. The file goes first and for certain: a log that outlives its file is thrown away by SQLite,
+// but a file that outlives its log may lack what was in it.
+func remove(path string, damaged bool) error {
 	for _, step := range [][]string{{path}, {path + "-wal", path + "-shm", path + "-journal"}} {
 		for _, name := range step {
-			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			take := os.Remove
+			if damaged {
+				take = func(name string) error { _, err := files.SetAside(name); return err }
+			}
+			if err := take(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

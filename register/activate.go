@@ -13,6 +13,7 @@ import (
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
 	"github.com/posnode/posnode/internal/checkpoint"
+	"github.com/posnode/posnode/internal/files"
 	"github.com/posnode/posnode/ledger"
 )
 
@@ -38,7 +39,10 @@ func (r *Register) enrolling(request events.CommandKey) (e enrolling, err error)
 		return e, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return e, fmt.Errorf("read %s: %w", enrollingPath(r.cfg.Dir), err)
+		// What head office may have answered to these keys is lost with them: then it takes a new code.
+		if err := r.setAside(enrollingPath(r.cfg.Dir), err); err != nil {
+			return e, err
+		}
 	}
 	e = enrolling{Request: request}
 	if e.User, err = embedded.NewUserKey(); err != nil {
@@ -55,16 +59,41 @@ func (r *Register) enrolling(request events.CommandKey) (e enrolling, err error)
 }
 
 // credentials are those by which the register links to head office: the newest of its own, those that
-// it was given, and those that can only ask for an activation.
-func (r *Register) credentials() (string, error) {
-	return embedded.Newest(embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
+// it was given, and those that can only ask for an activation. It is "" where none can be used: then the register sells and does not link.
+func (r *Register) credentials() (path string, unusable error) {
+	return embedded.Newest(r.cfg.Register, embedded.CredentialsPath(r.cfg.Dir), r.cfg.Creds, r.cfg.Bootstrap)
+}
+
+// findCredentials is that at the start, when those that the register has of its own activation are moved aside if they are of no use.
+func (r *Register) findCredentials() (string, error) {
+	own := embedded.CredentialsPath(r.cfg.Dir)
+	if _, unusable := embedded.Newest(r.cfg.Register, own); unusable != nil {
+		if err := r.setAside(own, unusable); err != nil {
+			return "", err
+		}
+	}
+	path, unusable := r.credentials()
+	if unusable != nil {
+		r.cfg.Logger.Warn("credentials cannot be used", "error", unusable)
+	}
+	r.unlinked = r.cfg.HQ != "" && path == ""
+	return path, nil
+}
+
+// setAside moves a file that cannot be used out of the way, and logs why.
+func (r *Register) setAside(path string, why error) error {
+	aside, err := files.SetAside(path)
+	if err == nil {
+		r.cfg.Logger.Warn("a file cannot be used and was moved aside", "file", path, "to", aside, "error", why)
+	}
+	return err
 }
 
 // WaitsForActivation says whether the register may ask head office for nothing but its activation, operation 707: it
 // links with what came with its code.
 func (r *Register) WaitsForActivation() bool {
-	path, err := r.credentials()
-	return err == nil && path != "" && path == r.cfg.Bootstrap
+	path, _ := r.credentials()
+	return path != "" && path == r.cfg.Bootstrap
 }
 
 // askWithin is how long head office may take over letting a register in or out.

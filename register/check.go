@@ -42,8 +42,8 @@ func (r *Register) check(ctx context.Context, pause func()) error {
 	if err != nil {
 		return err
 	}
-	if shot != nil && shot.Head.Epoch != identity.Epoch {
-		shot = nil // of the epoch before
+	if shot != nil && (shot.Register != identity.Register || shot.Head.Epoch != identity.Epoch) {
+		shot = nil // of the epoch before, or put there from another register
 	}
 	if shot != nil {
 		if err := checkHead(ctx, journal, shot.Head, "the last snapshot"); err != nil {

@@ -38,16 +38,22 @@ const (
 	referenceTick      = 500 * time.Millisecond
 )
 
-// openReference opens reference.db and brings it up to the copy. A damaged one is made anew of the copy, if there is one.
+// openReference opens reference.db and brings it up to the copy. A damaged one is moved aside and made anew of the copy. A register
+// that stands alone has none: it sells again when its reference data is imported once more.
 func (r *Register) openReference(ctx context.Context) (err error) {
 	if r.copying.copied, err = r.node.ReferenceCopy(ctx, ""); err != nil {
 		return err
 	}
 	path := filepath.Join(r.cfg.Dir, "reference.db")
 	db, err := projections.OpenReference(path)
-	if derived := r.copying.copied != nil; derived && (errors.Is(err, projections.ErrDamaged) || errors.Is(err, projections.ErrVersion)) {
-		r.cfg.Logger.Warn("reference.db is made anew of the copy of the stream", "error", err)
-		if err = projections.DropReference(path); err == nil {
+	derived, damaged := r.copying.copied != nil, errors.Is(err, projections.ErrDamaged)
+	if damaged || derived && errors.Is(err, projections.ErrVersion) {
+		again := "it is made anew of the copy of the stream"
+		if !derived {
+			again = "import the reference data again: posnode register --reference FILE"
+		}
+		r.cfg.Logger.Warn("reference.db cannot be read; "+again, "error", err)
+		if err = projections.DropReference(path, damaged); err == nil {
 			db, err = projections.OpenReference(path)
 		}
 	}

@@ -83,6 +83,7 @@ type Register struct {
 
 	concluded chan struct{} // holds one value where the next announcement is not to wait for its time
 	pins      *pinGate
+	unlinked  bool // there are no credentials by which it can link to its head office
 	failure   atomic.Pointer[StorageFailure]
 	reopened  chan struct{} // the store was opened again after a failure
 
@@ -125,10 +126,11 @@ func (r *Register) open(ctx context.Context) (err error) {
 	if r.cfg.Terminal == nil {
 		r.cfg.Terminal = NewSimulatedTerminal(filepath.Join(r.cfg.Dir, "terminal.json"))
 	}
-	if r.identity, err = loadIdentity(r.cfg.Dir, r.cfg.Register, r.cfg.Clock()); err != nil {
+	var lost error
+	if r.identity, lost, err = loadIdentity(r.cfg.Dir, r.cfg.Register, r.cfg.Clock(), r.setAside); err != nil {
 		return err
 	}
-	creds, err := r.credentials()
+	creds, err := r.findCredentials()
 	if err != nil {
 		return err
 	}
@@ -144,6 +146,14 @@ func (r *Register) open(ctx context.Context) (err error) {
 		r.cfg.Logger.Error("a journal of an earlier epoch is not as it was left", "epoch", fault.Epoch, "error", fault.What)
 	}
 	r.journal, r.ask, r.opened = r.node.Journal(), r.askHeadOffice, time.Now()
+	if err := r.restoreRecord(ctx); err != nil {
+		return err
+	}
+	if r.identity.signer == nil {
+		r.noteDamage(&events.CorruptError{
+			Kind: "identity", Want: "the key that signs for this register", Got: lost.Error(), Hint: "activate the register anew (operation 707)",
+		})
+	}
 	r.linked = func() bool { return r.node.Link().Connected }
 	if err := r.openReference(ctx); err != nil {
 		return err

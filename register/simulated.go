@@ -11,6 +11,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/files"
 	"github.com/posnode/posnode/ledger"
 )
 
@@ -136,7 +137,11 @@ func (t *SimulatedTerminal) read() (map[string]simulatedCharge, error) {
 		err = json.Unmarshal(raw, &memory)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the simulated terminal's memory %s: %w", t.path, err)
+		// It only plays a terminal: what it has forgotten it says that it never received.
+		if _, err := files.SetAside(t.path); err != nil {
+			return nil, fmt.Errorf("the simulated terminal's memory %s: %w", t.path, err)
+		}
+		clear(memory)
 	}
 	return memory, nil
 }

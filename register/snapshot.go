@@ -9,6 +9,7 @@ import (
 
 	"github.com/posnode/posnode/embedded"
 	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/internal/files"
 	"github.com/posnode/posnode/ledger"
 )
 
@@ -73,10 +74,14 @@ func ReadSnapshot(dir string) (*ledger.State, error) {
 	return state, nil
 }
 
-// readSnapshot is the newest snapshot, or nil where there is none to trust.
+// readSnapshot is the newest snapshot, or nil where there is none to trust. A damaged one is moved aside.
 func readSnapshot(dir string) (*ledger.State, error) {
 	state, err := ReadSnapshot(dir)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrSnapshotDamaged) || errors.Is(err, ErrSnapshotVersion) {
+	if errors.Is(err, ErrSnapshotDamaged) {
+		_, err = files.SetAside(snapshotPath(dir))
+		return nil, err
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrSnapshotVersion) {
 		return nil, nil
 	}
 	return state, err

@@ -150,6 +150,9 @@ func (r *Register) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.Synchronised = r.synchronised(&s)
+	if r.unlinked {
+		s.Warnings = append(s.Warnings, "This register has no credentials that it can use, and does not link to head office: make a code there, start the register with --bootstrap, and carry out operation 707.")
+	}
 	for _, fault := range s.Faults {
 		s.Warnings = append(s.Warnings, fault.What)
 	}

@@ -68,12 +68,18 @@ func (r *Register) loadWitness(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	var k kept
+	if err == nil {
+		err = json.Unmarshal(raw, &k)
+	}
+	if err == nil {
+		_, err = k.head(r.cfg.Register)
+	}
 	if err != nil {
-		return err
+		// Head office says it again at the next contact.
+		return r.setAside(markPath(r.cfg.Dir), err)
 	}
-	if err := json.Unmarshal(raw, &r.witness.kept); err != nil {
-		return fmt.Errorf("read %s: %w", markPath(r.cfg.Dir), err)
-	}
+	r.witness.kept = k
 	if k := r.witness.kept; k.Frozen != nil && k.Epoch == r.identity.Epoch {
 		r.freeze(*k.Frozen, r.state.Head.Sequence)
 	}
@@ -105,6 +111,12 @@ func damaged(damage *events.CorruptError) *ledger.Refusal {
 		return &ledger.Refusal{
 			Code: "register_frozen", Why: "Head office knows another history of this register, so that it sells no more: " + damage.Got,
 			Instead: "Activate the register anew (operation 707), and sell at another register.",
+		}
+	}
+	if damage.Sequence == 0 {
+		return &ledger.Refusal{
+			Code: "journal_damaged", Why: fmt.Sprintf("This register has lost %s; it sells no more.", damage.Want),
+			Instead: "Call support, sell at another register, or begin anew with an activation code (operation 707).",
 		}
 	}
 	return &ledger.Refusal{

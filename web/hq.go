@@ -45,8 +45,17 @@ func HQ(h *hq.HQ, token string, log *slog.Logger) http.Handler {
 	a.devices(api)
 	a.servePages(mux)
 	mux.HandleFunc("GET /metrics", a.metrics(hqMetrics(h)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", a.healthy)
 	return newHandler(a, mux)
+}
+
+// healthy says whether the process works: not where a database was found damaged, until that is made anew.
+func (a *hqAPI) healthy(w http.ResponseWriter, _ *http.Request) {
+	if damage := a.hq.Damage(); damage != nil {
+		writeProblem(w, &Problem{Status: http.StatusServiceUnavailable, Title: "Service Unavailable", Code: "database_damaged", Detail: damage.Error() + "; it is made anew of the streams"})
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 // HQStatus is the status of head office's own process.
@@ -98,5 +107,6 @@ func (a *hqAPI) mode() events.Mode { return "" }
 
 func (a *hqAPI) fault(detail string) string {
 	a.log.Error("a request was not answered", "error", detail)
+	a.hq.Doubt()
 	return "Head office could not answer."
 }

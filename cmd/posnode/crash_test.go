@@ -140,14 +140,15 @@ func (c *crasher) audit(dir string) {
 	require.NoError(c.t, err)
 	require.Empty(c.t, report.Findings)
 
-	entries := map[uint64]*events.Entry{}
+	entries := map[string]*events.Entry{}
 	commands := map[events.CommandKey]uint64{}
 	err = journal.Read(c.t.Context(), func(_ int, m events.Message) error {
 		e, err := events.Decode(m.Body)
 		if err != nil {
 			return err
 		}
-		entries[e.Head.Sequence] = e
+		require.Nil(c.t, entries[e.ID], "entry %s is there twice", e.ID)
+		entries[e.ID] = e
 		if e.Command != "" {
 			require.Zero(c.t, commands[e.Command], "command %s is in entries %d and %d", e.Command, commands[e.Command], e.Head.Sequence)
 			commands[e.Command] = e.Head.Sequence
@@ -156,8 +157,8 @@ func (c *crasher) audit(dir string) {
 	})
 	require.NoError(c.t, err)
 	for _, d := range c.done {
-		e := entries[d.sequence]
+		e := entries[d.id]
 		require.NotNil(c.t, e, "entry %d was acknowledged and is gone", d.sequence)
-		require.Equal(c.t, []string{d.key, d.id, d.hash}, []string{string(e.Command), e.ID, e.Head.Hash.String()})
+		require.Equal(c.t, []any{d.key, d.sequence, d.hash}, []any{string(e.Command), e.Head.Sequence, e.Head.Hash.String()})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,8 +81,26 @@ func (c *hqRunCmd) Validate() error {
 	return nil
 }
 
-// Run serves until the context ends.
-func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
+// maxRebuilds is how often head office makes its databases anew before it ends: what is damaged again and again has a cause outside.
+const maxRebuilds = 3
+
+// Run serves until the context ends. Where a database is found damaged head office starts again, in this process.
+func (c *hqRunCmd) Run(ctx context.Context, std stdio) error {
+	token := rand.Text()
+	for rebuilt := 0; ; rebuilt++ {
+		err := c.run(ctx, std, token)
+		if !errors.Is(err, hq.ErrDatabaseDamaged) || ctx.Err() != nil {
+			return err
+		}
+		if rebuilt == maxRebuilds {
+			return hinted{err, "its databases were damaged again and again: look at the disk and the memory of this machine"}
+		}
+		fmt.Fprintf(std.err, "posnode: warning: %v; head office starts again and makes it anew\n", err)
+	}
+}
+
+// run serves until the context ends, or a database is found damaged.
+func (c *hqRunCmd) run(ctx context.Context, std stdio, token string) (err error) {
 	log := newLogger(std.err)
 	listener, err := listenLoopback(c.HTTP)
 	if err != nil {
@@ -95,7 +114,7 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 		return errors.Join(withHint(err), listener.Close())
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	at := hqAddress{URL: "http://" + listener.Addr().String(), Token: rand.Text()}
+	at := hqAddress{URL: "http://" + listener.Addr().String(), Token: token}
 	if err := at.write(c.Data); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -106,7 +125,28 @@ func (c *hqRunCmd) Run(ctx context.Context, std stdio) (err error) {
 	if url := h.ClientURL(); url != "" {
 		fmt.Fprintf(std.out, "readers connect to %s\n", url)
 	}
-	return serve(ctx, listener, web.HQ(h, at.Token, log))
+	c.stayAt(listener, h)
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		select {
+		case <-h.Damaged():
+			end()
+		case <-serving.Done():
+		}
+	}()
+	return errors.Join(serve(serving, listener, web.HQ(h, at.Token, log)), h.Damage())
+}
+
+// stayAt has a second start take the addresses of the first, where it was left to the system which.
+func (c *hqRunCmd) stayAt(listener net.Listener, h *hq.HQ) {
+	c.HTTP = listener.Addr().String()
+	if leaf, err := url.Parse(h.LeafURL()); err == nil && leaf.Host != "" {
+		c.ListenLeaf = leaf.Host
+	}
+	if client, err := url.Parse(h.ClientURL()); err == nil && client.Host != "" {
+		c.Listen = client.Host
+	}
 }
 
 // withHint adds a hint to the error of a head office that cannot open: an untrusted certificate, a

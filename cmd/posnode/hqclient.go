@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/posnode/posnode/embedded"
+	"github.com/posnode/posnode/internal/files"
 	"github.com/posnode/posnode/web"
 )
 
@@ -35,7 +36,17 @@ func (a hqAddress) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(embedded.WriteFileDurably(hqAddressPath(dir), raw), embedded.WriteFileDurably(hqTokenPath(dir), []byte(a.Token)))
+	for path, content := range map[string][]byte{hqAddressPath(dir): raw, hqTokenPath(dir): []byte(a.Token)} {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			if _, err := files.SetAside(path); err != nil {
+				return err
+			}
+		}
+		if err := embedded.WriteFileDurably(path, content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remove deletes both files.

@@ -2,17 +2,21 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/posnode/posnode/events"
+	"github.com/posnode/posnode/hq"
 	"github.com/posnode/posnode/internal/powercut"
 	"github.com/posnode/posnode/register"
 )
@@ -194,4 +198,155 @@ func (p *process) text(path string) string {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(p.t, err)
 	return string(body)
+}
+
+// Head office's power goes again and again while a till sells and sends: what it has in the end is what the till recorded, each
+// entry once, and it finds nothing wrong.
+func TestPowerCutsAtHeadOffice(t *testing.T) {
+	p := newPowered(t)
+	o := &office{t: t, dir: filepath.Join(p.dir, "hq")}
+	require.NoError(t, o.launch("127.0.0.1:0", "127.0.0.1:0"))
+	leaf := strings.TrimPrefix(o.leaf, "nats-leaf://")
+	till := enrolledTill(t, o)
+	till.openShift()
+	cuts := 0
+	for cuts < max(3, *cutTimes/3) {
+		cmd := o.cmd
+		p.disk.CutAfter(1+p.random.IntN(400), func() { _ = cmd.Process.Kill() })
+		for !p.disk.IsOff() {
+			till.do(100, `{"product":"TEA-080"}`)
+			till.do(206, `{}`)
+		}
+		for err := error(nil); p.disk.IsOff() || err != nil; { // the start may be cut off, too
+			cuts++
+			o.kill()
+			p.back()
+			if p.random.IntN(3) == 0 {
+				p.disk.CutAfter(1+p.random.IntN(400), func() {})
+			}
+			if err = o.launch(leaf, "127.0.0.1:0"); err != nil {
+				require.True(t, p.disk.IsOff(), "%v", err)
+			}
+		}
+	}
+	p.disk.CutAfter(0, nil)
+	if p.disk.IsOff() {
+		o.kill()
+		p.back()
+		require.NoError(t, o.launch(leaf, "127.0.0.1:0"))
+	}
+	till.requireAtOffice(o)
+	t.Logf("%d power cuts of head office: all %d entries are there, once", cuts, till.head().Sequence)
+	till.stop()
+	o.stop()
+}
+
+// enrolledTill is a till with credentials of a head office, with the built-in shop.
+func enrolledTill(t *testing.T, o *office) *process {
+	p := newProcess(t)
+	creds := filepath.Join(t.TempDir(), "creds")
+	out, err := posnode("hq", "enroll", "--data", o.dir, "s001-r01", creds).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	p.args = append(p.args, "--hq", o.leaf, "--creds", creds)
+	p.start()
+	t.Cleanup(p.kill)
+	return p
+}
+
+// head is where the till's journal ends.
+func (p *process) head() events.Head {
+	var status register.Status
+	p.get("/v1/status", &status)
+	return status.Head
+}
+
+// requireAtOffice waits until head office has verified all that the till recorded, and then has nothing against it.
+func (p *process) requireAtOffice(o *office) {
+	require.Eventually(p.t, func() bool {
+		journals, err := o.ask("/v1/journals")
+		return err == nil && slices.ContainsFunc(journals, func(j hq.Journal) bool { return j.Head == p.head() })
+	}, 3*time.Minute, 50*time.Millisecond, "%s", o.stderr)
+	require.Eventually(p.t, func() bool {
+		out, err := posnode("hq", "findings", "--data", o.dir).CombinedOutput()
+		return err == nil && strings.Contains(string(out), "nothing is open")
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// A till is activated, sells, and is activated anew into the next epochs, while its power goes: each activation is carried out
+// once, with the same key, and each epoch is at head office whole.
+func TestPowerCutsDuringActivation(t *testing.T) {
+	p := newPowered(t)
+	o := &office{t: t, dir: t.TempDir()}
+	require.NoError(t, o.launch("127.0.0.1:0", "127.0.0.1:0"))
+	out, err := posnode("hq", "import", "--data", o.dir, "shop.jsonl").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	bootstrap := filepath.Join(t.TempDir(), "bootstrap")
+	code := func(args ...string) string {
+		out, err := posnode(append([]string{"hq", "code", "--data", o.dir, "s001-r01"}, args...)...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		code, _, _ := strings.Cut(string(out), "\n")
+		return code
+	}
+	next := code("--bootstrap", bootstrap)
+	c := p.newCrasher(60)
+	c.args = []string{"--hq", o.leaf, "--bootstrap", bootstrap}
+	c.start()
+	rounds := max(2, *cutTimes/4)
+	for range rounds {
+		c.arm()
+		c.activate(next)
+		for range 2 {
+			c.must(100, `{"product":"TEA-080"}`)
+			c.must(206, `{}`)
+		}
+		next = code()
+	}
+	for ended := true; ended; {
+		c.again()
+		p.disk.CutAfter(0, nil)
+		ended = p.disk.IsOff()
+	}
+	c.requireAtOffice(o)
+	journals, err := o.ask("/v1/journals")
+	require.NoError(t, err)
+	require.Len(t, journals, rounds, "one epoch for each activation")
+	c.stop()
+	dir := t.TempDir()
+	require.NoError(t, p.disk.Get(dir))
+	c.audit(filepath.Join(dir, "data"))
+	t.Logf("%d power cuts during %d activations, %d acknowledged operations", c.ends, rounds, len(c.done))
+	o.stop()
+}
+
+// activate carries out operation 707 with one code and one key, over as many lives as it takes, and opens a shift.
+func (c *crasher) activate(code string) {
+	key := newKey()
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		require.True(c.t, time.Now().Before(deadline), "it is not activated: %s", c.stderr)
+		c.token = ""
+		r, err := c.try(707, key, fmt.Sprintf(`{"code":%q}`, code))
+		if err == nil && r.Status == http.StatusOK {
+			for _, e := range r.Entries {
+				c.done = append(c.done, done{key, e.ID, e.Hash, e.Sequence})
+			}
+			break
+		}
+		if err == nil && !c.gone() {
+			require.Contains(c.t, []string{"realtime_service_unavailable", "outcome_unknown", "journal_damaged"}, r.Code, r.Detail) // the link is not up yet
+			require.NotEqual(c.t, "journal_damaged", r.Code, r.Detail)
+			continue
+		}
+		c.ends++
+		c.again()
+		c.arm()
+	}
+	require.Eventually(c.t, func() bool { // the reference data comes over the link
+		if c.gone() {
+			return true
+		}
+		r, err := c.try(700, newKey(), fmt.Sprintf(`{"staff":%q,"pin":%q}`, demoStaff, demoPIN))
+		c.token = r.Token
+		return err == nil && r.Status == http.StatusOK
+	}, time.Minute, 50*time.Millisecond, "%s", c.stderr)
+	c.must(1050, `{}`)
 }

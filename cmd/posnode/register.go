@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -52,10 +53,13 @@ func (c *registerCmd) Validate() error {
 	if protection == embedded.Unprotected && !c.Plaintext {
 		return hinted{&embedded.PlaintextError{Address: "--hq " + c.HQ}, "use tls://host:port, with --cert and --key at head office; or a tunnel that ends on this machine; or say --allow-plaintext-link"}
 	}
-	// An activated register has credentials in its data directory and needs neither flag.
-	creds, err := embedded.Newest(embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
+	// A register that was activated has credentials of its own, and needs neither flag.
+	creds, err := embedded.Newest(c.Name.Register, embedded.CredentialsPath(c.Data), c.Creds, c.Bootstrap)
+	_, begun := os.Stat(filepath.Join(c.Data, "jetstream"))
 	switch {
-	case err != nil:
+	case creds == "" && begun == nil:
+		return nil // a till that was at work: it sells, does not link, and says so
+	case creds == "" && err != nil:
 		return err
 	case creds == "" && c.Bootstrap != "":
 		return hinted{fmt.Errorf("--bootstrap %s: there is no such file", c.Bootstrap), "head office makes it: posnode hq code " + c.Name.String() + " --bootstrap FILE"}

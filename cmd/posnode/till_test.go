@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 // process runs `posnode register` as a process of its own, and is a client of its API.
 type process struct {
 	t    *testing.T
+	name string // "": s001-r01
 	dir  string
 	args []string // beside --data, --name and --listen
 
@@ -53,7 +55,8 @@ func (p *process) start() {
 // before that.
 func (p *process) launch() error {
 	p.t.Helper()
-	p.cmd = posnode(append([]string{"register", "--data", p.dir, "--name", "s001-r01", "--listen", "127.0.0.1:0"}, p.args...)...)
+	name := cmp.Or(p.name, "s001-r01")
+	p.cmd = posnode(append([]string{"register", "--data", p.dir, "--name", name, "--listen", "127.0.0.1:0"}, p.args...)...)
 	p.stderr = new(bytes.Buffer)
 	p.cmd.Stderr = p.stderr
 	out, err := p.cmd.StdoutPipe()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// keptAside is the number of damaged files of one name that are kept.
-const keptAside = 5
+// keptAside is how many damaged files of one name are kept.
+const keptAside = 3
 
 const mark = ".damaged-"
 
