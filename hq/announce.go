@@ -273,6 +273,10 @@ func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte
 	if err != nil {
 		return nil, err
 	}
+	if !h.beginAnswer(r) {
+		return nil, fmt.Errorf("another announcement of %s is being answered", r)
+	}
+	defer h.endAnswer(r)
 	name := embedded.JournalName{Register: r, Epoch: a.Epoch}
 	if admitted, err := h.admits(ctx, name); err != nil {
 		return nil, err
@@ -303,6 +307,24 @@ func (h *HQ) acknowledge(ctx context.Context, r events.Register, question []byte
 		ack.Findings = append(ack.Findings, fmt.Sprintf("%s at %d/%d: want %s, got %s", f.Kind, f.Epoch, f.Sequence, f.Want, f.Got))
 	}
 	return json.Marshal(ack)
+}
+
+// beginAnswer says whether a register's announcement can be answered now: one at a time, so that
+// what one register asks takes no place from others.
+func (h *HQ) beginAnswer(r events.Register) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.answering[r] {
+		return false
+	}
+	h.answering[r] = true
+	return true
+}
+
+func (h *HQ) endAnswer(r events.Register) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.answering, r)
 }
 
 // judge says whether the announced epoch is over, and records it where that is new.

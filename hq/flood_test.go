@@ -183,3 +183,19 @@ func TestAnnouncedEndsAreCompared(t *testing.T) {
 	require.Equal(t, KindEnd, open[0].Kind)
 	require.EqualValues(t, 11, open[0].Sequence)
 }
+
+// Of a register that announces faster than it is answered one announcement is answered at a time; others are answered meanwhile.
+func TestOneAnswerAtATime(t *testing.T) {
+	o := newOffice(t)
+	announcement := []byte(`{"epoch":1,"sequence":0}`)
+	require.True(t, o.beginAnswer(till1))
+	_, err := o.acknowledge(t.Context(), till1, announcement)
+	require.ErrorContains(t, err, "is being answered")
+	_, err = o.acknowledge(t.Context(), till2, announcement)
+	require.NoError(t, err)
+	o.endAnswer(till1)
+	for range 2 {
+		_, err = o.acknowledge(t.Context(), till1, announcement)
+		require.NoError(t, err)
+	}
+}

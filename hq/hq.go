@@ -65,12 +65,13 @@ type HQ struct {
 	mu    sync.Mutex
 	heard map[events.Register]*contact
 	// unheard are announcements that wait to be heard, nil where the last one is being heard just now.
-	unheard map[events.Register][]byte
-	added   map[embedded.JournalName]bool // that are received
-	marks   map[embedded.JournalName]signedMark
-	read    map[string]bool // shards of which all that was there has been read
-	whole   chan struct{}   // closed when that is so of all
-	doubt   chan struct{}   // what is stored is to be looked at
+	unheard   map[events.Register][]byte
+	answering map[events.Register]bool      // whose announcement is being answered
+	added     map[embedded.JournalName]bool // that are received
+	marks     map[embedded.JournalName]signedMark
+	read      map[string]bool // shards of which all that was there has been read
+	whole     chan struct{}   // closed when that is so of all
+	doubt     chan struct{}   // what is stored is to be looked at
 	// repaired are the bytes that each register has sent once more, with what this instance has passed on since it last
 	// read some; full are those who may send no more.
 	repaired map[events.Register]int64
@@ -87,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*HQ, error) {
 		cfg.share = share
 	}
 	h := &HQ{
-		cfg: cfg, heard: map[events.Register]*contact{}, unheard: map[events.Register][]byte{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
+		cfg: cfg, heard: map[events.Register]*contact{}, unheard: map[events.Register][]byte{}, answering: map[events.Register]bool{}, added: map[embedded.JournalName]bool{}, marks: map[embedded.JournalName]signedMark{}, read: map[string]bool{},
 		repaired: map[events.Register]int64{}, full: map[events.Register]bool{},
 		whole: make(chan struct{}), damage: damage{found: make(chan struct{})}, doubt: make(chan struct{}, 1), settled: make(chan struct{}, 1), gave: make(chan struct{}, 1),
 	}
