@@ -288,10 +288,10 @@ func TestPowerCutsDuringActivation(t *testing.T) {
 		return code
 	}
 	next := code("--bootstrap", bootstrap)
-	c := p.newCrasher(60)
+	c := p.newCrasher(200)
 	c.args = []string{"--hq", o.leaf, "--bootstrap", bootstrap}
 	c.start()
-	rounds := max(2, *cutTimes/4)
+	rounds := max(2, *cutTimes/6)
 	for range rounds {
 		c.arm()
 		c.activate(next)
