@@ -59,7 +59,7 @@ var reserved = []struct {
 	to     []string
 	why    string
 }{
-	{"github.com/nats-io/nats-server", []string{"embedded", "cmd/posnode"}, "only embedded knows NATS"},
+	{"github.com/nats-io/nats-server", []string{"embedded", "cmd/posnode", "internal/hostile"}, "only embedded knows NATS"},
 	{"github.com/nats-io/nats.go", []string{"embedded", "cmd/posnode", "docs/consumers/go"}, "only embedded knows NATS"},
 	{"net/http", []string{"web", "cmd/posnode"}, "only web knows HTTP"},
 	{"html/template", []string{"web"}, "only web knows HTML"},

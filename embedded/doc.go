@@ -56,8 +56,9 @@
 // Entries of one journal arrive at HQ in order, and at least once: a source that starts again may
 // repeat itself, and HQ drops repeated message ids for 30 minutes only. A reader of Receive goes by
 // register, epoch and sequence. These come from the header that HQ's server writes from its own
-// configuration (Nats-Stream-Source). Subject and body are claims of the register. If two registers
-// used the same message id, one of them would lose an entry; ids are ULIDs.
+// configuration (Nats-Stream-Source), and only if the bytes show that it did (source.go). Subject and
+// body are claims of the register. If two registers used the same message id, one of them would
+// lose an entry; ids are ULIDs.
 //
 // HQ requests a journal that is new to it from the first entry, even if another store of HQ had
 // acknowledged some. HQ restarts a journal that has stalled (watch.go). A register restarts a link

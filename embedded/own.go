@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -56,24 +55,15 @@ func (h *HQNode) Own() *Journal { return h.own }
 // FollowOwn calls grown once at the beginning and whenever any instance has appended to the own
 // journal, until ctx ends.
 func (h *HQNode) FollowOwn(ctx context.Context, grown func()) error {
-	consumer, err := h.js.OrderedConsumer(ctx, ownStream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true, MaxResetAttempts: resetOnce,
-	})
+	last, err := h.own.Last(ctx)
 	if err != nil {
 		return fmt.Errorf("follow head office's own journal: %w", err)
 	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("follow head office's own journal: %w", err)
-	}
-	defer messages.Stop()
-	for {
+	grown()
+	config := scanConfig(last + 1)
+	config.HeadersOnly = true
+	return scanStream(ctx, h.nc, h.own.stream, config, noEnd, func(delivered) error {
 		grown()
-		if _, err := messages.Next(jetstream.NextContext(ctx)); err != nil {
-			if errors.Is(err, ctx.Err()) {
-				return err
-			}
-			return fmt.Errorf("follow head office's own journal: %w", err)
-		}
-	}
+		return nil
+	})
 }

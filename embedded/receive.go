@@ -2,14 +2,10 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/posnode/posnode/events"
 )
@@ -27,47 +23,24 @@ type Received struct {
 	// zero in a shard.
 	Sender events.Register
 
+	// Refused says why the message is not taken for an entry, whatever is in it: its headers are not as head office's
+	// server writes them. "" for one that is taken. Journal and Sequence are where it came from, as far as that is known.
+	Refused string
+
 	Shard         string
 	ShardSequence uint64 // position of the entry in its shard; Receive can go on from it
 	ArrivedAt     time.Time
 }
 
-// resetOnce makes a reader end if its lost consumer cannot be made again at once. The caller then
-// begins to read anew. By default nats.go 1.55 asks for a consumer of the same name for ever. If
-// the cluster has placed that on a server that is down, it answers only when the server is back.
-const resetOnce = 1
-
 // Receive yields the entries of one shard, or of [Repairs], from position `from` on. It goes on
 // with new ones until ctx ends or yield returns an error, and returns that error. Entries of one
 // journal come in order, and may come again: the reader goes by (Register, Epoch, Sequence).
 func (h *HQNode) Receive(ctx context.Context, shard string, from uint64, yield func(Received) error) error {
-	consumer, err := h.js.OrderedConsumer(ctx, shard, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   max(from, 1),
-
-		MaxResetAttempts: resetOnce,
-	})
+	stream, err := h.js.Stream(ctx, shard)
 	if err != nil {
 		return fmt.Errorf("receive %s: %w", shard, err)
 	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return fmt.Errorf("receive %s: %w", shard, err)
-	}
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("receive %s: %w", shard, err)
-		}
-		r, err := h.received(ctx, shard, msg)
-		if err != nil {
-			return fmt.Errorf("receive %s: %w", shard, err)
-		}
-		if err := yield(r); err != nil {
-			return err
-		}
-	}
+	return scanStream(ctx, h.nc, stream, scanConfig(max(from, 1)), noEnd, h.receiving(ctx, shard, yield))
 }
 
 // Stored yields the readable messages from..last of a shard, in order, and ends there. JetStream
@@ -78,45 +51,55 @@ func (h *HQNode) Stored(ctx context.Context, shard string, from, last uint64, yi
 		return fmt.Errorf("read %s: %w", shard, err)
 	}
 	j := &Journal{nc: h.nc, js: h.js, stream: stream}
-	return j.scanAll(ctx, max(from, 1), min(last, stream.CachedInfo().State.LastSeq), func(sequence uint64, msg *nats.Msg) error {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", shard, err)
+	return j.scanAll(ctx, max(from, 1), min(last, stream.CachedInfo().State.LastSeq), h.receiving(ctx, shard, yield))
+}
+
+// receiving yields a delivered message as an entry of the journal from which it came.
+func (h *HQNode) receiving(ctx context.Context, shard string, yield func(Received) error) func(delivered) error {
+	return func(d delivered) error {
+		r := Received{
+			Message:       events.Message{Subject: d.Subject, ID: d.Header.Get(nats.MsgIdHdr), Body: d.Data},
+			Shard:         shard,
+			ShardSequence: d.sequence,
+			ArrivedAt:     d.at,
 		}
-		r, err := h.receivedAs(ctx, shard, msg, sequence, meta.Timestamp)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", shard, err)
+		if shard == Repairs {
+			return yield(repaired(d.Msg, r))
+		}
+		if err := h.attribute(ctx, d, &r); err != nil {
+			return fmt.Errorf("read %s at %d: %w", shard, d.sequence, err)
 		}
 		return yield(r)
-	})
+	}
 }
 
-func (h *HQNode) received(ctx context.Context, shard string, msg jetstream.Msg) (Received, error) {
-	meta, err := msg.Metadata()
+// attribute finds out from which journal a message of a shard came.
+func (h *HQNode) attribute(ctx context.Context, d delivered, r *Received) error {
+	header, plain := plainSource(d.Msg)
+	if !plain {
+		raw, err := h.rawHeader(ctx, r.Shard, d.sequence)
+		if err != nil {
+			return err
+		}
+		if header, err = serverSource(raw); err != nil {
+			r.Refused = err.Error()
+		}
+	}
+	name, sequence, err := parseSource(header)
 	if err != nil {
-		return Received{}, err
+		r.Refused = err.Error()
+		return nil
 	}
-	return h.receivedAs(ctx, shard, &nats.Msg{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp)
-}
-
-func (h *HQNode) receivedAs(ctx context.Context, shard string, msg *nats.Msg, sequence uint64, at time.Time) (Received, error) {
-	r := Received{
-		Message:       events.Message{Subject: msg.Subject, ID: msg.Header.Get(nats.MsgIdHdr), Body: msg.Data},
-		Shard:         shard,
-		ShardSequence: sequence,
-		ArrivedAt:     at,
+	journal, err := h.journalOf(ctx, name)
+	if err != nil || journal == (JournalName{}) {
+		return err
 	}
-	if shard == Repairs {
-		return repaired(msg, r), nil
+	if shardOf(journal.Register) != r.Shard {
+		r.Refused = fmt.Sprintf("it names a journal of %s as its source", shardOf(journal.Register))
+		return nil
 	}
-	name, seq, err := parseSource(msg.Header.Get("Nats-Stream-Source"))
-	if err != nil {
-		h.log.Warn("message without a source", "shard", shard, "sequence", sequence, "error", err)
-		return r, nil
-	}
-	r.Message.Sequence = seq
-	r.Journal, err = h.journalOf(ctx, name)
-	return r, err
+	r.Journal, r.Message.Sequence = journal, sequence
+	return nil
 }
 
 // journalOf returns the journal that HQ's server calls name in its headers, zero if none is known.
@@ -137,17 +120,4 @@ func (h *HQNode) known(name string) (JournalName, bool) {
 	defer h.mu.Unlock()
 	j, ok := h.journals[name]
 	return j, ok
-}
-
-// parseSource reads the header Nats-Stream-Source: "<name> <sequence> ...".
-func parseSource(header string) (name string, seq uint64, err error) {
-	fields := strings.Fields(header)
-	if len(fields) < 2 {
-		return "", 0, errors.New("no Nats-Stream-Source")
-	}
-	seq, err = strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return "", 0, fmt.Errorf("Nats-Stream-Source %q: %w", header, err)
-	}
-	return fields[0], seq, nil
 }

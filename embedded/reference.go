@@ -184,11 +184,11 @@ func (r *Reference) CopiedTo(ctx context.Context) (uint64, error) {
 // Read yields the messages from..to that are still there, in order.
 func (r *Reference) Read(ctx context.Context, from, to uint64, yield func(sequence uint64, body []byte) error) error {
 	j := Journal{nc: r.nc, js: r.js, stream: r.stream}
-	err := j.scanAll(ctx, from, to, func(sequence uint64, msg *nats.Msg) error {
-		if sequence > to { // the message at the end was replaced meanwhile
+	err := j.scanAll(ctx, from, to, func(d delivered) error {
+		if d.sequence > to { // the message at the end was replaced meanwhile
 			return errStop
 		}
-		return yield(sequence, msg.Data)
+		return yield(d.sequence, d.Data)
 	})
 	if errors.Is(err, errStop) {
 		err = nil

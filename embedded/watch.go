@@ -122,10 +122,15 @@ func (h *HQNode) askAgain(ctx context.Context, shard string, j JournalName) erro
 	last, err := stream.GetLastMsgForSubject(ctx, journalSubjects(j.Register))
 	switch {
 	case err == nil:
-		// If the entry is of another epoch, or came from another register, the journal is sent from
-		// its first entry. That is always right.
-		if name, seq, err := parseSource(last.Header.Get("Nats-Stream-Source")); err == nil && name == sourceName(j) {
-			stored = seq
+		raw, err := h.rawHeader(ctx, shard, last.Sequence)
+		if err != nil {
+			return err
+		}
+		// Of another epoch, or under another's subject: then from the first, which is always right.
+		if source, err := serverSource(raw); err == nil {
+			if name, seq, err := parseSource(source); err == nil && name == sourceName(j) {
+				stored = seq
+			}
 		}
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return err

@@ -119,7 +119,7 @@ func (d *database) lookAgain(ctx context.Context, batch []embedded.Received, see
 	defer held.Close()
 	var anew []embedded.Received
 	for _, r := range batch {
-		if r.Journal == (embedded.JournalName{}) || len(r.Message.Body) > events.MaxBody {
+		if r.Journal == (embedded.JournalName{}) || r.Refused != "" || len(r.Message.Body) > events.MaxBody {
 			continue // it was found when it came
 		}
 		var hash []byte

@@ -137,7 +137,7 @@ func (v *verifier) prepare(batch []embedded.Received) ([]prepared, error) {
 // look is what one core does of prepare.
 func (p *prepared) look() {
 	r := p.received
-	if r.Journal == (embedded.JournalName{}) || len(r.Message.Body) > events.MaxBody {
+	if r.Journal == (embedded.JournalName{}) || r.Refused != "" || len(r.Message.Body) > events.MaxBody {
 		return
 	}
 	p.hash = events.Hash(r.Message.Body)
@@ -183,10 +183,17 @@ func (v *verifier) take(p *prepared) error {
 	r := p.received
 	v.at = r.ArrivedAt
 	if r.Journal == (embedded.JournalName{}) {
-		return v.find(r, KindOrigin, "an entry of a known journal", r.Message.Subject)
+		got := r.Message.Subject
+		if r.Refused != "" {
+			got += ", and " + r.Refused
+		}
+		return v.find(r, KindOrigin, "an entry of a known journal", got)
 	}
 	j := v.journals[r.Journal]
 	j.arrived = r.ArrivedAt
+	if r.Refused != "" {
+		return v.find(r, KindForged, "a message that the register's server wrote", r.Refused)
+	}
 	if len(r.Message.Body) > events.MaxBody {
 		return v.find(r, KindOversized, fmt.Sprintf("at most %d bytes", events.MaxBody), fmt.Sprintf("%d bytes", len(r.Message.Body)))
 	}
