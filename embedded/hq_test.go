@@ -650,7 +650,7 @@ func TestKeysAreMadeOnceAndPrivate(t *testing.T) {
 	bad := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(bad, keysName), []byte("{}"), 0o600))
 	_, err = StartHQ(t.Context(), HQConfig{Dir: bad})
-	require.ErrorContains(t, err, "keys of HQ")
+	require.ErrorContains(t, err, "keys.json")
 }
 
 // proxy is a connection that the test can cut.
