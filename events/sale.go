@@ -39,7 +39,7 @@ type OfSale struct {
 	After Totals `json:"after"`
 }
 
-// Approved is up to how much a manager approved what was given on a whole transaction, in minor
+// Approved holds the amounts that a manager approved for a whole transaction, in minor
 // units. A sum that is 0 says nothing.
 type Approved struct {
 	Discount Money `json:"total_discount,omitempty"` // the total discount

@@ -25,7 +25,8 @@ func TestLineAmount(t *testing.T) {
 	}
 }
 
-// TestDiscountsOfADocument shows that what was taken off a document is the difference of its lines, without those that are voided.
+// TestDiscountsOfADocument shows that the discount of a document is the sum over its lines, voided
+// lines left out.
 func TestDiscountsOfADocument(t *testing.T) {
 	f := SaleConcluded{Lines: []ConcludedLine{
 		{Line: Line{Gross: 1000}, Net: 870}, {Line: Line{Gross: -500}, Net: -450}, {Line: Line{Gross: 700}, Net: 1, Voided: true},

@@ -210,7 +210,8 @@ const (
 	maxWho = 100  // bytes
 )
 
-// Accept records that a person has looked into a finding, and why it stands in nobody's way. who is that person, "" where it is not known.
+// Accept records that a person has looked into a finding, with the reason and the person's name, ""
+// where it is not known. An accepted finding no longer blocks a certificate or a period.
 func (h *HQ) Accept(ctx context.Context, id int64, who, why string) error {
 	if why = strings.TrimSpace(why); why == "" || len(why) > maxWhy {
 		return &ledger.Refusal{Code: "invalid_parameter", Parameter: "why", Why: "why: give a reason of at most 1000 bytes."}

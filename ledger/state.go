@@ -79,7 +79,7 @@ type Transaction struct {
 	TaxOverride *TaxOverride                 `json:"tax_override,omitempty"` // of the lines that follow
 	Comment     string                       `json:"comment,omitempty"`
 	Order       *CartOrder                   `json:"order,omitempty"`
-	Approved    events.Approved              `json:"approved,omitzero"` // up to how much a manager approved what was given on all of it
+	Approved    events.Approved              `json:"approved,omitzero"` // the amounts that a manager approved for the whole transaction
 	// SuspendedAt is the sequence of the entry that set it aside last; 0 for none.
 	SuspendedAt uint64 `json:"suspended_at,omitempty"`
 }

@@ -43,7 +43,7 @@ func activationPath(dir string, epoch int) string {
 	return filepath.Join(dir, fmt.Sprintf("activation-%d.json", epoch))
 }
 
-// loadIdentity reads who the register is, or makes it at the first start. Where identity.json is lost or cannot be read and there
+// loadIdentity reads the register's identity, or makes it at the first start. Where identity.json is lost or cannot be read and there
 // are journals, lost says so: the register can be read, and begins anew with operation 707. Where only the
 // activation record cannot be read it is left out, for the journal has it.
 func loadIdentity(dir string, r events.Register, now time.Time, setAside func(path string, why error) error) (id *identity, lost, err error) {

@@ -85,7 +85,7 @@ func TestEachFileOfATill(t *testing.T) {
 				p := &process{t: t, dir: filepath.Join(t.TempDir(), "data"), args: tills[0].args}
 				require.NoError(t, os.CopyFS(p.dir, os.DirFS(tills[0].dir)))
 				if info, err := os.Stat(filepath.Join(tills[1].dir, file)); (err != nil || info.IsDir()) && harm == "another's" {
-					t.Skip("the other has none")
+					t.Skip("the other one keeps no such file, so there is none to put in its place")
 				}
 				do(t, filepath.Join(p.dir, file), filepath.Join(tills[1].dir, file))
 				err := p.launch()
@@ -181,7 +181,8 @@ var officeFiles = map[string]map[string]string{
 	"lock":         {},
 }
 
-// Head office, which has received what two tills have sold: each of its files is lost, empty, garbage, another head office's, or a folder.
+// Head office has received the sales of two tills. Then each of its files is lost, empty, garbage,
+// another head office's, or a folder.
 func TestEachFileOfHeadOffice(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -196,7 +197,7 @@ func TestEachFileOfHeadOffice(t *testing.T) {
 				require.NoError(t, os.CopyFS(data, os.DirFS(filepath.Join(dir, "hq"))))
 				path, others := filepath.Join(data, file), filepath.Join(other, "hq", file)
 				if info, err := os.Stat(others); (err != nil || info.IsDir()) && harm == "another's" {
-					t.Skip("the other has none")
+					t.Skip("the other one keeps no such file, so there is none to put in its place")
 				}
 				do(t, path, others)
 				if file == "hq.db" && harm != "lost" {

@@ -81,7 +81,8 @@ func (c *hqRunCmd) Validate() error {
 	return nil
 }
 
-// maxRebuilds is how often head office makes its databases anew before it ends: what is damaged again and again has a cause outside.
+// maxRebuilds is how often head office rebuilds its databases before it ends. Damage that keeps
+// coming back has a cause outside.
 const maxRebuilds = 3
 
 // Run serves until the context ends. Where a database is found damaged head office starts again, in this process.
